@@ -125,7 +125,7 @@ enum CliCommand {
     History(history::HistoryArgs),
     /// Report stopped hours and estimated savings from the journal
     Savings(savings::SavingsArgs),
-    /// Test notifications
+    /// Test the delivery of notifications
     #[command(subcommand)]
     Notify(notify::NotifyCommand),
     /// Diagnose problems without changing anything

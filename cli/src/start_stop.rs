@@ -99,7 +99,7 @@ pub(crate) async fn carry_out(
     } = fleet_view::observe(&organisation, &scope, progress.as_ref()).await?;
     let targets = InstanceSelector::from(args.targets);
     let is_there = |id: &InstanceId| fleet.instances.iter().any(|one| one.id == *id);
-    let found = !targets.are_unnamed() && targets.ids.iter().all(is_there);
+    let found = !targets.is_empty() && targets.ids.iter().all(is_there);
     let failures = if found {
         failures
     } else {
@@ -108,7 +108,7 @@ pub(crate) async fn carry_out(
         Vec::new()
     };
     let now = context.clock.now();
-    let world = World::unasked(&configuration.schedule_set, &fleet.instances);
+    let world = World::without_request(&configuration.schedule_set, &fleet.instances);
     let seen = EvaluatedInstance::all(&world, now);
     let selection = match for_change(
         &targets,

@@ -11,7 +11,7 @@ use super::{CliError, Exit};
 /// Selects instances by ID, or by schedule and tags combined.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TargetArgs {
-    /// Instance IDs
+    /// IDs of the instances to select
     #[arg(value_name = "INSTANCE")]
     instances: Vec<InstanceId>,
     /// Select instances managed by this schedule (repeatable)

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use curfew_core::instance::InstanceId;
-use curfew_core::transition::Sighting;
+use curfew_core::transition::KnownState;
 use curfew_journal::{
     Attribution, BufferedJournal, CoverageObservation, EdgeRecord, JournalError,
     JournalReplacement, TransitionRecord, WriteReport,
@@ -91,7 +91,7 @@ impl JournalWriter {
     }
 
     /// The last known state of every instance; empty while the journal can't be read.
-    pub(crate) async fn sightings(&self) -> HashMap<InstanceId, Sighting> {
+    pub(crate) async fn sightings(&self) -> HashMap<InstanceId, KnownState> {
         self.call(|journal| journal.sightings()).await
     }
 
@@ -217,7 +217,7 @@ mod tests {
                 instance_type: None,
             }),
             event: Some(format!("event {number}")),
-            sighting: Some(Sighting::of(&stopped, None)),
+            sighting: Some(KnownState::of(&stopped, None)),
         }
     }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use curfew_core::instance::{AccountId, Instance, InstanceId, InstanceState, Region};
 use curfew_core::schedule_set::ScheduleSet;
-use curfew_core::transition::Sighting;
+use curfew_core::transition::KnownState;
 use jiff::{SignedDuration, Timestamp};
 
 use self::event_stream::EventStream;
@@ -58,13 +58,13 @@ pub(crate) struct TransitionTracker {
 impl TransitionTracker {
     /// Continues from the journal's last states: transitions in between are found by the first poll, or reported by the
     /// events that have waited.
-    pub(crate) fn new(known: HashMap<InstanceId, Sighting>, now: &ActiveConfiguration) -> Self {
+    pub(crate) fn new(known: HashMap<InstanceId, KnownState>, now: &ActiveConfiguration) -> Self {
         let mut tracker = Self::of(known, Arc::clone(&now.schedule_set));
         tracker.manage(now);
         tracker
     }
 
-    fn of(known: HashMap<InstanceId, Sighting>, schedule_set: Arc<ScheduleSet>) -> Self {
+    fn of(known: HashMap<InstanceId, KnownState>, schedule_set: Arc<ScheduleSet>) -> Self {
         let known = known
             .into_iter()
             .map(|(id, sighting)| (id, TrackedInstance::new(sighting)));
@@ -218,11 +218,11 @@ impl TransitionTracker {
         state: InstanceState,
         since: Timestamp,
     ) -> TransitionRecord {
-        let sighting = Sighting {
+        let sighting = KnownState {
             state,
             since: Some(since),
             schedule: schedule_of(&self.schedule_set, instance),
-            ..Sighting::of(instance, None)
+            ..KnownState::of(instance, None)
         };
         let known = TrackedInstance::new(sighting.clone());
         self.known.insert(instance.id.clone(), known);

@@ -83,7 +83,7 @@ impl FleetObservation {
         let Some(unanswered) = ApiError::combine(&self.unanswered) else {
             return Ok(());
         };
-        if targets.are_unnamed() {
+        if targets.is_empty() {
             return Err(unanswered.with_context("the only managed instance can't be determined"));
         }
         let is_observed = |id: &InstanceId| self.fleet.instances.iter().any(|one| one.id == *id);

@@ -35,7 +35,7 @@ impl App {
             observation.is_sufficient_for(targets)?;
         }
         let (schedule_set, now) = (&observation.schedule_set, observation.now);
-        let world = World::unasked(schedule_set, &observation.fleet.instances);
+        let world = World::without_request(schedule_set, &observation.fleet.instances);
         let (shown, unmanaged) =
             for_status(targets, EvaluatedInstance::all(&world, now), schedule_set)
                 .map_err(|error| observation.selection_error(error))?;
@@ -89,7 +89,7 @@ impl App {
         let observation = self.observe(targets, deadline.for_looking()).await?;
         observation.is_sufficient_for(targets)?;
         let (schedule_set, now) = (&*observation.schedule_set, observation.now);
-        let world = World::unasked(schedule_set, &observation.fleet.instances);
+        let world = World::without_request(schedule_set, &observation.fleet.instances);
         let seen = EvaluatedInstance::all(&world, now);
         let selection = for_change(targets, &seen, schedule_set, self.request_limit)
             .map_err(|error| observation.selection_error(error))?;
@@ -145,7 +145,7 @@ impl App {
         let scope = Scope::Only([id.clone()].into());
         let instances = home.fleet().observe(&scope).await?.instances;
         let (schedule_set, now) = (&configuration.schedule_set, self.clock.now());
-        let world = World::unasked(schedule_set, &instances);
+        let world = World::without_request(schedule_set, &instances);
         let Some(seen) = EvaluatedInstance::all(&world, now).pop() else {
             warn!(instance = %id, %to, at, region, "transition of an instance that EC2 does not return");
             return Ok(None);

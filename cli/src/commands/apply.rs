@@ -52,9 +52,9 @@ pub(crate) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
             ));
         }
         // The fleet may have changed, or an edge may have passed, while the prompt waited.
-        let asked = planned.plan;
+        let confirmed = planned.plan;
         planned = plan_passes(context, &configuration, &organisation, progress.as_ref()).await?;
-        let Reconfirmed { fresh, gone } = keep_confirmed(&asked, &mut planned.plan);
+        let Reconfirmed { fresh, gone } = keep_confirmed(&confirmed, &mut planned.plan);
         planned.leave_out(&fresh);
         if let Some(change) = plan_changes(&fresh, gone) {
             // Prompts are on standard error too.
@@ -80,23 +80,23 @@ struct Reconfirmed {
 }
 
 /// Removes unconfirmed steps from the plan `now`, so that only confirmed steps are executed.
-fn keep_confirmed(asked: &Plan, now: &mut Plan) -> Reconfirmed {
+fn keep_confirmed(confirmed: &Plan, now: &mut Plan) -> Reconfirmed {
     let same =
         |a: &Step, b: &Step| (&a.instance, a.action, &a.cause) == (&b.instance, b.action, &b.cause);
-    let by_instance: BTreeMap<_, _> = asked
+    let by_instance: BTreeMap<_, _> = confirmed
         .steps
         .iter()
         .map(|step| (&step.instance, step))
         .collect();
-    let was_asked = |step: &Step| {
+    let was_confirmed = |step: &Step| {
         by_instance
             .get(&step.instance)
-            .is_some_and(|asked| same(asked, step))
+            .is_some_and(|confirmed| same(confirmed, step))
     };
     let (kept, fresh): (Vec<Step>, Vec<Step>) = std::mem::take(&mut now.steps)
         .into_iter()
-        .partition(was_asked);
-    let gone = asked.steps.len() - kept.len();
+        .partition(was_confirmed);
+    let gone = confirmed.steps.len() - kept.len();
     now.steps = kept;
     Reconfirmed { fresh, gone }
 }
@@ -107,7 +107,7 @@ fn plan_changes(fresh: &[Step], gone: usize) -> Option<String> {
         1 => Some(format!("1 {one}")),
         number => Some(format!("{} {several}", count(number))),
     };
-    let said: Vec<String> = [
+    let sentences: Vec<String> = [
         steps(
             gone,
             "step is no longer needed",
@@ -123,7 +123,7 @@ fn plan_changes(fresh: &[Step], gone: usize) -> Option<String> {
     .flatten()
     .collect();
     let changed = "the plan has changed since the prompt";
-    (!said.is_empty()).then(|| format!("{changed}: {}", said.join("; ")))
+    (!sentences.is_empty()).then(|| format!("{changed}: {}", sentences.join("; ")))
 }
 
 /// The JSON form of an applied plan: that of `plan`, with the result of each step.

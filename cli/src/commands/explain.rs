@@ -109,7 +109,7 @@ async fn instance(context: &mut Context, id: InstanceId, at: Timestamp) -> Resul
         return Err(CliError::new(Exit::NothingMatched, message)
             .hint("check the ID, the region and the account"));
     };
-    let world = World::unasked(&configuration.schedule_set, &found);
+    let world = World::without_request(&configuration.schedule_set, &found);
     let zone = configuration
         .schedule_set
         .schedule_for(instance)

@@ -20,7 +20,7 @@ pub(crate) struct SavingsArgs {
     /// Start of the report: 30d, 2026-11-01, yesterday
     #[arg(long, default_value = "30d", value_name = "WHEN")]
     since: String,
-    /// OverrideEnd of the report [default: now]
+    /// End of the report [default: now]
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
     /// Group the report by this
@@ -37,15 +37,15 @@ pub(crate) struct SavingsArgs {
 /// How the report is grouped.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Grouping {
-    /// By the managing schedule
+    /// One row for each managing schedule
     Schedule,
-    /// By instance
+    /// One row for each instance
     Instance,
-    /// By month
+    /// One row for each month
     Month,
-    /// By account
+    /// One row for each account
     Account,
-    /// By region
+    /// One row for each region
     Region,
 }
 

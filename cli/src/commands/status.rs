@@ -125,7 +125,7 @@ async fn observe(
         failures,
     } = fleet_view::observe(organisation, &targets.scope(), progress).await?;
     let now = context.clock.now();
-    let world = World::unasked(&configuration.schedule_set, &fleet.instances);
+    let world = World::without_request(&configuration.schedule_set, &fleet.instances);
     let targets = InstanceSelector::from(targets.clone());
     let seen = EvaluatedInstance::all(&world, now);
     let (shown, unmanaged) = match for_status(&targets, seen, &configuration.schedule_set) {

@@ -1,16 +1,16 @@
-// The page on a deployed stack that asks nobody who they are: `web-1` is in its office hours, `batch-1` is only ever stopped,
-// `lab-1` is enforced. No edge comes while this runs.
+// The page of a deployed stack without authentication: `web-1` is in its office hours, `batch-1` has stop edges only, `lab-1` is
+// enforced. There is no edge during these tests.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { API, CLOUD, DESKTOP, ERRORS, PHONE, accessible, api, close, fits, heard, launch, line, open, picture, state, status, terminate, visit } from "./support.js";
+import { API, CLOUD, DESKTOP, ERRORS, PHONE, accessible, api, close, fits, announced, launch, line, open, picture, state, status, terminate, visit } from "./support.js";
 
 before(open);
 after(close);
 
 const HOUR = 3_600_000;
 
-test("it says which machines run, why, until when", async (t) => {
+test("instances are listed with their state, its cause and the next edge", async (t) => {
   const page = await visit(t);
   await page.getByText("All 3 are running").waitFor();
   const { next_edge } = await status("web-1");
@@ -23,7 +23,7 @@ test("it says which machines run, why, until when", async (t) => {
   await picture(page, "desktop-light");
 });
 
-test("the week is drawn, told and listed", async (t) => {
+test("the week is shown as a chart, as text and as a table", async (t) => {
   const page = await visit(t, { timezoneId: "Asia/Tokyo" });
   const office = page.getByRole("region", { name: "office" });
   const strip = office.getByRole("img");
@@ -44,14 +44,14 @@ test("stop and start", async (t) => {
   const { id } = await status("web-1");
   const page = await visit(t);
   await page.getByRole("button", { name: "Stop web-1" }).click();
-  await heard(page, "web-1 is stopped");
+  await announced(page, "web-1 is stopped");
   assert.equal(await state(id), "stopped");
   await line(page, "web-1").getByText("Stopped", { exact: true }).waitFor();
   await line(page, "web-1").getByText(/^Stopped on request by http .* today \d\d:\d\d$/).waitFor();
   await page.getByText("2 of 3 are running").waitFor();
   await page.getByRole("listitem").filter({ hasText: /web-1 stopped on request by / }).waitFor();
   await page.getByRole("button", { name: "Start web-1" }).click();
-  await heard(page, "web-1 runs");
+  await announced(page, "web-1 runs");
   assert.equal(await state(id), "running");
   await page.getByText("All 3 are running").waitFor();
 });
@@ -60,10 +60,10 @@ test("keep up for two hours, and resume", async (t) => {
   const { id } = await status("batch-1");
   const page = await visit(t);
   await page.getByRole("button", { name: "Stop batch-1" }).click();
-  await heard(page, "batch-1 is stopped");
+  await announced(page, "batch-1 is stopped");
   await page.getByRole("button", { name: "Keep up batch-1" }).click();
   await page.getByRole("menuitem").filter({ hasText: "2 hours" }).click();
-  await heard(page, "batch-1 runs");
+  await announced(page, "batch-1 runs");
   assert.equal(await state(id), "running");
   const { override: override_ } = await status("batch-1");
   assert.equal(override_.state, "running");
@@ -78,7 +78,7 @@ test("keep up for two hours, and resume", async (t) => {
   assert.equal((await status("batch-1")).override, null);
 });
 
-test("by keyboard alone", async (t) => {
+test("the page can be used with the keyboard only", async (t) => {
   const { id } = await status("web-1");
   const page = await visit(t);
   await line(page, "web-1").waitFor();
@@ -104,7 +104,7 @@ test("by keyboard alone", async (t) => {
   await page.keyboard.press("ArrowDown");
   assert.match(await focused(), /^2 hours/);
   await page.keyboard.press("Enter");
-  await heard(page, "web-1 keeps its state until the override ends");
+  await announced(page, "web-1 keeps its state until the override ends");
   assert.equal((await status("web-1")).override.state, "running");
   assert.equal(await focused(), "Keep up web-1");
   await page.keyboard.press("Shift+Tab");
@@ -118,7 +118,7 @@ test("by keyboard alone", async (t) => {
   assert.equal(await focused(), "Stop web-1", "the focus did not go with the button");
 });
 
-test("more than one instance is only stopped after a look at which", async (t) => {
+test("stopping several instances needs a confirmation that lists them", async (t) => {
   const more = await launch("office", "web-2", "web-3");
   t.after(() => terminate(more));
   const page = await visit(t);
@@ -137,19 +137,19 @@ test("more than one instance is only stopped after a look at which", async (t) =
   await page.getByRole("searchbox").fill("web");
   await office.getByRole("button", { name: "Stop all of office" }).click();
   await dialog.getByRole("button", { name: "Stop 3 instances" }).click();
-  await heard(page, "3 are stopped");
+  await announced(page, "3 are stopped");
   assert.equal(await state(more[1]), "stopped");
   await office.getByRole("button", { name: "Start all of office" }).click();
   await page.getByRole("button", { name: "Start 3 instances" }).click();
-  await heard(page, "3 runs");
+  await announced(page, "3 runs");
   assert.equal(await state(more[1]), "running");
 });
 
-test("what fails is told where it was asked, with a hint", async (t) => {
+test("a failure is shown at its instance, with a hint", async (t) => {
   const page = await visit(t, { refusals: ERRORS });
   const web = line(page, "web-1");
   await web.waitFor();
-  // The function's own refusal, of an instance that is not there: what the page asks for is changed on its way.
+  // An error of the function for a missing instance: the test replaces the body of the page's request.
   await page.route("**/stop", (route) => route.continue({ postData: JSON.stringify({ instance: ["i-0abc1234def567890"] }) }));
   await page.getByRole("button", { name: "Stop web-1" }).click();
   const alert = web.getByRole("alert");
@@ -163,7 +163,7 @@ test("what fails is told where it was asked, with a hint", async (t) => {
   assert.equal(await page.evaluate(() => document.activeElement.ariaLabel), "Stop web-1");
   assert.equal(await state((await status("web-1")).id), "running");
 
-  // API Gateway's own refusal, and a proxy's page in between.
+  // An error of API Gateway, and a page of a proxy.
   await page.unroute("**/stop");
   await page.route("**/stop", (route) => route.fulfill({ status: 429, json: { message: "Too Many Requests" } }));
   await page.getByRole("button", { name: "Stop web-1" }).click();
@@ -174,7 +174,7 @@ test("what fails is told where it was asked, with a hint", async (t) => {
   await alert.getByText("The response is not from Curfew").waitFor();
 });
 
-test("an instance that is gone by the time it is asked for is told all the same", async (t) => {
+test("a request for a terminated instance shows an error", async (t) => {
   const [id] = await launch("office", "short-lived");
   const page = await visit(t, { refusals: ERRORS });
   await line(page, "short-lived").waitFor();
@@ -182,10 +182,10 @@ test("an instance that is gone by the time it is asked for is told all the same"
   await page.getByRole("button", { name: "Stop short-lived" }).click();
   await page.getByRole("alert").getByText(/short-lived|There is no instance/).first().waitFor();
   await line(page, "short-lived").waitFor({ state: "detached" });
-  assert.equal(await page.getByRole("alert").count(), 1, "its line is gone, and what was said about it is not");
+  assert.equal(await page.getByRole("alert").count(), 1, "the line is removed, and the error stays");
 });
 
-test("without a connection it says so, keeps what it knows, and comes back", async (t) => {
+test("without a connection the page shows an error and keeps its data until the next refresh", async (t) => {
   const page = await visit(t, { refusals: ERRORS });
   await page.getByText("All 3 are running").waitFor();
   await page.context().setOffline(true);
@@ -197,7 +197,7 @@ test("without a connection it says so, keeps what it knows, and comes back", asy
   await page.getByRole("alert").waitFor({ state: "detached" });
 });
 
-test("names are text, whatever they say", async (t) => {
+test("names are escaped", async (t) => {
   const hostile = [`<img src=x onerror="document.title='owned'">`, `</td></table><script>document.title='owned'</script>`, "\u202Egnp.1-bew"];
   const ids = await launch("office", ...hostile);
   t.after(() => terminate(ids));
@@ -211,14 +211,14 @@ test("names are text, whatever they say", async (t) => {
   await fits(page);
 });
 
-test("the policy is enforced", async (t) => {
+test("the content security policy is enforced", async (t) => {
   const page = await visit(t, { refusals: /(blocked|Content Security Policy)\.?\s*$|fallback\.\s*$|^asked http:\/\/192\.0\.2\.1$/, before: (page) => page.addInitScript(() => {
     globalThis.refused = [];
     document.addEventListener("securitypolicyviolation", (event) => globalThis.refused.push(event.effectiveDirective));
   }) });
   await line(page, "web-1").waitFor();
   const tried = await page.evaluate(async () => {
-    // What the test itself evaluates is let through; what the page does by itself a moment later is not.
+    // The policy does not apply to code that the test evaluates directly, but to code in a later task.
     await new Promise((resolve) => { setTimeout(resolve, 0); });
     const attempt = async (deed) => { try { return `done: ${await deed()}`; } catch (error) { return error.name; } };
     const element = (name, properties) => Object.assign(document.createElement(name), properties);
@@ -242,7 +242,7 @@ test("the policy is enforced", async (t) => {
   }
 });
 
-test("a script that got into the document does not run", async (t) => {
+test("an injected script does not run", async (t) => {
   const refusals = [];
   const page = await visit(t, { refusals: /Content Security Policy/, before: async (page) => {
     page.on("console", (message) => refusals.push(message.text()));
@@ -258,7 +258,7 @@ test("a script that got into the document does not run", async (t) => {
   assert.equal(refusals.length, 3, refusals.join("\n"));
 });
 
-test("its headers keep it to itself", async () => {
+test("security headers are set", async () => {
   const response = await fetch(`${API}/`);
   const { headers } = response;
   assert.match(await response.text(), /^<!doctype html>/);
@@ -271,7 +271,7 @@ test("its headers keep it to itself", async () => {
   assert.deepEqual([again.status, await again.text()], [304, ""]);
 });
 
-test("it finds its API behind every prefix", async (t) => {
+test("the API is found behind any path prefix", async (t) => {
   const [, id, stage] = /\/restapis\/([^/]+)\/([^/]+)\/_user_request_$/.exec(API);
   const { port } = new URL(CLOUD);
   const host = `http://${id}.execute-api.localhost:${port}/${stage}`;
@@ -304,7 +304,7 @@ for (const [size, viewport] of [["desktop", DESKTOP], ["phone", PHONE]]) {
   }
 }
 
-test("the menu opens and closes by the same button", async (t) => {
+test("one button opens and closes the menu", async (t) => {
   const page = await visit(t);
   const keep = page.getByRole("button", { name: "Keep up web-1" });
   const menu = page.getByRole("menu");
@@ -318,7 +318,7 @@ test("the menu opens and closes by the same button", async (t) => {
   }
 });
 
-test("what EC2 refuses is told with its code and the next try", async (t) => {
+test("a refused step is shown with EC2's error code and the next attempt", async (t) => {
   const page = await visit(t, { before: (page) => page.route("**/status", async (route) => {
     const response = await route.fetch();
     const answer = await response.json();
@@ -333,7 +333,7 @@ test("what EC2 refuses is told with its code and the next try", async (t) => {
   await picture(page, "refused");
 });
 
-test("where it is and what else it runs as is told where there is something to tell", async (t) => {
+test("account-region and fallback type are shown where they apply", async (t) => {
   const page = await visit(t, { before: (page) => page.route("**/status", async (route) => {
     const response = await route.fetch();
     const answer = await response.json();
@@ -348,7 +348,7 @@ test("where it is and what else it runs as is told where there is something to t
   await line(page, "web-1").getByText(/^i-[0-9a-f]+$/).waitFor();
 });
 
-test("nothing moves for those who asked for that", async (t) => {
+test("reduced motion disables animations", async (t) => {
   const page = await visit(t, { reducedMotion: "reduce", before: (page) => page.route("**/status", async (route) => {
     const response = await route.fetch();
     const answer = await response.json();
@@ -360,7 +360,7 @@ test("nothing moves for those who asked for that", async (t) => {
   assert.equal(await page.getByRole("button", { name: "Stop web-1" }).getAttribute("aria-disabled"), "true", "EC2 can't be asked yet");
 });
 
-test("it looks again by itself, and not while nobody sees it", async (t) => {
+test("the page refreshes periodically, and pauses in the background", async (t) => {
   const page = await visit(t, { before: async (page) => {
     await page.clock.install();
     await page.addInitScript(() => {
@@ -384,7 +384,7 @@ test("it looks again by itself, and not while nobody sees it", async (t) => {
   looked(true);
 });
 
-test("hundreds of instances stay usable", async (t) => {
+test("the page stays usable with hundreds of instances", async (t) => {
   const names = Array.from({ length: 240 }, (_, index) => `ci-${index + 1}`);
   const ids = await launch("night-stop", ...names);
   t.after(() => terminate(ids));
@@ -401,14 +401,14 @@ test("hundreds of instances stay usable", async (t) => {
   await card.getByRole("button", { name: "Show all 241" }).click();
   await card.getByText("ci-240").waitFor();
 
-  // A request is for a hundred at most: what is more goes in several.
+  // A request has at most a hundred instances: more need several requests.
   let requests = 0;
   page.on("request", (request) => { requests += request.url().endsWith("/stop") ? 1 : 0; });
   await card.getByRole("button", { name: "Stop all of night-stop" }).click();
   await page.getByRole("button", { name: "Stop 241 instances" }).click();
-  await heard(page, "241 are stopped");
+  await announced(page, "241 are stopped");
   assert.equal(requests, 3);
   await card.getByText("0 of 241 running").waitFor();
   await page.getByRole("button", { name: "Start batch-1" }).click();
-  await heard(page, "batch-1 runs");
+  await announced(page, "batch-1 runs");
 });

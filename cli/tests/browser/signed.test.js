@@ -1,22 +1,22 @@
-// The page on a stack that wants signed requests. API Gateway lets nobody in without a signature, to the page neither: it is
-// found through a proxy that signs, or where something else than API Gateway is in front.
+// The page of a stack that requires signed requests. API Gateway refuses unsigned requests, also for the page: it is reached
+// through a proxy that signs, or without API Gateway.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { API, ERRORS, accessible, close, line, open, picture, stranger, visit } from "./support.js";
+import { API, ERRORS, accessible, close, line, open, picture, anonymousStatus, visit } from "./support.js";
 
 before(open);
 after(close);
 
-// The emulator wants a signature and checks none; it tells the function of no identity.
+// The emulator requires a signature without verifying it, and passes no identity to the function.
 const SIGNATURE = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/execute-api/aws4_request, SignedHeaders=host, Signature=00";
 const sign = (route) => route.continue({ headers: { ...route.request().headers(), authorization: SIGNATURE } });
 
-test("without a signature API Gateway keeps the page to itself", async () => {
-  assert.equal(await stranger(""), 403);
+test("API Gateway refuses an unsigned request for the page", async () => {
+  assert.equal(await anonymousStatus(""), 403);
 });
 
-test("what it refuses for want of a signature, the page says how to sign", async (t) => {
+test("the page explains how to sign a refused request", async (t) => {
   const page = await visit(t, { refusals: ERRORS, before: (page) => page.route(`${API}/`, sign) });
   await page.getByRole("heading", { name: "This API requires signed requests" }).waitFor();
   const call = await page.locator("pre").innerText();
@@ -27,7 +27,7 @@ test("what it refuses for want of a signature, the page says how to sign", async
   await picture(page, "signed");
 });
 
-test("through a proxy that signs it works as it is", async (t) => {
+test("the page works through a proxy that signs", async (t) => {
   const page = await visit(t, { before: (page) => page.route(`${API}/**`, sign) });
   await line(page, "web-1").waitFor();
 });

@@ -1,4 +1,4 @@
-// A browser, pages that are watched, and the cloud behind the API, seen without Curfew.
+// A browser, pages that fail the test on errors, and direct access to the emulator behind the API.
 
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
@@ -8,33 +8,33 @@ import { chromium } from "playwright-core";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** Where the deployed API is, without a slash at its end. */
+/** The URL of the deployed API, without a trailing slash. */
 export const API = process.env.CURFEW_API_URL;
-/** The emulator. */
+/** The emulator's origin. */
 export const CLOUD = new URL(API).origin;
 const SCREENSHOTS = process.env.CURFEW_SCREENSHOTS;
 
-// In a container there is often neither a sandbox nor a graphics card; and a browser under test asks nobody for updates.
+// A container often has neither a sandbox nor a graphics card, and the browser should not check for updates.
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
 export const DESKTOP = { width: 1200, height: 900 };
 export const PHONE = { width: 360, height: 740 };
 
-// For what takes a second on an idle machine.
-const PATIENCE = 20_000;
+// For actions that take a second on an idle machine.
+const TIMEOUT = 20_000;
 
 let browser;
 export const open = async () => { browser = await chromium.launch({ executablePath: process.env.CURFEW_CHROMIUM, args: FLAGS }); };
 export const close = () => browser?.close();
 
 /**
- * The page as a person finds it, in a window of its own. Whatever it logs as an error, throws, or asks of another host fails
- * the test, except for the `refusals` that a test provokes: the browser logs by itself whatever it was refused.
+ * Opens the page in a new context. Logged errors, exceptions, and requests to other hosts fail the test, except for the
+ * `refusals` that a test provokes: the browser itself logs refused requests.
  */
 export async function visit(test, { url = `${API}/`, viewport = DESKTOP, colorScheme = "light", timezoneId = "Europe/Paris", refusals, before, ...more } = {}) {
   const context = await browser.newContext({ viewport, colorScheme, timezoneId, locale: "en-GB", ...more });
   const page = await context.newPage();
-  page.setDefaultTimeout(PATIENCE);
+  page.setDefaultTimeout(TIMEOUT);
   const complaints = [];
   const complain = (text) => refusals?.test(text) || complaints.push(text);
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && complain(message.text()));
@@ -52,42 +52,42 @@ export async function visit(test, { url = `${API}/`, viewport = DESKTOP, colorSc
   return page;
 }
 
-/** What the browser logs of answers that are errors. */
+/** The browser's log entry for an error response. */
 export const ERRORS = /^Failed to load resource: /;
 
-/** The line of an instance, by its name. */
+/** The row of the instance with this name. */
 export const line = (page, name) => page.getByRole("row").filter({ has: page.getByRole("rowheader", { name }) });
-/** Waits for what is read out to whoever listens. */
-export const heard = (page, text) => page.locator("#said").filter({ hasText: text }).waitFor({ state: "attached" });
+/** Waits for a text in the live region that screen readers announce. */
+export const announced = (page, text) => page.locator("#said").filter({ hasText: text }).waitFor({ state: "attached" });
 
 export async function picture(page, name) {
   mkdirSync(SCREENSHOTS, { recursive: true });
   await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true, animations: "disabled" });
 }
 
-/** No serious finding of axe's: everything it calls serious or critical is in the message. */
+/** Asserts that axe has no serious or critical findings; the message lists them. */
 export async function accessible(page, what) {
   await page.evaluate(`${axe};0`);
   const { violations, passes } = await page.evaluate(() => globalThis.axe.run());
-  assert.ok(passes.length > 10, "axe looked at something");
+  assert.ok(passes.length > 10, "axe ran its checks");
   const grave = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
   assert.deepEqual(grave.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join("; ")}`), [], what);
 }
 
-/** No text or control runs out of the window. */
+/** Asserts that the page has no horizontal overflow. */
 export async function fits(page) {
   const wider = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   assert.equal(wider, 0, "nothing to scroll sideways");
 }
 
-/** The status of an answer, for whoever comes without credentials. */
-export async function stranger(path) {
+/** The status of a response to a request without credentials. */
+export async function anonymousStatus(path) {
   const response = await fetch(`${API}/${path}`);
-  await response.text(); // an answer that nobody reads keeps its connection, and that this process
+  await response.text(); // an unread response keeps the connection and with it this process
   return response.status;
 }
 
-/** The API's own answer. */
+/** The API's response. */
 export async function api(path) {
   const response = await fetch(`${API}/${path}`);
   return response.json();
@@ -98,7 +98,7 @@ export async function status(name) {
   return instances.find((one) => one.name === name);
 }
 
-// The emulator takes any signature, and EC2 answers in XML of which these tests need two or three words.
+// The emulator accepts any signature; the tests need only a few words of EC2's XML.
 async function ec2(action, parameters = {}) {
   const response = await fetch(CLOUD, {
     method: "POST",
@@ -110,14 +110,14 @@ async function ec2(action, parameters = {}) {
   return text;
 }
 
-/** What EC2 says, whatever Curfew does. */
+/** The state of an instance in EC2. */
 export async function state(id) {
   const instances = (await ec2("DescribeInstances")).split("<instanceId>");
   const own = instances.find((text) => text.startsWith(id));
   return own && /<instanceState>.*?<name>([a-z-]+)</s.exec(own)[1];
 }
 
-/** Launches instances under a schedule, and answers with their ids. */
+/** Launches instances with the schedule tag, and returns their ids. */
 export async function launch(schedule, ...names) {
   const ids = [];
   for (const name of names) {

@@ -1,19 +1,19 @@
-// The page on a stack that wants a token.
+// The page of a stack with token authentication.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { API, ERRORS, accessible, close, line, open, picture, stranger, visit } from "./support.js";
+import { API, ERRORS, accessible, close, line, open, picture, anonymousStatus, visit } from "./support.js";
 
 before(open);
 after(close);
 
 const TOKEN = process.env.CURFEW_TOKEN;
 
-test("the page comes without a token, and nothing else does", async () => {
-  assert.deepEqual(await Promise.all(["", "status", "schedules"].map(stranger)), [200, 401, 401]);
+test("only the page is served without a token", async () => {
+  assert.deepEqual(await Promise.all(["", "status", "schedules"].map(anonymousStatus)), [200, 401, 401]);
 });
 
-test("it asks for the token, keeps it in the tab, and forgets it when told", async (t) => {
+test("the token is prompted for, kept in the tab, and forgotten on request", async (t) => {
   const page = await visit(t, { refusals: ERRORS });
   const input = page.getByLabel("Token");
   await input.waitFor();
@@ -48,7 +48,7 @@ test("it asks for the token, keeps it in the tab, and forgets it when told", asy
   assert.deepEqual(await page.evaluate(() => Object.values(sessionStorage)), []);
 });
 
-test("a token that no header can carry is only a wrong one", async (t) => {
+test("a token with characters invalid in a header is refused as a wrong one", async (t) => {
   const page = await visit(t, { refusals: ERRORS });
   await page.getByLabel("Token").fill("żółw 🐢");
   await page.keyboard.press("Enter");

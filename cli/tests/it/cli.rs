@@ -1,4 +1,4 @@
-//! The commands that need no cloud, as a script sees them: standard output, standard error, exit code, in a cleared environment.
+//! Commands that make no AWS call: standard output, standard error and exit code, in a cleared environment.
 
 mod edges;
 mod lookup;
@@ -28,7 +28,7 @@ fn next_lists_the_coming_edges() {
         "--count",
         "3",
     ]);
-    // The 25th is excepted: nothing starts, and what someone started by hand is stopped all the same.
+    // The 25th is excepted: no start on that day, but the stop still applies to instances that were started by hand.
     let edge = |action: &str, at: &str, local: &str| {
         let local = format!("{local}+01:00[Europe/Paris]");
         json!({"schedule": "office", "action": action, "at": at, "local": local})
@@ -42,7 +42,7 @@ fn next_lists_the_coming_edges() {
 }
 
 #[test]
-fn explain_says_what_a_schedule_wants_and_why() {
+fn explain_prints_the_desired_state_and_reason_of_a_schedule() {
     let place = Place::with(OFFICE);
     let explained = place.json(&[
         "explain",
@@ -67,7 +67,7 @@ fn explain_says_what_a_schedule_wants_and_why() {
 }
 
 #[test]
-fn check_is_content_or_reports_everything_and_exits_with_2() {
+fn check_succeeds_or_reports_every_error_and_exits_with_2() {
     let good = Place::with(OFFICE);
     assert_eq!(good.json(&["check"])["schedules"], json!(["office"]));
     assert_eq!(
@@ -77,22 +77,22 @@ fn check_is_content_or_reports_everything_and_exits_with_2() {
     let bad = Place::with(
         "[schedules.office]\ntimezone = 'Mars'\nrunning = 'Mon-Fry 08:00-20:00'\nenforced = true\n",
     );
-    let (code, said) = bad.fails(&["check"]);
-    assert_eq!(code, 2, "{said}");
+    let (code, stderr) = bad.fails(&["check"]);
+    assert_eq!(code, 2, "{stderr}");
     for key in [
         "schedules.office.timezone",
         "schedules.office.running",
         "schedules.office.enforced",
     ] {
         assert!(
-            said.contains(&format!("curfew.toml: `{key}`")),
-            "{key}: {said}"
+            stderr.contains(&format!("curfew.toml: `{key}`")),
+            "{key}: {stderr}"
         );
     }
 }
 
 #[test]
-fn check_warns_of_what_never_happens() {
+fn check_warns_of_crons_that_never_fire() {
     let place = Place::with(include_str!(
         "../../../crates/core/tests/cases/never-fires.toml"
     ));
@@ -112,46 +112,46 @@ fn check_warns_of_what_never_happens() {
 }
 
 #[test]
-fn what_does_not_exist_exits_with_3() {
+fn a_missing_schedule_or_journal_exits_with_3() {
     let place = Place::with(OFFICE);
-    let (code, said) = place.fails(&["next", "--schedule", "ofice"]);
+    let (code, stderr) = place.fails(&["next", "--schedule", "ofice"]);
     assert_eq!(code, 3);
     assert_eq!(
-        said,
+        stderr,
         "error: there is no schedule `ofice`\n  hint: there is `office`\n"
     );
     assert_eq!(place.fails(&["history"]).0, 3);
 }
 
 #[test]
-fn a_cloud_that_does_not_answer_exits_with_5() {
+fn an_unreachable_endpoint_exits_with_5() {
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
         .unwrap()
         .port();
     let place = Place::with(OFFICE);
-    let (code, said) = place.fails(&[
+    let (code, stderr) = place.fails(&[
         "status",
         "--endpoint-url",
         &format!("http://127.0.0.1:{port}"),
     ]);
     assert_eq!(code, 5);
     assert!(
-        said.starts_with("error: `ec2:DescribeInstances` got no answer"),
-        "{said}"
+        stderr.starts_with("error: `ec2:DescribeInstances` got no answer"),
+        "{stderr}"
     );
 }
 
 #[test]
-fn without_a_region_the_way_out_is_named() {
-    let (code, said) = Place::with(OFFICE).fails(&["status"]);
+fn a_missing_region_is_reported_with_its_flag() {
+    let (code, stderr) = Place::with(OFFICE).fails(&["status"]);
     assert_eq!(code, 2);
-    assert!(said.contains("--region"), "{said}");
+    assert!(stderr.contains("--region"), "{stderr}");
 }
 
 #[test]
-fn what_is_imported_is_good_configuration() {
+fn an_imported_schedule_is_valid_configuration() {
     let place = Place::with("");
     let output = place
         .curfew(&["import", "custodian", "off=(M-F,19);on=(M-F,7);tz=pt"])
@@ -163,7 +163,7 @@ fn what_is_imported_is_good_configuration() {
 }
 
 #[test]
-fn only_the_tokens_digest_is_for_the_configuration() {
+fn the_configuration_receives_the_digest_of_a_token() {
     let made = Place::with("").json(&["token", "new"]);
     let token = made["token"].as_str().unwrap();
     let digest = Sha256::digest(token.as_bytes());
@@ -175,7 +175,7 @@ fn only_the_tokens_digest_is_for_the_configuration() {
 }
 
 #[test]
-fn a_token_for_somebody_is_shown_once_with_the_configuration_that_know_it() {
+fn a_named_token_is_shown_once_with_its_configuration() {
     let place = Place::with("");
     let output = place
         .curfew(&["token", "new", "alice@example.com"])
@@ -196,11 +196,11 @@ fn a_token_for_somebody_is_shown_once_with_the_configuration_that_know_it() {
         .iter()
         .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     assert_eq!(of_token, digest, "{text}");
-    let (code, told) = place.fails(&["token", "new", "alice and bob"]);
+    let (code, stderr) = place.fails(&["token", "new", "alice and bob"]);
     assert_eq!(code, 2);
     assert!(
-        told.contains("`alice and bob` can't name a token's holder"),
-        "{told}"
+        stderr.contains("`alice and bob` can't name a token's holder"),
+        "{stderr}"
     );
 }
 
@@ -220,7 +220,7 @@ fn the_schema_is_the_one_in_the_repository() {
 }
 
 #[test]
-fn every_command_has_help_and_the_exit_codes_are_in_it() {
+fn every_command_has_help_with_the_exit_codes() {
     let place = Place::with("");
     let output = place
         .curfew(&["--help"])

@@ -1,4 +1,4 @@
-//! The development container of GitHub Codespaces, as far as it can be looked at without one.
+//! The development container of GitHub Codespaces, checked without running one.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 const CONTAINER: &str = include_str!("../../../.devcontainer/devcontainer.json");
 const MAKEFILE: &str = include_str!("../../../Makefile");
 
-/// It is JSON with comments, each on a line of its own.
+/// Parses the file: JSON with comments, each on a line of its own.
 fn container() -> Value {
     let lines = CONTAINER.lines();
     let code: Vec<&str> = lines
@@ -18,7 +18,7 @@ fn container() -> Value {
 }
 
 #[test]
-fn the_emulators_port_is_forwarded_under_a_name() {
+fn the_port_of_the_emulator_is_forwarded_with_a_label() {
     let container = container();
     let port = Emulator::DEFAULT_PORT;
     assert_eq!(container["forwardPorts"], json!([port]));
@@ -27,7 +27,7 @@ fn the_emulators_port_is_forwarded_under_a_name() {
 }
 
 #[test]
-fn everything_that_up_needs_is_made_beforehand() {
+fn the_dependencies_of_up_are_built_with_the_container() {
     let container = container();
     let command = container["postCreateCommand"].as_str().unwrap();
     let made: BTreeSet<&str> = command
@@ -44,12 +44,12 @@ fn everything_that_up_needs_is_made_beforehand() {
     let up = MAKEFILE.lines().find_map(|line| line.strip_prefix("up:"));
     let needed: BTreeSet<&str> = up.unwrap().split_whitespace().collect();
     assert!(!needed.is_empty() && needed.is_subset(&made), "{needed:?}");
-    // And what `curfew up` would install first.
+    // `curfew up` would otherwise install the emulator first.
     assert!(made.contains("emulator"), "{made:?}");
 }
 
 #[test]
-fn it_has_rust_and_python() {
+fn the_container_has_rust_and_python() {
     let container = container();
     let image = container["image"].as_str().unwrap();
     assert!(image.contains("/rust:"), "{image}");

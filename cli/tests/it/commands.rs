@@ -1,5 +1,4 @@
-//! The commands that look at instances and change them, as a script or a person sees them: the `curfew` program in a cleared
-//! environment, against the model of EC2 over HTTP.
+//! Commands that observe and change instances, run as a process in a cleared environment against the model of EC2 over HTTP.
 
 mod accounts;
 mod apply;

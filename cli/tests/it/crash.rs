@@ -1,5 +1,5 @@
-//! The program itself, killed two hundred times at whatever it is at: the journal has what happened, once, and every edge was applied
-//! once. What is waited for is calls that the model receives, not time, so that a slow machine is killed at the same places.
+//! Kills the daemon's process two hundred times at random points: the journal has every transition once, and every edge is
+//! applied once. The test waits for calls to the model, not for time, so that a slow machine is killed at the same points.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,8 +19,8 @@ use jiff::{SignedDuration, Timestamp, ToSpan, Unit};
 
 const KILLS: usize = 200;
 const INSTANCES: usize = 120;
-/// The world, and what is expected of the daemon.
-struct House {
+/// The model, the daemon's state, and the expected result.
+struct Sandbox {
     ec2: Model,
     server: Server,
     queue: String,
@@ -31,15 +31,15 @@ struct House {
 
 struct Instance {
     id: Ec2InstanceId,
-    /// The edge that it is to have applied.
+    /// The edge that is expected to be applied.
     edge: Timestamp,
-    /// How often it was to be started and stopped by edges.
+    /// Expected number of starts and stops.
     wanted: [usize; 2],
-    /// How often it was, by calls that were carried out.
+    /// Number of successful start and stop calls.
     called: [usize; 2],
 }
 
-impl House {
+impl Sandbox {
     async fn new(seed: u64) -> Self {
         let now = Clock::system().now();
         let ec2 = Model::new(now);
@@ -48,7 +48,7 @@ impl House {
             stopping: SignedDuration::from_secs(1),
             ..Durations::default()
         });
-        // The edges are older than the calls for those before them, which would count as a user's later wish.
+        // The edges are older than the calls for those before them, which would count as later external changes.
         ec2.date_nothing();
         let edge = edge(now, 0);
         let last = format!("{edge} start schedule before");
@@ -67,7 +67,7 @@ impl House {
         let home = Home::clone(&ec2.instance(&instances[0].id).home);
         let queue = ec2.create_queue(&home, "state-changes", QueueAttributes::default());
         ec2.deliver_events_to(&queue);
-        let house = Self {
+        let sandbox = Self {
             server: serve_with(ec2.clone(), TimeSource::Wall).await,
             queue,
             state: tempfile::tempdir().unwrap(),
@@ -75,11 +75,11 @@ impl House {
             chance: fastrand::Rng::with_seed(seed),
             ec2,
         };
-        house.write_configuration(now);
-        house
+        sandbox.write_configuration(now);
+        sandbox
     }
 
-    /// A schedule for each kill, with an edge that is due, a minute after that of the one before: starts and stops by turns.
+    /// A schedule for each kill, with an edge that is due, a minute after the previous one: starts and stops alternate.
     fn write_configuration(&self, now: Timestamp) {
         let mut text = format!(
             "[daemon]\ndriver = 'daemon'\npoll = '1s'\npoll_quiet = '1s'\nqueue = '{}'\nmetrics = ''\n",
@@ -120,7 +120,7 @@ impl House {
             .unwrap()
     }
 
-    /// Gives an instance that is at rest an edge that is due.
+    /// Gives a resting instance an edge that is due.
     fn make_due(&mut self, round: usize, now: Timestamp) {
         let (wanted, action) = [
             (Ec2InstanceState::Stopped, 0),
@@ -137,7 +137,7 @@ impl House {
             .set_tag(&instance.id, "Schedule", &format!("round-{round}"));
     }
 
-    /// Somebody at the console starts or stops an instance against its edge: it stays so.
+    /// Starts or stops an instance externally, against its edge: it stays so.
     fn interfere(&mut self) {
         let state = *self
             .chance
@@ -155,14 +155,15 @@ impl House {
         }
     }
 
-    /// The instances in this state whose edge is applied and remembered, and whose events are all dealt with: what a killed daemon
-    /// had received is hidden for 30 s, and who comes and goes twice meanwhile is told less exactly (docs/operations.md).
+    /// The instances in this state whose edge is applied and confirmed, and whose events are processed: messages that a
+    /// killed daemon had received are hidden for 30 s, and two changes within that time are recorded less exactly
+    /// (docs/operations.md).
     fn resting(&self, state: Ec2InstanceState) -> Vec<usize> {
         let messages = self.ec2.messages(&self.queue);
-        let told: String = messages.into_iter().map(|message| message.body).collect();
+        let queued: String = messages.into_iter().map(|message| message.body).collect();
         let rests = |which: &usize| {
             let instance = &self.instances[*which];
-            !told.contains(instance.id.as_str())
+            !queued.contains(instance.id.as_str())
                 && self.is_applied(instance)
                 && self.ec2.state(&instance.id) == state
         };
@@ -175,7 +176,7 @@ impl House {
         last.at == instance.edge && !last.pending
     }
 
-    /// Adds up the calls so far, and forgets them.
+    /// Adds up the calls so far and resets them.
     fn count_calls(&mut self) {
         let calls = self.ec2.calls();
         self.ec2.clear_calls();
@@ -201,12 +202,12 @@ impl House {
     }
 
     async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
-        let (begun, patience) = (Instant::now(), Duration::from_mins(2));
+        let (begun, limit) = (Instant::now(), Duration::from_mins(2));
         while !condition(self) {
             let log = || std::fs::read_to_string(self.state.path().join("run.log")).unwrap();
             assert!(
-                begun.elapsed() < patience,
-                "not within {patience:?}: {what}: {} of {} transitions\n{}",
+                begun.elapsed() < limit,
+                "not within {limit:?}: {what}: {} of {} transitions\n{}",
                 self.journalled(),
                 self.ec2.transitions().len(),
                 log().lines().rev().take(30).collect::<Vec<_>>().join("\n")
@@ -216,7 +217,7 @@ impl House {
     }
 }
 
-/// The edge of a round: whole minutes, the last of them a few minutes ago.
+/// The edge of a round, at a full minute; the last one is a few minutes ago.
 fn edge(now: Timestamp, round: usize) -> Timestamp {
     let minute = jiff::TimestampRound::new()
         .smallest(Unit::Minute)
@@ -250,15 +251,15 @@ fn by_instance(changes: Vec<Change>) -> BTreeMap<String, Vec<(String, String, i6
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_kills_lose_no_transition_double_none_and_apply_no_edge_twice() {
+async fn two_hundred_kills_neither_lose_nor_repeat_transitions_or_edges() {
     let seed = fastrand::u64(..);
-    let mut house = House::new(seed).await;
-    let now = house.ec2.now();
-    // Everybody is known before anything happens.
-    let mut daemon = house.daemon();
-    house
-        .until("every instance is known", |house| {
-            let journal = Journal::read(house.state.path());
+    let mut sandbox = Sandbox::new(seed).await;
+    let now = sandbox.ec2.now();
+    // The daemon first records the initial state of every instance.
+    let mut daemon = sandbox.daemon();
+    sandbox
+        .until("every instance is observed", |sandbox| {
+            let journal = Journal::read(sandbox.state.path());
             journal.is_ok_and(|journal| journal.sightings().unwrap().len() == INSTANCES)
         })
         .await;
@@ -266,66 +267,67 @@ async fn two_hundred_kills_lose_no_transition_double_none_and_apply_no_edge_twic
     daemon.wait().unwrap();
 
     for round in 1..=KILLS {
-        house.make_due(round, now);
-        if house.chance.u8(..4) == 0 {
-            house.interfere();
+        sandbox.make_due(round, now);
+        if sandbox.chance.u8(..4) == 0 {
+            sandbox.interfere();
         }
-        house.count_calls();
-        let mut daemon = house.daemon();
-        // A start takes about six calls: looks, the queue, the change, its tag, deletions; then it polls.
-        let calls = house.chance.usize(1..=9);
-        house
-            .until("the daemon makes its calls", |house| {
-                house.ec2.calls().len() >= calls
+        sandbox.count_calls();
+        let mut daemon = sandbox.daemon();
+        // A daemon makes about six calls after its start: observations, the queue, the change, its tag, deletions; then it
+        // polls.
+        let calls = sandbox.chance.usize(1..=9);
+        sandbox
+            .until("the daemon makes its calls", |sandbox| {
+                sandbox.ec2.calls().len() >= calls
             })
             .await;
-        let more = Duration::from_micros(house.chance.u64(..20_000));
+        let more = Duration::from_micros(sandbox.chance.u64(..20_000));
         tokio::time::sleep(more).await;
         // SIGKILL.
         daemon.kill().unwrap();
         daemon.wait().unwrap();
     }
 
-    // What the killed had received is not hidden any more.
-    house.ec2.advance(40.seconds());
-    let mut daemon = house.daemon();
-    house
-        .until("every edge is applied", |house| {
+    // Messages that a killed daemon had received are visible again.
+    sandbox.ec2.advance(40.seconds());
+    let mut daemon = sandbox.daemon();
+    sandbox
+        .until("every edge is applied", |sandbox| {
             let resting = |one: &Instance| {
-                let state = house.ec2.state(&one.id);
+                let state = sandbox.ec2.state(&one.id);
                 matches!(state, Ec2InstanceState::Running | Ec2InstanceState::Stopped)
             };
-            let mut all = house.instances.iter();
-            all.all(|one| house.is_applied(one) && resting(one))
+            let mut all = sandbox.instances.iter();
+            all.all(|one| sandbox.is_applied(one) && resting(one))
         })
         .await;
-    house
-        .until("everything is journalled", |house| {
-            house.journalled() >= house.ec2.transitions().len()
-                && house.ec2.messages(&house.queue).is_empty()
+    sandbox
+        .until("everything is journalled", |sandbox| {
+            sandbox.journalled() >= sandbox.ec2.transitions().len()
+                && sandbox.ec2.messages(&sandbox.queue).is_empty()
         })
         .await;
-    house.count_calls();
+    sandbox.count_calls();
     daemon.kill().unwrap();
     daemon.wait().unwrap();
 
-    let happened = house.ec2.transitions().into_iter().map(|it| {
+    let happened = sandbox.ec2.transitions().into_iter().map(|it| {
         let from = it.from.unwrap().name().to_owned();
         let to = it.to.name().to_owned();
         (it.instance.to_string(), from, to, it.at.as_second())
     });
     let happened = by_instance(happened.collect());
-    let journalled = by_instance(history(house.state.path()));
+    let journalled = by_instance(history(sandbox.state.path()));
     assert_eq!(journalled, happened, "seed {seed}");
-    let applied = house
+    let applied = sandbox
         .instances
         .iter()
         .map(|one| one.wanted[0] + one.wanted[1]);
     assert!(
         applied.sum::<usize>() >= KILLS / 4,
-        "too few edges to say anything"
+        "too few edges for a meaningful test"
     );
-    for instance in &house.instances {
+    for instance in &sandbox.instances {
         assert_eq!(
             instance.called, instance.wanted,
             "{}: started and stopped, and how often it should have been; seed {seed}",

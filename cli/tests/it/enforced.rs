@@ -1,13 +1,13 @@
-//! The deployed function where the emulator enforces IAM (`AUTH=true`), as far as that goes: keys, signatures, and of what the function's
-//! role grants the parameter, the queue, describing, starting and stopping. Of tags it knows neither whose they are nor their keys, and
-//! denies both: that shows here that it does enforce, and what becomes of a function that can't write its memory. What those conditions
-//! mean on AWS, the Lambda's tests ask an evaluator of policies.
+//! The deployed function where the emulator enforces IAM (`AUTH=true`): keys, signatures, and from the function's role the
+//! rights to the parameter, the queue, describing, starting and stopping. The emulator evaluates no conditions on tags or
+//! tag keys and denies such calls: that shows that it enforces policies, and how a function without the right to write state
+//! tags behaves. The Lambda's tests check those conditions with a policy evaluator.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::support::House;
+use crate::support::Sandbox;
 use aws_sdk_cloudformation::types::{Capability, Parameter, Stack, StackStatus};
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, Target};
 use curfew_aws::connect::{ConnectOptions, Connection};
@@ -16,10 +16,10 @@ use curfew_emulator::{Emulator, cache_directory, demo};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-/// A machine that is busy building takes its time.
+/// Long enough for a machine that is busy building.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// An emulator that enforces IAM. `curfew up`'s own never does.
+/// An emulator that enforces IAM, unlike the one of `curfew up`.
 struct Enforcing {
     child: Child,
     endpoint: String,
@@ -64,7 +64,7 @@ impl Enforcing {
         };
         let health = format!("{}/_ministack/health", emulator.endpoint);
         let since = Instant::now();
-        while House::fetch("GET", &health, "", "").0 != 200 {
+        while Sandbox::fetch("GET", &health, "", "").0 != 200 {
             assert!(since.elapsed() < LIMIT, "the emulator does not come up");
             sleep(Duration::from_millis(100)).await;
         }
@@ -80,8 +80,8 @@ impl Enforcing {
             .args(arguments)
             .output()
             .unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {told}");
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {message}");
         String::from_utf8(output.stdout).unwrap()
     }
 }
@@ -90,16 +90,16 @@ impl Drop for Enforcing {
     fn drop(&mut self) {
         let _ended = self.child.kill();
         let _status = self.child.wait();
-        // Functions that are kept warm are its children, and outlive it.
+        // Warm functions are child processes of the emulator and outlive it.
         for process in crate::support::processes_in(self.directory.path()) {
             let _ended = Command::new("kill").args(["-KILL", &process]).status();
         }
     }
 }
 
-/// An answer's status, and its error's code and message.
-fn asked(method: &str, api: &str, what: &str) -> (u16, String) {
-    let (status, body) = House::fetch(method, &format!("{api}/{what}"), "", "");
+/// Returns the status of a response, and the code and message of its error.
+fn request(method: &str, api: &str, what: &str) -> (u16, String) {
+    let (status, body) = Sandbox::fetch(method, &format!("{api}/{what}"), "", "");
     let answer: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
     let text = |key: &str| answer["error"][key].as_str().unwrap_or_default();
     (
@@ -114,8 +114,8 @@ async fn deployed(cloudformation: &aws_sdk_cloudformation::Client) -> Stack {
     described.stacks.unwrap().remove(0)
 }
 
-/// Lets events of this test wake the function, as its rules do at their minutes.
-async fn connect_bell(events: &aws_sdk_eventbridge::Client, function: &str) {
+/// Adds a rule by which events of this test trigger the function.
+async fn connect_trigger(events: &aws_sdk_eventbridge::Client, function: &str) {
     let rule = events.put_rule().name("bell");
     let rule = rule.event_pattern(r#"{"source":["bell"]}"#);
     rule.send().await.unwrap();
@@ -129,7 +129,7 @@ async fn connect_bell(events: &aws_sdk_eventbridge::Client, function: &str) {
     targets.send().await.unwrap();
 }
 
-async fn ring(events: &aws_sdk_eventbridge::Client) {
+async fn trigger(events: &aws_sdk_eventbridge::Client) {
     let event = PutEventsRequestEntry::builder()
         .source("bell")
         .detail_type("ring")
@@ -139,7 +139,8 @@ async fn ring(events: &aws_sdk_eventbridge::Client) {
     assert_eq!(rung.failed_entry_count(), 0, "{rung:?}");
 }
 
-/// Two schedules that want a stop in all the year but one minute. One of them is enforced, and has the demo's `batch-1`.
+/// Two schedules that want a stop at all times except one minute a year. One of them is enforced, and manages the demo's
+/// `batch-1`.
 const CONFIGURATION: &str = "
 [schedules.office]
 timezone = 'UTC'
@@ -157,7 +158,7 @@ auth = 'none'
 ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_functions_role_is_enforced_as_far_as_the_emulator_goes() {
+async fn the_emulator_enforces_the_role_of_the_function() {
     let emulator = Enforcing::start().await;
     let conn = Connection::open(ConnectOptions {
         endpoint: Some(emulator.endpoint.clone()),
@@ -173,36 +174,39 @@ async fn the_functions_role_is_enforced_as_far_as_the_emulator_goes() {
     let api = outputs["api_url"].as_str().unwrap();
 
     let good = (200, String::new());
-    assert_eq!(asked("GET", api, "status"), good);
+    assert_eq!(request("GET", api, "status"), good);
     let instance = |schedule: &str| {
-        let asked = format!("{api}/status?schedule={schedule}");
-        let (_, body) = House::fetch("GET", &asked, "", "");
+        let url = format!("{api}/status?schedule={schedule}");
+        let (_, body) = Sandbox::fetch("GET", &url, "", "");
         let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
         let text = |key: &str| answer["instances"][0][key].as_str().unwrap().to_owned();
         (text("id"), text("state"))
     };
     let state = |schedule: &str| instance(schedule).1;
-    let denied = |action: &str, (status, told): (u16, String)| {
+    let denied = |action: &str, (status, message): (u16, String)| {
         let wanted = format!("`ec2:{action}` was denied");
-        assert!(status == 403 && told.contains(&wanted), "{status} {told}");
+        assert!(
+            status == 403 && message.contains(&wanted),
+            "{status} {message}"
+        );
     };
-    // What a person asks for is written before it is done: where it can't be, nothing is done.
+    // A request is written to a tag before it is executed: if the write fails, nothing is executed.
     for schedule in ["office", "night-stop"] {
         let stop = format!("stop?schedule={schedule}");
-        denied("CreateTags", asked("POST", api, &stop));
+        denied("CreateTags", request("POST", api, &stop));
         assert_eq!(state(schedule), "running");
     }
 
-    // A pass by way of the queue: an enforced schedule acts without memory, any other does not.
+    // A pass through the queue: an enforced schedule acts without state tags, any other does not.
     let events = aws_sdk_eventbridge::Client::new(&conn.sdk);
     let cloudformation = aws_sdk_cloudformation::Client::new(&conn.sdk);
     let stack = deployed(&cloudformation).await;
-    let mut told = stack.outputs().iter();
-    let function = told.find(|output| output.output_key() == Some("FunctionArn"));
+    let mut outputs = stack.outputs().iter();
+    let function = outputs.find(|output| output.output_key() == Some("FunctionArn"));
     let function = function.and_then(|output| output.output_value()).unwrap();
-    connect_bell(&events, function).await;
+    connect_trigger(&events, function).await;
     let since = Instant::now();
-    ring(&events).await;
+    trigger(&events).await;
     while state("night-stop") != "stopped" {
         assert!(since.elapsed() < LIMIT, "stopping is not granted");
         sleep(Duration::from_millis(100)).await;
@@ -210,7 +214,7 @@ async fn the_functions_role_is_enforced_as_far_as_the_emulator_goes() {
     let usual = since.elapsed();
     assert_eq!(state("office"), "running");
 
-    // With the policy of AWS, whose conditions on tags this emulator never finds met.
+    // With the policy for AWS, whose conditions on tags never match in this emulator.
     let parameters = stack.parameters().iter().map(|parameter| {
         let key = parameter.parameter_key().unwrap();
         let value = match key {
@@ -241,7 +245,7 @@ async fn the_functions_role_is_enforced_as_far_as_the_emulator_goes() {
         sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(
-        asked("GET", api, "status"),
+        request("GET", api, "status"),
         good,
         "describing has no condition"
     );
@@ -250,8 +254,8 @@ async fn the_functions_role_is_enforced_as_far_as_the_emulator_goes() {
     let start = ec2.start_instances().instance_ids(batch);
     start.send().await.unwrap();
     assert_eq!(state("night-stop"), "running");
-    ring(&events).await;
-    // Of a pass that may not stop it there is nothing to be seen from outside.
+    trigger(&events).await;
+    // A pass without the right to stop the instance has no visible effect.
     sleep(usual * 3 + Duration::from_secs(3)).await;
     assert_eq!(state("night-stop"), "running");
 }

@@ -1,5 +1,5 @@
-//! Figures, not tests: what the daemon takes, and how fast it is. They need minutes and a machine that does little else, so they run
-//! when somebody asks: `tools/footprint`. docs/performance.md has what they said.
+//! Measurements of the daemon's memory, CPU time and latency. They take minutes on an otherwise idle machine, so they run
+//! only by `tools/footprint`. docs/performance.md has the results.
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
 
 use std::fmt::Write as _;
@@ -23,11 +23,11 @@ use tokio_util::sync::CancellationToken;
 
 const SCHEDULES: usize = 50;
 const INSTANCES: usize = 1000;
-/// Edges that are waited for at the same time: more would measure each other.
+/// Edges that are measured at the same time: more of them would affect each other.
 const AT_ONCE: usize = 4;
 const ROUNDS: usize = 25;
 
-/// A daemon that ends with the measurement, whatever comes of it.
+/// The daemon's process, killed when dropped.
 struct Daemon(Child);
 
 impl Drop for Daemon {
@@ -38,8 +38,8 @@ impl Drop for Daemon {
 }
 
 impl Daemon {
-    /// Resident memory in MiB, and the CPU time so far.
-    fn takes(&self) -> (f64, Duration) {
+    /// Returns resident memory in MiB, and the CPU time so far.
+    fn usage(&self) -> (f64, Duration) {
         let read =
             |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.0.id())).unwrap();
         let status = read("status");
@@ -48,7 +48,7 @@ impl Daemon {
             .find(|line| line.starts_with("VmRSS:"))
             .unwrap();
         let kibibytes: f64 = resident.split_whitespace().nth(1).unwrap().parse().unwrap();
-        // After the name, which may have spaces in it: user and system time in hundredths.
+        // The fields after the name, which may contain spaces: user and system time in hundredths of a second.
         let stat = read("stat");
         let fields: Vec<&str> = stat
             .rsplit(')')
@@ -66,13 +66,13 @@ impl Daemon {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement of ten minutes: tools/footprint"]
-async fn memory_and_cpu_while_nothing_happens() {
+async fn memory_and_cpu_while_idle() {
     let minutes = minutes("FOOTPRINT_MINUTES", 10);
-    // Always the same: no edge comes while it is measured.
+    // No edge falls into the measurement.
     let world = World::with(|number| format!("start = '{number} 0 1 1 *'")).await;
-    let (begun, (_, before)) = (Instant::now(), world.daemon.takes());
+    let (begun, (_, before)) = (Instant::now(), world.daemon.usage());
     world.watch(minutes).await;
-    let (resident, cpu) = world.daemon.takes();
+    let (resident, cpu) = world.daemon.usage();
     let share = cpu.saturating_sub(before).as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0;
     println!(
         "{SCHEDULES} schedules, {INSTANCES} instances, {minutes} minutes: {resident:.1} MiB resident, {share:.3} % of a CPU"
@@ -81,9 +81,9 @@ async fn memory_and_cpu_while_nothing_happens() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement of half an hour: tools/footprint soak"]
-async fn memory_while_a_hundred_instances_start_and_stop_all_the_time() {
+async fn memory_while_a_hundred_instances_start_and_stop() {
     let minutes = minutes("SOAK_MINUTES", 30).max(3);
-    // Five schedules are on for a minute and off for the next; EC2's pace allows no more.
+    // Five schedules are on for a minute and off for the next; EC2's rate limits allow no more.
     let world = World::with(|number| {
         if number < 5 {
             "start = '*/2 * * * *'\nstop = '1-59/2 * * * *'".to_owned()
@@ -110,14 +110,14 @@ async fn memory_while_a_hundred_instances_start_and_stop_all_the_time() {
     );
 }
 
-/// What the unit tells the C library of memory.
+/// The allocator's environment variables in the systemd unit.
 fn allocator() -> impl Iterator<Item = (&'static str, &'static str)> {
     let unit = include_str!("../../../systemd/curfew.service");
     let mut lines = unit
         .lines()
         .filter_map(|line| line.strip_prefix("Environment="));
     let configuration = lines.find(|configuration| configuration.starts_with("MALLOC"));
-    let configuration = configuration.expect("the unit says something").split(' ');
+    let configuration = configuration.expect("the unit sets variables").split(' ');
     configuration.filter_map(|setting| setting.split_once('='))
 }
 
@@ -125,7 +125,7 @@ fn minutes(variable: &str, usual: usize) -> usize {
     std::env::var(variable).map_or(usual, |text| text.parse().expect("a number of minutes"))
 }
 
-/// The program itself, at work for some time, and the EC2 that it watches.
+/// A running daemon and the model of EC2 that it polls.
 struct World {
     daemon: Daemon,
     ec2: Model,
@@ -134,7 +134,7 @@ struct World {
 }
 
 impl World {
-    /// Schedules by their number, each with as many instances as the others.
+    /// Schedules by number, with equally many instances each.
     async fn with(schedule: impl Fn(usize) -> String) -> Self {
         let program = std::env::var("FOOTPRINT_PROGRAM")
             .unwrap_or_else(|_| env!("CARGO_BIN_EXE_curfew").to_owned());
@@ -171,7 +171,7 @@ impl World {
                 .spawn()
                 .unwrap(),
         );
-        // The first pass and look, and what begins with them.
+        // The first pass, the first poll and the initialisation.
         tokio::time::sleep(Duration::from_secs(20)).await;
         Self {
             daemon,
@@ -181,13 +181,13 @@ impl World {
         }
     }
 
-    /// Tells each minute what the daemon takes; what was resident, in MiB.
+    /// Prints the daemon's usage once a minute; returns resident memory in MiB.
     async fn watch(&self, minutes: usize) -> Vec<f64> {
-        let (_, mut last) = self.daemon.takes();
+        let (_, mut last) = self.daemon.usage();
         let mut all = Vec::new();
         for minute in 1..=minutes {
             tokio::time::sleep(Duration::from_mins(1)).await;
-            let (resident, cpu) = self.daemon.takes();
+            let (resident, cpu) = self.daemon.usage();
             let share = cpu.saturating_sub(last).as_secs_f64() / 60.0 * 100.0;
             last = cpu;
             all.push(resident);
@@ -219,7 +219,8 @@ async fn time_from_an_edge_to_the_stop() {
     );
 }
 
-/// A daemon whose clock is three seconds before an edge, and how long after it the model receives `StopInstances`.
+/// Starts a daemon three seconds before an edge, and returns the time from the edge to the model's receipt of
+/// `StopInstances`.
 async fn latency() -> SignedDuration {
     let edge: Timestamp = "2026-11-23T19:00:00Z".parse().unwrap();
     let system = Clock::system();

@@ -1,26 +1,26 @@
-//! The whole product on a real LocalStack, as a person uses it who has one: the `curfew` program, HTTP, and a rule that EventBridge
-//! fires. `server` says which LocalStack; without any these tests are skipped, and say so.
+//! The complete product on a real LocalStack: the `curfew` program, HTTP, and a rule that EventBridge fires. `server` finds
+//! the LocalStack; without one these tests are skipped with a message.
 
-mod belongings;
 mod server;
+mod stack_resources;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::minute::NextMinute;
-use crate::support::{House, Place};
+use crate::support::{Place, Sandbox};
 use curfew_core::state_tags::LastApplied;
 use curfew_core::timetable::Action;
 use serde_json::Value;
 use server::{Missing, Source};
 
-/// Not UTC, and half an hour off it.
+/// A zone other than UTC, with an offset of half an hour.
 const ZONE: &str = "Asia/Kolkata";
-/// In how many minutes, one after the other, the instance is to be stopped. LocalStack looks once a minute which rules are due in the
-/// next 60 s, and on a busy machine looks a little late: one minute may be missed, but not eight.
+/// Number of consecutive minutes in which the instance is to be stopped. Once a minute LocalStack checks which rules are due
+/// in the next 60 s, and late on a busy machine: it may miss one minute, but not eight.
 const EDGES: u64 = 8;
 
-/// Quiet when all is there; `.config/nextest.toml` lets it speak.
+/// Prints only when a dependency is missing; `.config/nextest.toml` shows its output.
 #[expect(clippy::print_stderr, reason = "whoever runs the tests has to know")]
 #[test]
 fn the_localstack_tests_can_run() {
@@ -32,15 +32,15 @@ fn the_localstack_tests_can_run() {
     }
 }
 
-/// Nothing but EventBridge can have stopped the instance: no daemon runs, and the stack has no heartbeat.
+/// Only EventBridge can have stopped the instance: no daemon runs, and the stack has no heartbeat.
 #[test]
-fn everything_works_from_the_first_deployment_to_the_last_trace() {
+fn a_stack_is_deployed_used_changed_and_removed() {
     let Ok(source) = Source::find() else { return };
     let server = source.open();
     let tenant = Tenant::new(&server.endpoint);
 
     tenant.schedule(r#"stop = "0 3 29 2 *""#);
-    let deployed = tenant.house.json(&["deploy"]);
+    let deployed = tenant.sandbox.json(&["deploy"]);
     let api = answers_by_its_url(&tenant, &deployed);
     changes_nothing_when_deployed_again(&tenant, &deployed);
     stops_and_starts_by_url(&tenant, &api);
@@ -56,14 +56,14 @@ fn answers_by_its_url(tenant: &Tenant, deployed: &Value) -> String {
     let (api, id) = (text(&deployed["api_url"]), text(&deployed["api_id"]));
     let endpoint = &tenant.endpoint;
     assert_eq!(api, format!("{endpoint}/restapis/{id}/prod/_user_request_"));
-    assert_eq!(tenant.house.json(&["outputs"]), *deployed);
-    // For a function in a container of LocalStack, should LocalStack not tell it where EC2 is.
+    assert_eq!(tenant.sandbox.json(&["outputs"]), *deployed);
+    // For a function in a container, if LocalStack does not pass it the endpoint of EC2.
     assert_eq!(
-        belongings::environment(endpoint, &tenant.stack)["CURFEW_FALLBACK_ENDPOINT"],
+        stack_resources::environment(endpoint, &tenant.stack)["CURFEW_FALLBACK_ENDPOINT"],
         "http://localhost.localstack.cloud:4566"
     );
 
-    let (code, status) = House::get(&format!("{api}/status"));
+    let (code, status) = Sandbox::get(&format!("{api}/status"));
     assert_eq!(code, 200, "{status}");
     let shown = |id: &str| {
         let mut instances = status["instances"].as_array().unwrap().iter();
@@ -76,25 +76,25 @@ fn answers_by_its_url(tenant: &Tenant, deployed: &Value) -> String {
     }
     assert_eq!(status["instances"].as_array().unwrap().len(), 2);
 
-    let (code, schedules) = House::get(&format!("{api}/schedules"));
+    let (code, schedules) = Sandbox::get(&format!("{api}/schedules"));
     assert_eq!(code, 200, "{schedules}");
     assert_eq!(schedules["schedules"][0]["name"], "office", "{schedules}");
 
-    let (code, page) = House::fetch("GET", &format!("{api}/"), "", "");
+    let (code, page) = Sandbox::fetch("GET", &format!("{api}/"), "", "");
     assert_eq!(code, 200, "{page}");
     assert!(page.contains("<title>Curfew</title>"), "{page}");
     api
 }
 
 fn changes_nothing_when_deployed_again(tenant: &Tenant, deployed: &Value) {
-    let (again, said) = tenant.house.told(&["deploy"]);
+    let (again, stderr) = tenant.sandbox.json_and_stderr(&["deploy"]);
     assert_eq!(again, *deployed, "the same API, queue and rules");
-    assert!(said.contains("nothing changed"), "{said}");
+    assert!(stderr.contains("nothing changed"), "{stderr}");
 }
 
 fn stops_and_starts_by_url(tenant: &Tenant, api: &str) {
-    // Two are managed: the answer names the choices, and nothing is done.
-    let (code, body) = House::get(&format!("{api}/stop"));
+    // Two instances are managed: the error lists the choices, and nothing changes.
+    let (code, body) = Sandbox::get(&format!("{api}/stop"));
     assert_eq!(
         (code, body["error"]["code"].as_str()),
         (400, Some("target_required")),
@@ -102,14 +102,14 @@ fn stops_and_starts_by_url(tenant: &Tenant, api: &str) {
     );
     assert_eq!(tenant.state(&tenant.web), "running");
 
-    let (code, body) = House::get(&format!("{api}/stop?instance={}", tenant.web));
+    let (code, body) = Sandbox::get(&format!("{api}/stop?instance={}", tenant.web));
     assert_eq!(code, 200, "{body}");
     tenant.reaches(&tenant.web, "stopped");
-    let (code, body) = House::get(&format!("{api}/start?instance={}", tenant.web));
+    let (code, body) = Sandbox::get(&format!("{api}/start?instance={}", tenant.web));
     assert_eq!(code, 200, "{body}");
     tenant.reaches(&tenant.web, "running");
-    // Whatever the schedule says meanwhile.
-    let (code, body) = House::get(&format!("{api}/start?instance={}&for=2h", tenant.batch));
+    // The override outlasts the schedule's edges.
+    let (code, body) = Sandbox::get(&format!("{api}/start?instance={}&for=2h", tenant.batch));
     assert_eq!(code, 200, "{body}");
 }
 
@@ -121,7 +121,7 @@ fn replaces_the_rules_of_a_changed_schedule(tenant: &Tenant, deployed: &Value) -
     let edges: Vec<NextMinute> = (0..EDGES).map(|minutes| first.later(minutes)).collect();
     let crons: Vec<String> = edges.iter().map(|edge| edge.unix_cron(ZONE)).collect();
     tenant.schedule(&format!("stop = {crons:?}"));
-    let changed = tenant.house.json(&["deploy"]);
+    let changed = tenant.sandbox.json(&["deploy"]);
     assert_eq!(changed["api_url"], deployed["api_url"]);
     let after = tenant.rules();
     assert_eq!(names(&changed["rules"]), after);
@@ -136,41 +136,51 @@ fn replaces_the_rules_of_a_changed_schedule(tenant: &Tenant, deployed: &Value) -
 fn is_triggered_by_a_rule(tenant: &Tenant, edges: &[NextMinute]) {
     tenant.reaches(&tenant.web, "stopped");
     let (_, tags) = tenant.place.look(&tenant.web);
-    // Pending or not: a later pass sees that the stop has settled.
+    // Pending or not: a later pass confirms the stop.
     let applied: LastApplied = tags["curfew:last"].parse().unwrap();
     assert_eq!(applied.action, Action::Stop);
     assert_eq!(applied.cause.to_string(), "schedule office");
     assert!(edges.iter().any(|one| one.at() == applied.at), "{applied}");
-    assert_eq!(tenant.state(&tenant.batch), "running", "it is held");
+    assert_eq!(
+        tenant.state(&tenant.batch),
+        "running",
+        "an override keeps it running"
+    );
 }
 
 fn is_removed_to_the_last_trace(tenant: &Tenant, api: &str) {
     let stack = tenant.stack.as_str();
-    let there = belongings::of(&tenant.endpoint, stack);
-    assert_eq!(there, belongings::all());
+    let there = stack_resources::of(&tenant.endpoint, stack);
+    assert_eq!(there, stack_resources::all());
     let rules = tenant.rules();
 
-    let removed = tenant.house.json(&["destroy", "--yes"]);
+    let removed = tenant.sandbox.json(&["destroy", "--yes"]);
     assert_eq!(removed["stack"], stack, "{removed}");
     assert_eq!(names(&removed["rules"]), rules);
-    assert_eq!(belongings::of(&tenant.endpoint, stack), Vec::<&str>::new());
-    assert_ne!(House::fetch("GET", &format!("{api}/status"), "", "").0, 200);
+    assert_eq!(
+        stack_resources::of(&tenant.endpoint, stack),
+        Vec::<&str>::new()
+    );
+    assert_ne!(
+        Sandbox::fetch("GET", &format!("{api}/status"), "", "").0,
+        200
+    );
     assert_eq!(tenant.state(&tenant.web), "stopped", "instances stay");
     assert_eq!(tenant.state(&tenant.batch), "running", "instances stay");
 
-    let again = tenant.house.json(&["destroy", "--yes"]);
+    let again = tenant.sandbox.json(&["destroy", "--yes"]);
     assert_eq!(again["stack"], Value::Null, "{again}");
     assert_eq!(names(&again["rules"]), Vec::<String>::new());
-    let (code, message) = tenant.house.fails(&["outputs"]);
+    let (code, message) = tenant.sandbox.fails(&["outputs"]);
     assert_eq!(code, 3, "{message}");
 }
 
-/// A stack, a tag and two instances that nobody else has: the LocalStack may be one that people work with.
+/// A stack, a tag and two instances with unique names: the LocalStack may be in use by other people.
 struct Tenant {
     endpoint: String,
     stack: String,
     tag: String,
-    house: House,
+    sandbox: Sandbox,
     place: Place,
     web: String,
     batch: String,
@@ -184,7 +194,7 @@ impl Tenant {
         Self {
             endpoint: endpoint.to_owned(),
             stack: format!("test-{mark:08x}"),
-            house: House::at(endpoint),
+            sandbox: Sandbox::at(endpoint),
             web: place.launch_with(&tag, "office"),
             batch: place.launch_with(&tag, "office"),
             place,
@@ -192,10 +202,10 @@ impl Tenant {
         }
     }
 
-    /// Writes configuration with this in their one schedule.
+    /// Writes a configuration whose one schedule has these edges.
     fn schedule(&self, edges: &str) {
         let (stack, tag) = (&self.stack, &self.tag);
-        self.house.configuration(&format!(
+        self.sandbox.configuration(&format!(
             r#"
             [managing]
             tag = "{tag}"
@@ -211,23 +221,23 @@ impl Tenant {
         ));
     }
 
-    /// The names of the rules that there are, whatever the program says.
+    /// The names of the rules, from the service itself.
     fn rules(&self) -> Vec<String> {
-        belongings::rules(&self.endpoint, &self.stack)
+        stack_resources::rules(&self.endpoint, &self.stack)
     }
 
     fn state(&self, id: &str) -> String {
         self.place.look(id).0
     }
 
-    /// Waits for a state, beyond the last edge.
+    /// Waits for a state until after the last edge.
     fn reaches(&self, id: &str, state: &str) {
-        let patience = Duration::from_mins(EDGES + 3);
+        let limit = Duration::from_mins(EDGES + 3);
         let begun = Instant::now();
         while self.state(id) != state {
             assert!(
-                begun.elapsed() < patience,
-                "{id} is not {state} within {patience:?}"
+                begun.elapsed() < limit,
+                "{id} is not {state} within {limit:?}"
             );
             thread::sleep(Duration::from_millis(500));
         }
@@ -235,9 +245,9 @@ impl Tenant {
 }
 
 impl Drop for Tenant {
-    /// A test that fails leaves nothing behind either.
+    /// Cleans up after a test that failed, too.
     fn drop(&mut self) {
-        self.house.attempt(&["destroy", "--yes"]);
+        self.sandbox.run_to_end(&["destroy", "--yes"]);
         self.place.terminate(&[&self.web, &self.batch]);
     }
 }

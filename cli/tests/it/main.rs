@@ -1,4 +1,4 @@
-//! The `curfew` program and its library, as a person, a script or a service manager uses them.
+//! Tests of the `curfew` program and its library as a process.
 
 mod cli;
 mod codespace;

@@ -1,4 +1,4 @@
-//! Notifications on their way out: to a local web server that fails in every way, and to a stub of SNS.
+//! Delivery of notifications: to a local web server that fails in every way, and to a stub of SNS.
 
 mod inbox;
 
@@ -30,7 +30,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// The account of calls that are signed with whatever credentials there are.
+/// The model's account for credentials without an account.
 const ACCOUNT: &str = "000000000000";
 
 async fn connection(endpoint: &str) -> Connection {
@@ -43,7 +43,7 @@ async fn connection(endpoint: &str) -> Connection {
     Connection::open(options).await.unwrap()
 }
 
-fn everything(destination: Destination) -> NotifyConfiguration {
+fn all_kinds(destination: Destination) -> NotifyConfiguration {
     NotifyConfiguration {
         destination,
         kinds: NotificationKind::ALL.into(),
@@ -52,15 +52,15 @@ fn everything(destination: Destination) -> NotifyConfiguration {
 }
 
 fn webhook(inbox: &Inbox) -> NotifyConfiguration {
-    everything(Destination::Webhook(inbox.url().parse().unwrap()))
+    all_kinds(Destination::Webhook(inbox.url().parse().unwrap()))
 }
 
 fn topic() -> NotifyConfiguration {
     let arn = "arn:aws:sns:eu-west-3:111122223333:curfew";
-    everything(Destination::Topic(arn.parse().unwrap()))
+    all_kinds(Destination::Topic(arn.parse().unwrap()))
 }
 
-fn looking_often(driver: Driver) -> DaemonConfiguration {
+fn polling_often(driver: Driver) -> DaemonConfiguration {
     DaemonConfiguration {
         driver,
         poll: Duration::from_millis(200),
@@ -79,7 +79,7 @@ fn notification(name: &str) -> Notification {
     }
 }
 
-/// Deliveries at work.
+/// Running delivery tasks.
 struct Post {
     notifier: Notifier,
     shutdown: CancellationToken,
@@ -101,7 +101,7 @@ impl Post {
         }
     }
 
-    /// What is left goes out, for as long as a shutdown waits.
+    /// Shuts down and returns the time that it took: deliveries send what is queued within the shutdown's limit.
     async fn end(self) -> Duration {
         let begun = Instant::now();
         drop(self.notifier);
@@ -114,25 +114,25 @@ impl Post {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happens_together_is_one_message_and_the_end_waits_for_it() {
+async fn simultaneous_notifications_are_one_message_and_shutdown_waits_for_it() {
     let inbox = Inbox::open().await;
     let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
     post.notifier.tell(&notification("a"));
     post.notifier.tell(&notification("b"));
     post.end().await;
-    let letters = inbox.letters();
-    assert_eq!(letters.len(), 1, "{letters:?}");
+    let received = inbox.received();
+    assert_eq!(received.len(), 1, "{received:?}");
     assert_eq!(
-        letters[0]["text"],
+        received[0]["text"],
         "Deviation: a: a happened\nDeviation: b: b happened"
     );
-    assert_eq!(letters[0]["curfew"]["notifications"][1]["kind"], "drift");
+    assert_eq!(received[0]["curfew"]["notifications"][1]["kind"], "drift");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_webhook_that_fails_is_tried_again_and_others_do_not_wait_for_it() {
+async fn a_failing_webhook_is_retried_and_delays_no_other() {
     let failing = Inbox::open().await;
-    failing.will([Reply::Status(500), Reply::Status(503), Reply::Cut]);
+    failing.plan_replies([Reply::Status(500), Reply::Status(503), Reply::Cut]);
     let healthy = Inbox::open().await;
     let post = Post::of(
         &[webhook(&failing), webhook(&healthy)],
@@ -141,47 +141,47 @@ async fn a_webhook_that_fails_is_tried_again_and_others_do_not_wait_for_it() {
     .await;
     post.notifier.tell(&notification("a"));
     healthy.until(1).await;
-    assert_eq!(failing.letters().len(), 0);
+    assert_eq!(failing.received().len(), 0);
     failing.until(1).await;
-    assert_eq!(failing.asked(), 4, "three in vain");
+    assert_eq!(failing.requests(), 4, "three failures first");
     post.end().await;
-    assert_eq!(failing.letters().len(), 1, "delivered once");
+    assert_eq!(failing.received().len(), 1, "delivered once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_asks_for_patience_is_given_it() {
+async fn a_retry_after_header_is_respected() {
     let inbox = Inbox::open().await;
-    inbox.will([Reply::Patience(3)]);
+    inbox.plan_replies([Reply::RetryAfter(3)]);
     let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
     post.notifier.tell(&notification("a"));
-    inbox.until_asked(1).await;
-    let asked = Instant::now();
+    inbox.until_requests(1).await;
+    let requested = Instant::now();
     inbox.until(1).await;
     assert!(
-        asked.elapsed() >= Duration::from_secs(2),
+        requested.elapsed() >= Duration::from_secs(2),
         "{:?}",
-        asked.elapsed()
+        requested.elapsed()
     );
     post.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_refused_is_dropped_and_the_next_one_is_sent() {
+async fn a_refused_notification_is_dropped_and_the_next_one_is_sent() {
     let inbox = Inbox::open().await;
-    inbox.will([Reply::Status(404)]);
+    inbox.plan_replies([Reply::Status(404)]);
     let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
     post.notifier.tell(&notification("a"));
-    inbox.until_asked(1).await;
+    inbox.until_requests(1).await;
     post.notifier.tell(&notification("b"));
     inbox.until(1).await;
-    assert_eq!(inbox.letters()[0]["text"], "Deviation: b: b happened");
+    assert_eq!(inbox.received()[0]["text"], "Deviation: b: b happened");
     post.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_webhook_that_hangs_holds_up_nobody_and_the_end_not_for_long() {
+async fn a_hanging_webhook_delays_no_other_and_shutdown_briefly() {
     let hanging = Inbox::open().await;
-    hanging.will([Reply::Hang]);
+    hanging.plan_replies([Reply::Hang]);
     let healthy = Inbox::open().await;
     let post = Post::of(
         &[webhook(&hanging), webhook(&healthy)],
@@ -194,7 +194,7 @@ async fn a_webhook_that_hangs_holds_up_nobody_and_the_end_not_for_long() {
     }
     assert!(
         begun.elapsed() < Duration::from_secs(1),
-        "telling never waits"
+        "sending never blocks"
     );
     healthy.until(1).await;
     let took = post.end().await;
@@ -205,21 +205,21 @@ async fn a_webhook_that_hangs_holds_up_nobody_and_the_end_not_for_long() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_queue_loses_the_oldest_and_says_how_many() {
+async fn a_full_queue_drops_the_oldest_and_counts_them() {
     let inbox = Inbox::open().await;
-    inbox.will([Reply::Status(500)]);
+    inbox.plan_replies([Reply::Status(500)]);
     let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
     post.notifier.tell(&notification("first"));
-    inbox.until_asked(1).await;
+    inbox.until_requests(1).await;
     for number in 0..10_007 {
         post.notifier.tell(&notification(&number.to_string()));
     }
     inbox.until(2).await;
-    let letters = inbox.letters();
-    assert_eq!(letters[0]["text"], "Deviation: first: first happened");
-    assert_eq!(letters[1]["curfew"]["dropped"], 7);
-    assert_eq!(letters[1]["curfew"]["notifications"][0]["subject"], "7");
-    let text = letters[1]["text"].as_str().unwrap();
+    let received = inbox.received();
+    assert_eq!(received[0]["text"], "Deviation: first: first happened");
+    assert_eq!(received[1]["curfew"]["dropped"], 7);
+    assert_eq!(received[1]["curfew"]["notifications"][0]["subject"], "7");
+    let text = received[1]["text"].as_str().unwrap();
     assert!(
         text.ends_with(
             "7 notifications before these were dropped; `curfew history` has the transitions"
@@ -230,9 +230,9 @@ async fn a_full_queue_loses_the_oldest_and_says_how_many() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_gets_the_text_for_people_and_the_facts_for_programs() {
+async fn a_topic_receives_text_and_attributes() {
     let sns = Inbox::open().await;
-    sns.will([Reply::Status(500)]);
+    sns.plan_replies([Reply::Status(500)]);
     let post = Post::of(&[topic()], &sns.endpoint()).await;
     post.notifier.tell(&notification("a"));
     sns.until(1).await;
@@ -249,25 +249,25 @@ async fn a_topic_gets_the_text_for_people_and_the_facts_for_programs() {
             ("SNS", "Publish", CallOutcome::Failed, 1)
         ]
     );
-    let letter = &sns.letters()[0];
-    assert_eq!(letter["Action"], "Publish");
+    let message = &sns.received()[0];
+    assert_eq!(message["Action"], "Publish");
     assert_eq!(
-        letter["TopicArn"],
+        message["TopicArn"],
         "arn:aws:sns:eu-west-3:111122223333:curfew"
     );
-    assert_eq!(letter["Subject"], "Deviation: a: a happened");
-    assert_eq!(letter["MessageStructure"], "json");
+    assert_eq!(message["Subject"], "Deviation: a: a happened");
+    assert_eq!(message["MessageStructure"], "json");
     let bodies: serde_json::Value =
-        serde_json::from_str(letter["Message"].as_str().unwrap()).unwrap();
+        serde_json::from_str(message["Message"].as_str().unwrap()).unwrap();
     assert_eq!(bodies["email"], "Deviation: a: a happened");
     let facts: serde_json::Value =
         serde_json::from_str(bodies["default"].as_str().unwrap()).unwrap();
     assert_eq!(facts["notifications"][0]["kind"], "drift");
 }
 
-/// The whole daemon: an edge, an override, and a start that EC2 has no room for.
+/// The complete daemon: an edge, an override, and a start without capacity.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_daemon_tells_of_transitions_holds_and_failures() {
+async fn the_daemon_notifies_of_transitions_overrides_and_failures() {
     let state = tempfile::tempdir().unwrap();
     let edge: Timestamp = "2026-11-23T19:00:00Z".parse().unwrap();
     let system = Clock::system();
@@ -306,7 +306,7 @@ async fn the_daemon_tells_of_transitions_holds_and_failures() {
         deliveries,
         ..Dependencies::quiet(clock.clone(), organisation, state.path().to_owned())
     };
-    let configuration = looking_often(Driver::Daemon);
+    let configuration = polling_often(Driver::Daemon);
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
     let daemon =
@@ -314,9 +314,9 @@ async fn the_daemon_tells_of_transitions_holds_and_failures() {
             async move { run(&configuration, Arc::new(schedule_set), ports, token).await },
         );
 
-    inbox.until_told("to stopped: schedule office", &ec2).await;
+    inbox.until_text("to stopped: schedule office", &ec2).await;
     inbox
-        .until_told("start failed (schedule night)", &ec2)
+        .until_text("start failed (schedule night)", &ec2)
         .await;
     ec2.set_tag(
         &web,
@@ -324,27 +324,26 @@ async fn the_daemon_tells_of_transitions_holds_and_failures() {
         "stopped since 2026-11-23T12:00:00Z until 2026-11-24T22:00:00Z by alice",
     );
     inbox
-        .until_told("held stopped until 2026-11-24T22:00:00Z by alice", &ec2)
+        .until_text("held stopped until 2026-11-24T22:00:00Z by alice", &ec2)
         .await;
     ec2.remove_tag(&web, "curfew:override");
     inbox
-        .until_told(
+        .until_text(
             "the override by alice (stopped until 2026-11-24T22:00:00Z) was ended early",
             &ec2,
         )
         .await;
     shutdown.cancel();
     daemon.await.unwrap().unwrap();
-    let told = inbox.told();
+    let texts = inbox.texts();
     assert_eq!(
-        told.matches("start failed").count(),
+        texts.matches("start failed").count(),
         1,
-        "once, however often it is tried: {told}"
+        "one notification for all attempts: {texts}"
     );
 }
 
-/// No schedules.
-fn nobody() -> Arc<ScheduleSet> {
+fn no_schedules() -> Arc<ScheduleSet> {
     Arc::new(ScheduleSet {
         tag: "Schedule".to_owned(),
         schedules: std::collections::BTreeMap::new(),
@@ -352,7 +351,7 @@ fn nobody() -> Arc<ScheduleSet> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_daemon_tells_that_its_journal_was_broken() {
+async fn the_daemon_notifies_of_a_damaged_journal() {
     let state = tempfile::tempdir().unwrap();
     std::fs::write(state.path().join(FILE), "this is no database".repeat(100)).unwrap();
     let inbox = Inbox::open().await;
@@ -366,24 +365,25 @@ async fn the_daemon_tells_that_its_journal_was_broken() {
     };
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
-    let configuration = looking_often(Driver::Cloud);
-    let daemon = tokio::spawn(async move { run(&configuration, nobody(), ports, token).await });
+    let configuration = polling_often(Driver::Cloud);
+    let daemon =
+        tokio::spawn(async move { run(&configuration, no_schedules(), ports, token).await });
     inbox.until(1).await;
     shutdown.cancel();
     daemon.await.unwrap().unwrap();
-    let told = inbox.told();
+    let texts = inbox.texts();
     let begins = "Failure: Curfew: the journal was broken; the old one is kept as `";
-    assert!(told.starts_with(begins), "{told}");
+    assert!(texts.starts_with(begins), "{texts}");
     let kept = state.path().join(format!("{FILE}.broken-1"));
     assert_eq!(
-        inbox.letters()[0]["curfew"]["notifications"][0]["kept"],
+        inbox.received()[0]["curfew"]["notifications"][0]["kept"],
         kept.to_str().unwrap()
     );
 }
 
-/// Another program holds the journal's file, for longer than the daemon waits for it.
+/// Another program locks the journal's file for longer than the daemon waits.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_daemon_tells_once_that_its_journal_cannot_be_written_and_that_it_can_again() {
+async fn the_daemon_notifies_once_of_a_locked_journal_and_of_its_recovery() {
     let state = tempfile::tempdir().unwrap();
     let clock = Clock::system();
     let ec2 = Model::new(clock.now());
@@ -399,39 +399,40 @@ async fn the_daemon_tells_once_that_its_journal_cannot_be_written_and_that_it_ca
         ..Dependencies::quiet(clock, organisation, state.path().to_owned())
     };
     let health = ports.health.clone();
-    let configuration = looking_often(Driver::Cloud);
+    let configuration = polling_often(Driver::Cloud);
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
-    let daemon = tokio::spawn(async move { run(&configuration, nobody(), ports, token).await });
+    let daemon =
+        tokio::spawn(async move { run(&configuration, no_schedules(), ports, token).await });
     wait_until("it is ready", || health.unready().is_empty()).await;
 
     let other = rusqlite::Connection::open(state.path().join(FILE)).unwrap();
     let begin = || other.execute_batch("BEGIN IMMEDIATE").is_ok();
     wait_until("the other program has the file", begin).await;
     ec2.stop(&web).unwrap();
-    inbox.until_told("can't be written", &ec2).await;
+    inbox.until_text("can't be written", &ec2).await;
     assert_eq!(health.unready(), ["the journal can't be written"]);
     other.execute_batch("ROLLBACK").unwrap();
     inbox
-        .until_told("the journal can be written again", &ec2)
+        .until_text("the journal can be written again", &ec2)
         .await;
-    inbox.until_told("to stopped: external", &ec2).await;
+    inbox.until_text("to stopped: external", &ec2).await;
     wait_until("it is ready again", || health.unready().is_empty()).await;
     shutdown.cancel();
     daemon.await.unwrap().unwrap();
-    let told = inbox.told();
-    assert_eq!(told.matches("can't be written").count(), 1, "{told}");
-    assert_eq!(told.matches("can be written again").count(), 1, "{told}");
-    assert!(told.contains("another program holds the file"), "{told}");
-    assert!(told.contains("none was lost"), "{told}");
+    let texts = inbox.texts();
+    assert_eq!(texts.matches("can't be written").count(), 1, "{texts}");
+    assert_eq!(texts.matches("can be written again").count(), 1, "{texts}");
+    assert!(texts.contains("another program holds the file"), "{texts}");
+    assert!(texts.contains("none was lost"), "{texts}");
 }
 
-/// The notifications so far that are about this subject: whether each of them tells of a recovery.
+/// For each notification about this subject so far: whether it reports a recovery.
 fn recoveries(inbox: &Inbox, subject: &str) -> Vec<bool> {
-    let letters = inbox.letters();
-    let notifications = letters
+    let received = inbox.received();
+    let notifications = received
         .iter()
-        .filter_map(|letter| letter["curfew"]["notifications"].as_array())
+        .filter_map(|message| message["curfew"]["notifications"].as_array())
         .flatten();
     let about = notifications.filter(|notification| notification["subject"] == subject);
     about
@@ -440,7 +441,7 @@ fn recoveries(inbox: &Inbox, subject: &str) -> Vec<bool> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_daemon_tells_of_dead_letters_and_that_they_are_gone() {
+async fn the_daemon_notifies_of_dead_letters_and_of_their_removal() {
     let state = tempfile::tempdir().unwrap();
     let clock = Clock::system();
     let ec2 = Model::new(clock.now());
@@ -470,19 +471,20 @@ async fn the_daemon_tells_of_dead_letters_and_that_they_are_gone() {
         let of = "curfew_dead_letters{queue=\"curfew-curfew-failed-invocations\"} ";
         lines.any(|line| line.strip_prefix(of) == Some(messages))
     };
-    let configuration = looking_often(Driver::Cloud);
+    let configuration = polling_often(Driver::Cloud);
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
-    let daemon = tokio::spawn(async move { run(&configuration, nobody(), ports, token).await });
+    let daemon =
+        tokio::spawn(async move { run(&configuration, no_schedules(), ports, token).await });
 
     wait_until("the empty queue is counted", || counts("0")).await;
     ec2.send(&queue, "an event and its error");
-    wait_until("people are told", || {
+    wait_until("the failure is notified", || {
         recoveries(&inbox, "Curfew") == [false]
     })
     .await;
     assert!(counts("1"), "{}", metrics.text());
-    // Somebody reads it, and for a while it can't be received again: it is still there.
+    // A received message is invisible for a while, and still counts.
     let caller = ApiCaller::new(ACCOUNT, "us-east-1");
     let received = ec2.call(
         &caller,
@@ -496,9 +498,9 @@ async fn the_daemon_tells_of_dead_letters_and_that_they_are_gone() {
     let Ok(ApiResponse::Received(messages)) = received else {
         panic!("{received:?}");
     };
-    let asked = || ec2.calls_of(ApiAction::GetQueueAttributes).len();
-    let before = asked();
-    wait_until("it is counted again", || asked() >= before + 2).await;
+    let counted = || ec2.calls_of(ApiAction::GetQueueAttributes).len();
+    let before = counted();
+    wait_until("it is counted again", || counted() >= before + 2).await;
     assert!(counts("1"), "{}", metrics.text());
     let receipt = messages[0].receipt();
     let url = queue.clone();
@@ -507,7 +509,7 @@ async fn the_daemon_tells_of_dead_letters_and_that_they_are_gone() {
         ApiRequest::Queue(QueueCall::Delete { url, receipt }),
     )
     .unwrap();
-    wait_until("people are told that it is gone", || {
+    wait_until("the recovery is notified", || {
         recoveries(&inbox, "Curfew") == [false, true]
     })
     .await;
@@ -523,7 +525,7 @@ async fn the_daemon_tells_of_dead_letters_and_that_they_are_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_one_account_region_keeps_failing_another_ones_failure_and_recovery_are_told() {
+async fn a_failing_account_region_hides_no_notification_of_another() {
     const LOST: &str = "eu-west-1";
     const OTHER: &str = "us-east-1";
     let state = tempfile::tempdir().unwrap();
@@ -555,35 +557,36 @@ async fn while_one_account_region_keeps_failing_another_ones_failure_and_recover
         let up = format!("curfew_account_region_up{{account=\"\",region=\"{OTHER}\"}} 1");
         metrics.text().lines().any(|line| line == up)
     };
-    let configuration = looking_often(Driver::Daemon);
+    let configuration = polling_often(Driver::Daemon);
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
-    let daemon = tokio::spawn(async move { run(&configuration, nobody(), ports, token).await });
+    let daemon =
+        tokio::spawn(async move { run(&configuration, no_schedules(), ports, token).await });
 
-    wait_until("the first is told to fail", || {
+    wait_until("the failure of the first is notified", || {
         recoveries(&inbox, LOST) == [false]
     })
     .await;
-    wait_until("the other one has its passes", is_up).await;
+    wait_until("the other has passes", is_up).await;
     assert_eq!(recoveries(&inbox, OTHER), [false; 0]);
     let denied = || Denial::of(ApiAction::DescribeInstances).in_region(OTHER);
     ec2.deny(denied());
-    // Time makes a jump, so that no pass waits for the next minute.
+    // A clock jump, so that no pass waits for the next minute.
     hours.store(1, Ordering::Relaxed);
-    wait_until("the other one is told to fail", || {
+    wait_until("the failure of the other is notified", || {
         recoveries(&inbox, OTHER) == [false]
     })
     .await;
     ec2.allow_everything();
     hours.store(2, Ordering::Relaxed);
-    wait_until("the other one is told to be back", || {
+    wait_until("the recovery of the other is notified", || {
         recoveries(&inbox, OTHER) == [false, true]
     })
     .await;
-    // The same again: what was told before keeps nothing back.
+    // The same failure again: earlier notifications suppress none.
     ec2.deny(denied());
     hours.store(3, Ordering::Relaxed);
-    wait_until("the other one is told to fail again", || {
+    wait_until("the second failure of the other is notified", || {
         recoveries(&inbox, OTHER) == [false, true, false]
     })
     .await;
@@ -592,12 +595,12 @@ async fn while_one_account_region_keeps_failing_another_ones_failure_and_recover
     assert_eq!(
         recoveries(&inbox, LOST),
         [false],
-        "once, and it never recovered"
+        "one failure and no recovery"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_can_try_it_and_sees_no_secret() {
+async fn notify_test_delivers_and_prints_no_secret() {
     let (slack, sns) = (Inbox::open().await, Inbox::open().await);
     let directory = tempfile::tempdir().unwrap();
     let configuration = format!(
@@ -627,11 +630,11 @@ async fn a_person_can_try_it_and_sees_no_secret() {
     );
     assert!(!stdout.contains("s3cr3t"), "{stdout}");
     assert_eq!(
-        slack.letters()[0]["text"],
+        slack.received()[0]["text"],
         "Curfew: can reach you here: this is a test"
     );
 
-    slack.will([Reply::Status(403)]);
+    slack.plan_replies([Reply::Status(403)]);
     let output = curfew(sns.endpoint()).await.unwrap();
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();

@@ -1,11 +1,12 @@
-//! Deploying without `curfew deploy`, as docs/cloudformation.md says: from what `curfew template`, `document` and `rules` print.
+//! Deployment without `curfew deploy`, as described in docs/cloudformation.md: with the output of `curfew template`,
+//! `document` and `rules`.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Cursor, Write};
 use std::path::Path;
 
-use crate::support::{House, Place};
+use crate::support::{Place, Sandbox};
 use curfew_aws::document::Contents;
 use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
@@ -15,8 +16,8 @@ const GUIDE: &str = include_str!("../../../docs/cloudformation.md");
 
 #[test]
 fn rules_are_printed_for_other_tools() {
-    let house = House::new();
-    house.configuration(
+    let sandbox = Sandbox::new();
+    sandbox.configuration(
         r#"
         [stack]
         name = "team-a"
@@ -27,7 +28,7 @@ fn rules_are_printed_for_other_tools() {
         stop = ["0 20 * * 1-5", "30 8 * * 1-5"]
         "#,
     );
-    let printed = house.json(&["rules"]);
+    let printed = sandbox.json(&["rules"]);
     let rule = |name: &str, expression: &str, input: &str, schedules: &[&str]| {
         json!({
             "name": name,
@@ -38,7 +39,7 @@ fn rules_are_printed_for_other_tools() {
             "schedules": schedules,
         })
     };
-    // The start and the stop at the same instants are one rule.
+    // The start and the stop at the same instant share a rule.
     let expected = json!({
         "stack": "team-a",
         "function": "curfew-team-a",
@@ -72,7 +73,7 @@ fn rules_are_printed_for_other_tools() {
     }
     assert_eq!(without_hashes, expected);
 
-    let (code, table) = house.prints(&["rules"]);
+    let (code, table) = sandbox.prints(&["rules"]);
     assert_eq!(code, 0, "{table}");
     for rule in printed["rules"].as_array().unwrap() {
         let (name, expression) = (&rule["name"], &rule["expression"]);
@@ -82,20 +83,20 @@ fn rules_are_printed_for_other_tools() {
         let line = line.unwrap_or_else(|| panic!("{name} is not in {table}"));
         assert!(line.contains(expression.as_str().unwrap()), "{line}");
     }
-    // Nothing is reached at this house's endpoint, and none of them asked.
-    assert_eq!(house.fails(&["outputs"]).0, 5);
+    // No emulator runs at the endpoint, and none of these commands calls it.
+    assert_eq!(sandbox.fails(&["outputs"]).0, 5);
 }
 
 #[test]
-fn the_guides_example_is_what_is_printed() {
-    let house = House::new();
-    house.configuration(
+fn the_example_in_the_guide_matches_the_output() {
+    let sandbox = Sandbox::new();
+    sandbox.configuration(
         "[schedules.office]\ntimezone = 'Europe/Paris'\nrunning = 'Mon-Fri 08:00-20:00'",
     );
     let begin = "```json\n";
     let example = &GUIDE[GUIDE.find(begin).unwrap() + begin.len()..];
     let example: Value = serde_json::from_str(&example[..example.find("```").unwrap()]).unwrap();
-    let printed = house.json(&["rules"]);
+    let printed = sandbox.json(&["rules"]);
     assert_eq!(printed["stack"], example["stack"]);
     assert_eq!(printed["function"], example["function"]);
     let [shown] = &example["rules"].as_array().unwrap()[..] else {
@@ -106,27 +107,27 @@ fn the_guides_example_is_what_is_printed() {
 }
 
 #[test]
-fn the_document_is_printed_in_as_many_parameters_as_it_takes() {
-    let house = House::new();
-    house.configuration("[schedules.office]\ntimezone = 'UTC'\nstop = '0 20 * * *'");
-    let (code, text) = house.prints(&["document"]);
+fn a_large_document_is_printed_as_several_parameters() {
+    let sandbox = Sandbox::new();
+    sandbox.configuration("[schedules.office]\ntimezone = 'UTC'\nstop = '0 20 * * *'");
+    let (code, text) = sandbox.prints(&["document"]);
     assert_eq!(code, 0);
     let document: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(document["schedules"]["office"]["stop"], "0 20 * * *");
     let parameter = json!({ "name": "/curfew/curfew/configuration", "value": text.trim_end() });
     assert_eq!(
-        house.json(&["document"]),
+        sandbox.json(&["document"]),
         json!({ "parameters": [parameter] })
     );
 
-    // Instances by id are all different, and shrink little.
+    // Instance ids differ from each other and compress badly.
     let ids: Vec<String> = (0..1500)
         .map(|_| format!("i-{:017x}", fastrand::u128(..(1 << 68))))
         .collect();
-    house.configuration(&format!(
+    sandbox.configuration(&format!(
         "[schedules.office]\ntimezone = 'UTC'\nstop = '0 20 * * *'\nmatch = {{ ids = {ids:?} }}"
     ));
-    let printed = house.json(&["document"]);
+    let printed = sandbox.json(&["document"]);
     let parameters = printed["parameters"].as_array().unwrap();
     let (last, parts) = parameters.split_last().unwrap();
     assert!(parts.len() > 1, "{printed}");
@@ -146,18 +147,18 @@ fn the_document_is_printed_in_as_many_parameters_as_it_takes() {
     let joined = known.join(&values).unwrap();
     assert!(ids.iter().all(|id| joined.contains(id)));
 
-    let (code, message) = house.fails(&["document"]);
+    let (code, message) = sandbox.fails(&["document"]);
     assert_eq!(code, 2, "{message}");
     assert!(message.contains("-o json"), "{message}");
 }
 
-/// From the zip to a rule that stops an instance, with nothing but what is printed and the parameters that the guide names.
+/// From the zip file to a rule that stops an instance, with only the printed documents and the parameters in the guide.
 #[test]
-fn the_template_the_document_and_the_rules_are_enough() {
-    let house = House::new();
-    let endpoint = house.emulator();
+fn the_printed_template_document_and_rules_are_sufficient() {
+    let sandbox = Sandbox::new();
+    let endpoint = sandbox.emulator();
     let place = Place::new(&endpoint, None, "us-east-1");
-    house.configuration(
+    sandbox.configuration(
         r#"
         [stack]
         heartbeat = "off"
@@ -169,9 +170,9 @@ fn the_template_the_document_and_the_rules_are_enough() {
     let instance = place.launch("office");
 
     place.upload("my-artifacts", "curfew/1.zip", zipped_lambda());
-    let document = house.prints(&["document"]).1;
+    let document = sandbox.prints(&["document"]).1;
     place.put_parameter("/curfew/curfew/configuration", document.trim_end());
-    let template = house.prints(&["template"]).1;
+    let template = sandbox.prints(&["template"]).1;
     let mut parameters = vec![("CodeBucket", "my-artifacts"), ("CodeKey", "curfew/1.zip")];
     let for_emulators = [
         ("Auth", "none"),
@@ -188,7 +189,7 @@ fn the_template_the_document_and_the_rules_are_enough() {
     }
     let function = place.create_stack("curfew", &template, &parameters);
 
-    let printed = house.json(&["rules"]);
+    let printed = sandbox.json(&["rules"]);
     let rules = printed["rules"].as_array().unwrap();
     for rule in rules {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -203,7 +204,7 @@ fn the_template_the_document_and_the_rules_are_enough() {
             &function,
         );
     }
-    let outputs = house.json(&["outputs"]);
+    let outputs = sandbox.json(&["outputs"]);
     let names: BTreeSet<&str> = rules
         .iter()
         .filter_map(|rule| rule["name"].as_str())
@@ -212,21 +213,21 @@ fn the_template_the_document_and_the_rules_are_enough() {
     let waking: BTreeSet<&str> = waking.filter_map(Value::as_str).collect();
     assert_eq!(waking, names);
     assert_eq!(outputs["function"], printed["function"]);
-    // In a Codespace, also as its browser reaches it.
+    // In a Codespace the forwarded address is printed, too.
     let codespace = [
         ("CODESPACE_NAME", "fuzzy-disco"),
         ("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN", "app.github.dev"),
     ];
     let id = outputs["api_id"].as_str().unwrap();
-    let forwarded = house.json_with(&codespace, &["outputs"])["forwarded_url"].clone();
-    let host = format!("fuzzy-disco-{}.app.github.dev", house.port());
+    let forwarded = sandbox.json_with(&codespace, &["outputs"])["forwarded_url"].clone();
+    let host = format!("fuzzy-disco-{}.app.github.dev", sandbox.port());
     assert_eq!(
         forwarded,
         format!("https://{host}/restapis/{id}/prod/_user_request_")
     );
     assert_eq!(outputs["forwarded_url"], Value::Null);
-    // Nothing is wrong with it because another tool made it.
-    let (_, report) = house.prints(&["doctor", "-o", "json"]);
+    // The doctor accepts a stack that another tool created.
+    let (_, report) = sandbox.prints(&["doctor", "-o", "json"]);
     let report: Value = serde_json::from_str(&report).unwrap();
     for name in ["stack", "rules", "schedules", "queues"] {
         let mut checks = report["checks"].as_array().unwrap().iter();
@@ -234,21 +235,21 @@ fn the_template_the_document_and_the_rules_are_enough() {
         assert_eq!(check["verdict"], "ok", "{check}");
     }
     let status = format!("{}/status", outputs["api_url"].as_str().unwrap());
-    let (code, body) = House::get(&status);
+    let (code, body) = Sandbox::get(&status);
     assert_eq!(code, 200, "{body}");
-    house.eventually("the instance is stopped", || {
+    sandbox.eventually("the instance is stopped", || {
         place.look(&instance).0 == "stopped"
     });
 
-    // It is somebody else's.
-    let (code, message) = house.fails(&["destroy", "--yes"]);
+    // Another tool's stack is not destroyed.
+    let (code, message) = sandbox.fails(&["destroy", "--yes"]);
     assert_eq!(code, 1, "{message}");
     assert!(message.contains("not Curfew's"), "{message}");
-    house.stop_emulator();
-    assert_eq!(house.processes(), Vec::<String>::new());
+    sandbox.stop_emulator();
+    assert_eq!(sandbox.processes(), Vec::<String>::new());
 }
 
-/// The executable that was built with these tests, packed as `make dist` packs it.
+/// Packs the executable of this build as `make dist` does.
 fn zipped_lambda() -> Vec<u8> {
     let bootstrap = Path::new(env!("CARGO_BIN_EXE_curfew")).with_file_name("bootstrap");
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));

@@ -1,20 +1,20 @@
-//! The page in a real browser, against stacks deployed on the embedded emulator. What is tested is in `browser/`; here is what it
-//! needs: node, Chromium, and the packages of `browser/package-lock.json`. Without them these tests are skipped, and say so;
-//! with `CURFEW_BROWSER_TESTS=required`, as in CI, they fail.
+//! The page in a real browser, against stacks on the embedded emulator. The tests are in `browser/`; this module prepares
+//! their dependencies: node, Chromium, and the packages of `browser/package-lock.json`. Without them these tests are skipped
+//! with a message; with `CURFEW_BROWSER_TESTS=required`, as in CI, they fail.
 
 use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::House;
+use crate::support::Sandbox;
 use jiff::{ToSpan, tz::TimeZone};
 
-/// What `printf '%s' 'correct horse' | sha256sum` prints.
+/// The output of `printf '%s' 'correct horse' | sha256sum`.
 const HASH: &str = "4104d36f8da2c254349f85836793ebe029e0c957063a34c91c2e9203187b5631";
 
-/// Quiet when all is there. The others pass without a word when they are skipped, and a test runner shows no words of what
-/// passes; `.config/nextest.toml` lets this one speak.
+/// Prints only when a dependency is missing. The others print nothing when they are skipped, since a test runner hides the
+/// output of passing tests; `.config/nextest.toml` shows the output of this one.
 #[expect(clippy::print_stderr, reason = "whoever runs the tests has to know")]
 #[test]
 fn the_browser_tests_can_run() {
@@ -27,7 +27,7 @@ fn the_browser_tests_can_run() {
 }
 
 #[test]
-fn the_pages_sums_with_wall_times_are_right() {
+fn the_wall_time_arithmetic_of_the_page_is_correct() {
     let Ok(browser) = Browser::find() else { return };
     browser.run("time.test.js", &[]);
 }
@@ -35,23 +35,23 @@ fn the_pages_sums_with_wall_times_are_right() {
 #[test]
 fn the_page_shows_and_changes_the_fleet() {
     let Ok(browser) = Browser::find() else { return };
-    let house = House::new();
-    house.configuration(&format!("{}\n[api]\nauth = 'none'\nlimit = 2", schedules()));
-    let mut up = house.up();
+    let sandbox = Sandbox::new();
+    sandbox.configuration(&format!("{}\n[api]\nauth = 'none'\nlimit = 2", schedules()));
+    let mut up = sandbox.up();
     browser.run("page.test.js", &[("CURFEW_API_URL", &up.api_url())]);
     up.end();
-    assert_eq!(house.processes(), Vec::<String>::new());
+    assert_eq!(sandbox.processes(), Vec::<String>::new());
 }
 
 #[test]
 fn the_page_asks_for_the_token() {
     let Ok(browser) = Browser::find() else { return };
-    let house = House::new();
-    house.configuration(&format!(
+    let sandbox = Sandbox::new();
+    sandbox.configuration(&format!(
         "{}\n[api]\nauth = 'token'\ntoken_sha256 = '{HASH}'",
         schedules()
     ));
-    let mut up = house.up();
+    let mut up = sandbox.up();
     let environment = [
         ("CURFEW_API_URL", up.api_url()),
         ("CURFEW_TOKEN", "correct horse".to_owned()),
@@ -63,21 +63,21 @@ fn the_page_asks_for_the_token() {
             .map(|(key, value)| (*key, value.as_str())),
     );
     up.end();
-    assert_eq!(house.processes(), Vec::<String>::new());
+    assert_eq!(sandbox.processes(), Vec::<String>::new());
 }
 
 #[test]
-fn the_page_says_how_to_sign() {
+fn the_page_explains_request_signing() {
     let Ok(browser) = Browser::find() else { return };
-    let house = House::new();
-    house.configuration(&format!("{}\n[api]\nauth = 'iam'", schedules()));
-    let mut up = house.up();
+    let sandbox = Sandbox::new();
+    sandbox.configuration(&format!("{}\n[api]\nauth = 'iam'", schedules()));
+    let mut up = sandbox.up();
     browser.run("signed.test.js", &[("CURFEW_API_URL", &up.api_url())]);
     up.end();
-    assert_eq!(house.processes(), Vec::<String>::new());
+    assert_eq!(sandbox.processes(), Vec::<String>::new());
 }
 
-/// In their hours for some hours yet, whenever this runs: nothing but the tests changes the demo fleet.
+/// Schedules without an edge in the next hours, so that only the tests change the demo fleet.
 fn schedules() -> String {
     let paris = TimeZone::get("Europe/Paris").unwrap();
     let now = crate::support::minute::now();
@@ -105,16 +105,16 @@ fn schedules() -> String {
     )
 }
 
-/// What the tests in `browser/` are run with.
+/// The browser for the tests in `browser/`.
 struct Browser {
     chromium: PathBuf,
 }
 
-/// Why they can't be run.
+/// The reason why they can't run.
 struct Missing(String);
 
 impl Browser {
-    /// By the names that distributions give it; the last is a Mac's.
+    /// The names in distributions; the last one is for macOS.
     const NAMES: [&str; 4] = [
         "chromium",
         "chromium-browser",
@@ -156,7 +156,7 @@ impl Browser {
         Ok(Self { chromium })
     }
 
-    /// Runs one file of tests; what it says is shown when it fails.
+    /// Runs one file of tests; its output is printed on failure.
     fn run(&self, file: &str, environment: &[(&str, &str)]) {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
         let output = Command::new("node")

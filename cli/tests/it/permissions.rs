@@ -1,5 +1,5 @@
-//! `docs/iam.md` is true: its table is the template's role, its policies are enough for what the program calls, and an evaluator of
-//! policies that is not ours says what they leave.
+//! Checks `docs/iam.md`: its table matches the template's role, its policies allow every call of the program, and an
+//! independent policy evaluator confirms what they deny.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ const STACK: &str = include_str!("../../../crates/deploy/src/stack.yaml");
 const FLEET_POLICY: &str = include_str!("../../../lambda/tests/queue/fleet-policy.json");
 const ACCOUNT: &str = Template::ACCOUNT;
 
-/// A policy of the docs, with its placeholders filled in.
+/// A policy from the docs, with its placeholders filled in.
 fn policy(name: &str) -> Value {
     let (_, after) = DOCS
         .split_once(&format!("<!-- policy: {name} -->\n```json\n"))
@@ -27,7 +27,7 @@ fn policy(name: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("policy `{name}`: {error}"))
 }
 
-/// The cells of the first table below a heading, without what is only decoration.
+/// The cells of the first table below a heading, without the header rows.
 fn table(heading: &str) -> Vec<Vec<String>> {
     let (_, after) = DOCS.split_once(&format!("\n## {heading}\n")).unwrap();
     let lines = after.lines().skip_while(|line| !line.starts_with('|'));
@@ -41,13 +41,13 @@ fn table(heading: &str) -> Vec<Vec<String>> {
     .collect()
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
 #[test]
-fn the_table_of_the_lambdas_role_is_the_templates() {
+fn the_documented_role_of_the_lambda_matches_the_template() {
     let statements: Vec<Value> = serde_json::from_str(FLEET_POLICY).unwrap();
     let statements: Vec<String> = statements.iter().map(Value::to_string).collect();
     let role = Template::read(STACK, "eu-west-3")
@@ -58,17 +58,17 @@ fn the_table_of_the_lambdas_role_is_the_templates() {
         )
         .role("Role");
     let rows = table("The Lambda's role");
-    let told: BTreeSet<String> = rows
+    let documented: BTreeSet<String> = rows
         .iter()
         .flat_map(|row| quoted(&row[0]).map(str::to_owned))
         .collect();
-    assert_eq!(told, role.grants());
+    assert_eq!(documented, role.grants());
     for row in &rows {
         assert!(row.len() == 3 && !row[2].is_empty(), "why {}?", row[0]);
     }
 }
 
-/// Each call of the program names itself where its failure is told: `CloudError::from_sdk("ec2:StopInstances", …)`.
+/// Collects the actions from error constructors, which name the call: `CloudError::from_sdk("ec2:StopInstances", …)`.
 fn named_in(directory: &Path, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -104,7 +104,7 @@ fn is_action(text: &str) -> bool {
 }
 
 #[test]
-fn the_policies_are_enough_for_every_call_of_the_program() {
+fn the_policies_allow_every_call_of_the_program() {
     let mut called = BTreeSet::new();
     for directory in [
         "cli/src",
@@ -132,7 +132,7 @@ fn the_policies_are_enough_for_every_call_of_the_program() {
             other => other,
         })
         .filter(|action| !granted.contains(*action))
-        // Nobody needs a permission for the first; the demo launches instances in an emulator; the last is a condition's key.
+        // The first needs no permission; the demo launches instances in an emulator only; the last is a condition key.
         .filter(|action| {
             ![
                 "sts:GetCallerIdentity",
@@ -146,7 +146,7 @@ fn the_policies_are_enough_for_every_call_of_the_program() {
 }
 
 #[test]
-fn every_statement_and_every_resource_of_the_stack_has_its_reason() {
+fn every_statement_and_stack_resource_is_documented() {
     for (name, heading) in [
         ("daemon", "Whoever runs `curfew run` or the commands"),
         ("operator", "Whoever deploys"),
@@ -158,19 +158,22 @@ fn every_statement_and_every_resource_of_the_stack_has_its_reason() {
             .map(|one| one["Sid"].as_str().unwrap())
             .collect();
         let rows = table(heading);
-        let told: BTreeSet<&str> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
-        assert_eq!(told, sids, "{heading}");
+        let documented: BTreeSet<&str> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
+        assert_eq!(documented, sids, "{heading}");
     }
     let rows = table("Whoever deploys");
-    let told: BTreeSet<String> = rows
+    let documented: BTreeSet<String> = rows
         .iter()
         .flat_map(|row| quoted(&row[1]).map(str::to_owned))
         .filter(|word| word.starts_with("AWS::"))
         .collect();
-    assert_eq!(told, Template::read(STACK, "eu-west-3").resource_types());
+    assert_eq!(
+        documented,
+        Template::read(STACK, "eu-west-3").resource_types()
+    );
 }
 
-/// What is of this account and region.
+/// An ARN of this account and region.
 fn own(service: &str, rest: &str) -> String {
     format!("arn:aws:{service}:eu-west-3:{ACCOUNT}:{rest}")
 }
@@ -179,7 +182,7 @@ fn instance() -> String {
     own("ec2", "instance/i-0123456789abcdef0")
 }
 
-/// Of an instance that a schedule manages.
+/// An action on an instance with the schedule tag.
 fn tagged(action: &str) -> PolicyQuestion {
     PolicyQuestion::of(action, &instance()).with("aws:ResourceTag/Schedule", "office")
 }
@@ -200,7 +203,7 @@ fn pass(service: &str) -> PolicyQuestion {
 }
 
 #[test]
-fn who_runs_curfew_may_act_on_what_is_managed_and_change_nothing_of_the_stack() {
+fn the_daemon_policy_allows_managed_instances_and_no_change_of_the_stack() {
     let Ok(simulator) = PolicySimulator::find() else {
         return;
     };
@@ -249,7 +252,7 @@ fn who_runs_curfew_may_act_on_what_is_managed_and_change_nothing_of_the_stack() 
 }
 
 #[test]
-fn who_deploys_may_make_the_stack_and_nothing_else() {
+fn the_operator_policy_allows_the_stack_and_nothing_else() {
     let Ok(simulator) = PolicySimulator::find() else {
         return;
     };

@@ -1,4 +1,4 @@
-//! `curfew run` as a service: a service manager that listens at a socket, signals, and configuration files that change.
+//! `curfew run` as a service: a service manager's socket, signals, and changes of the configuration file.
 
 mod daemon;
 
@@ -10,11 +10,11 @@ use curfew_model::{
     ApiAction, Ec2InstanceId, Ec2InstanceState, Home, Launch, Model, QueueAttributes,
     Service as Aws,
 };
-use daemon::{Ec2, Service, Silent};
+use daemon::{Ec2, Service, SilentServer};
 use jiff::SignedDuration;
 use rustix::process::Signal;
 
-/// Whom a day that never ends keeps up.
+/// A window without edges, in which instances run at all times.
 const ALWAYS: &str = "running = 'Mon-Sun 00:00-24:00'";
 
 fn configuration(timetable: &str) -> String {
@@ -29,7 +29,7 @@ fn stopped_just_now() -> String {
     format!("stop = '{}'", edge.strftime("%M %H * * *"))
 }
 
-/// A fleet of one, which is up and which the newest edge found so an hour ago.
+/// A running instance to which the newest edge was applied an hour ago.
 fn fleet() -> (Model, Ec2InstanceId) {
     let now = Clock::system().now();
     let ec2 = Model::new(now);
@@ -51,41 +51,44 @@ fn it_is_ready_after_the_first_pass_and_a_sighup_reloads_without_missing_an_edge
     let (model, web) = fleet();
     let ec2 = Ec2::serve(&model);
     let service = Service::start(&ec2.endpoint, &configuration(ALWAYS), None);
-    let before = service.hears("READY=1");
+    let before = service.wait_for_message("READY=1");
     assert!(
         before
             .iter()
             .any(|news| news.contains("STATUS=not ready: ")),
         "{before:?}"
     );
-    service.hears("1 instance managed; configuration 1");
+    service.wait_for_message("1 instance managed; configuration 1");
 
     service.configuration(&configuration(&stopped_just_now()));
     service.signal(Signal::HUP);
-    let reloading = service.hears("RELOADING=1\nMONOTONIC_USEC=").pop().unwrap();
+    let reloading = service
+        .wait_for_message("RELOADING=1\nMONOTONIC_USEC=")
+        .pop()
+        .unwrap();
     let usec = reloading.rsplit_once('=').unwrap().1;
     assert!(usec.parse::<u64>().unwrap() > 0, "{reloading}");
-    service.hears("READY=1");
+    service.wait_for_message("READY=1");
     service.eventually("the edge of the new configuration is applied", || {
         model.state(&web) != Ec2InstanceState::Running
     });
-    service.hears("configuration 2");
+    service.wait_for_message("configuration 2");
 
     service.signal(Signal::TERM);
-    service.hears("STOPPING=1");
-    assert_eq!(service.ends(), Some(0));
+    service.wait_for_message("STOPPING=1");
+    assert_eq!(service.wait_for_exit(), Some(0));
 }
 
 #[test]
-fn a_bad_file_keeps_the_configuration_and_says_why_and_a_good_one_is_taken_up_without_a_signal() {
+fn an_invalid_file_is_reported_and_a_valid_one_is_applied_without_a_signal() {
     let (model, web) = fleet();
     let ec2 = Ec2::serve(&model);
     let service = Service::start(&ec2.endpoint, &configuration(ALWAYS), None);
-    service.hears("READY=1");
+    service.wait_for_message("READY=1");
 
     service.configuration(&configuration("runing = 'Mon-Fri 08:00-20:00'"));
     let status = service
-        .hears("configuration 1 stays in force: ")
+        .wait_for_message("configuration 1 stays in force: ")
         .pop()
         .unwrap();
     assert!(status.contains("did you mean `running`?"), "{status}");
@@ -96,7 +99,7 @@ fn a_bad_file_keeps_the_configuration_and_says_why_and_a_good_one_is_taken_up_wi
         "{}\nexcept = ['holidays.ics']",
         stopped_just_now()
     )));
-    service.hears("holidays.ics` can't be read");
+    service.wait_for_message("holidays.ics` can't be read");
     service.write(
         "holidays.ics",
         "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:t\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTAMP:20260101T000000Z\r\n\
@@ -105,70 +108,69 @@ fn a_bad_file_keeps_the_configuration_and_says_why_and_a_good_one_is_taken_up_wi
     service.eventually("the edge of the good configuration is applied", || {
         model.state(&web) != Ec2InstanceState::Running
     });
-    service.hears("configuration 2");
+    service.wait_for_message("configuration 2");
     service.signal(Signal::INT);
-    assert_eq!(service.ends(), Some(0));
+    assert_eq!(service.wait_for_exit(), Some(0));
 }
 
 #[test]
-fn what_needs_a_restart_is_named_and_the_rest_is_taken_up() {
+fn changes_that_need_a_restart_are_named_and_the_rest_is_applied() {
     let (model, _) = fleet();
     let ec2 = Ec2::serve(&model);
     let service = Service::start(&ec2.endpoint, &configuration(ALWAYS), None);
-    service.hears("READY=1");
+    service.wait_for_message("READY=1");
     let text = configuration(ALWAYS).replace("'daemon'", "'cloud'");
     service.configuration(&format!(
         "{text}grace = '7m'\n[[notify]]\ntype = 'webhook'\nurl = 'http://127.0.0.1:9/x'\n"
     ));
-    service.hears("configuration 2");
+    service.wait_for_message("configuration 2");
     let log = service.log();
-    let told = log
+    let warning = log
         .lines()
         .find(|line| line.contains("only change with a restart"));
     assert!(
-        told.is_some_and(|line| line.contains("keys=\"notify, daemon.driver\"")),
+        warning.is_some_and(|line| line.contains("keys=\"notify, daemon.driver\"")),
         "{log}"
     );
     service.signal(Signal::TERM);
-    assert_eq!(service.ends(), Some(0));
+    assert_eq!(service.wait_for_exit(), Some(0));
 }
 
 #[test]
-fn the_watchdog_is_fed() {
+fn the_watchdog_is_notified() {
     let (model, _) = fleet();
     let ec2 = Ec2::serve(&model);
     let often = Some(Duration::from_millis(200));
     let service = Service::start(&ec2.endpoint, &configuration(ALWAYS), often);
     for _ in 0..5 {
-        service.hears("WATCHDOG=1");
+        service.wait_for_message("WATCHDOG=1");
     }
     service.signal(Signal::TERM);
-    assert_eq!(service.ends(), Some(0));
+    assert_eq!(service.wait_for_exit(), Some(0));
 }
 
 #[test]
-fn without_an_answer_it_is_not_ready_the_first_signal_says_what_it_waits_for_and_the_second_aborts()
-{
-    let nobody = Silent::listen();
-    let service = Service::start(&nobody.endpoint, &configuration(ALWAYS), None);
-    nobody.is_asked();
+fn without_ec2_it_is_not_ready_and_a_second_signal_aborts() {
+    let silent = SilentServer::listen();
+    let service = Service::start(&silent.endpoint, &configuration(ALWAYS), None);
+    silent.accept();
     service.signal(Signal::TERM);
-    let before = service.hears("STATUS=finishing: ");
+    let before = service.wait_for_message("STATUS=finishing: ");
     assert!(
         before.last().unwrap().contains("reconcile"),
         "{before:?}: its pass hangs"
     );
     assert!(before.iter().all(|news| !news.contains("READY=1")));
     service.signal(Signal::TERM);
-    assert_eq!(service.ends(), Some(130));
+    assert_eq!(service.wait_for_exit(), Some(130));
 }
 
 #[test]
-fn it_answers_how_it_is_and_says_in_words_what_is_missing() {
+fn readiness_and_metrics_are_served() {
     let (model, _) = fleet();
     let ec2 = Ec2::serve(&model);
     let service = Service::start(&ec2.endpoint, &configuration(ALWAYS), None);
-    service.hears("READY=1");
+    service.wait_for_message("READY=1");
     service.eventually("it is ready", || {
         service.get("/readyz") == (200, "ready\n".to_owned())
     });
@@ -185,9 +187,9 @@ fn it_answers_how_it_is_and_says_in_words_what_is_missing() {
     }
     assert_eq!(service.get("/").0, 404);
 
-    let nobody = Silent::listen();
-    let waiting = Service::start(&nobody.endpoint, &configuration(ALWAYS), None);
-    nobody.is_asked();
+    let silent = SilentServer::listen();
+    let waiting = Service::start(&silent.endpoint, &configuration(ALWAYS), None);
+    silent.accept();
     let (status, why) = waiting.get("/readyz");
     assert_eq!(status, 503);
     assert!(
@@ -197,34 +199,34 @@ fn it_answers_how_it_is_and_says_in_words_what_is_missing() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_one_sentence_and_the_daemon_goes_on() {
+fn a_metrics_port_in_use_is_logged_once_and_the_daemon_continues() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let (model, _) = fleet();
     let ec2 = Ec2::serve(&model);
     let text = configuration(ALWAYS).replace("127.0.0.1:0", &address.to_string());
     let service = Service::start(&ec2.endpoint, &text, None);
-    service.hears("READY=1");
-    service.eventually("it says so", || {
+    service.wait_for_message("READY=1");
+    service.eventually("the failure is logged", || {
         service
             .log()
             .contains("metrics can't be served: the daemon goes on without")
     });
     service.signal(Signal::TERM);
-    assert_eq!(service.ends(), Some(0));
+    assert_eq!(service.wait_for_exit(), Some(0));
     let log = service.log();
     assert_eq!(log.matches("metrics can't be served").count(), 1, "{log}");
     assert!(log.contains(&address.to_string()), "{log}");
 }
 
 #[test]
-fn dead_letters_are_counted_where_there_is_a_stack_and_without_one_nothing_is_said_of_them() {
+fn dead_letters_are_counted_only_with_a_stack() {
     let (model, _) = fleet();
     let ec2 = Ec2::serve(&model);
     let service = Service::start(&ec2.endpoint, &configuration(ALWAYS), None);
-    service.hears("READY=1");
+    service.wait_for_message("READY=1");
     service.signal(Signal::TERM);
-    assert_eq!(service.ends(), Some(0));
+    assert_eq!(service.wait_for_exit(), Some(0));
     let of_queues = |model: &Model| {
         let calls = model.calls();
         let actions = calls.iter().filter_map(|call| ApiAction::named(&call.name));
@@ -236,9 +238,9 @@ fn dead_letters_are_counted_where_there_is_a_stack_and_without_one_nothing_is_sa
 
     let cloud = configuration(ALWAYS).replace("'daemon'", "'cloud'\nqueue = 'off'");
     let service = Service::start(&ec2.endpoint, &cloud, None);
-    service.eventually("it has asked for three queues", || of_queues(&model) >= 3);
+    service.eventually("three queues were requested", || of_queues(&model) >= 3);
     service.signal(Signal::TERM);
-    assert_eq!(service.ends(), Some(0));
+    assert_eq!(service.wait_for_exit(), Some(0));
     let log = service.log();
     assert!(!log.contains("dead letters"), "{log}");
     assert_eq!(model.calls_of(ApiAction::GetQueueAttributes).len(), 0);
@@ -248,7 +250,7 @@ fn dead_letters_are_counted_where_there_is_a_stack_and_without_one_nothing_is_sa
     let queue = model.create_queue(&home, name, QueueAttributes::default());
     model.send(&queue, "a pass");
     let service = Service::start(&ec2.endpoint, &cloud, None);
-    service.eventually("it tells of the dead letter", || {
+    service.eventually("the dead letter is logged", || {
         let log = service.log();
         log.lines()
             .any(|line| line.contains("dead letters found") && line.contains(name))
@@ -257,5 +259,5 @@ fn dead_letters_are_counted_where_there_is_a_stack_and_without_one_nothing_is_sa
     let line = format!("curfew_dead_letters{{queue=\"{name}\"}} 1");
     assert!(status == 200 && text.contains(&line), "{text}");
     service.signal(Signal::TERM);
-    assert_eq!(service.ends(), Some(0));
+    assert_eq!(service.wait_for_exit(), Some(0));
 }

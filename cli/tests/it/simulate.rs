@@ -1,4 +1,4 @@
-//! `curfew simulate` as people and scripts run it: without credentials, without an environment.
+//! `curfew simulate` without credentials and environment.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ fn curfew(arguments: &[&str]) -> Command {
 const TWO_DAYS: [&str; 4] = ["--from", "2026-11-21", "--to", "2026-11-23"];
 
 #[test]
-fn scripts_get_one_json_document() {
+fn json_output_is_one_document() {
     let mut command = curfew(&TWO_DAYS);
     let output = command.args(["-o", "json"]).assert().success();
     let found: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
@@ -35,13 +35,13 @@ fn scripts_get_one_json_document() {
         ("staging", Some(14.5)),
     ];
     assert_eq!(facts, expected);
-    // The same dates are another span in another zone.
+    // In another zone the same dates are another span.
     assert_eq!(schedules[0]["from"], "2026-11-20T18:30:00Z");
     assert_eq!(schedules[1]["from"], "2026-11-20T23:00:00Z");
 }
 
 #[test]
-fn people_get_a_line_for_each_day_in_ascii_when_piped() {
+fn piped_output_is_one_ascii_line_a_day() {
     let mut command = curfew(&TWO_DAYS);
     let output = command.args(["--schedule", "paris"]).assert().success();
     let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
@@ -52,7 +52,7 @@ fn people_get_a_line_for_each_day_in_ascii_when_piped() {
 }
 
 #[test]
-fn money_needs_a_price_and_a_picture_needs_an_extension() {
+fn costs_need_a_price_and_charts_need_an_extension() {
     let failing = |arguments: &[&str], code: i32, message: &str| {
         let output = curfew(arguments).assert().code(code);
         let text = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
@@ -74,13 +74,13 @@ fn money_needs_a_price_and_a_picture_needs_an_extension() {
 }
 
 #[test]
-fn a_page_is_written() {
+fn an_html_page_is_written() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("week.html");
     let mut command = curfew(&TWO_DAYS);
     let output = command.arg("--out").arg(&file).assert().success();
-    let said = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
-    assert_eq!(said, format!("wrote `{}`\n", file.display()));
+    let stdout = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
+    assert_eq!(stdout, format!("wrote `{}`\n", file.display()));
     let page = std::fs::read_to_string(&file).unwrap();
     assert!(
         page.contains("<summary>staging: 2 edges</summary>"),

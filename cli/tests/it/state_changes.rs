@@ -1,15 +1,15 @@
-//! EC2's state changes on their way through a deployed stack's queue to the daemon's journal. The emulator's EC2 tells of none, so
-//! what EC2 would send is put into the queue here; all else is the real thing.
+//! EC2's state changes through a deployed stack's queue to the daemon's journal. The emulator's EC2 sends no events, so the
+//! test puts them into the queue; everything else is real.
 
 use crate::support::minute::now;
-use crate::support::{House, Place};
+use crate::support::{Place, Sandbox};
 use jiff::{Timestamp, Unit};
 use serde_json::{Value, json};
 
 const QUEUE: &str = "curfew-curfew-state-changes";
 const UNREAD: &str = "curfew-curfew-unread-state-changes";
 
-/// What EC2 sends, as a rule of EventBridge hands it on.
+/// An event of EC2 in the form in which an EventBridge rule delivers it.
 fn state_change(instance: &str, state: &str, at: Timestamp, number: usize) -> String {
     let event = json!({
         "version": "0",
@@ -25,13 +25,13 @@ fn state_change(instance: &str, state: &str, at: Timestamp, number: usize) -> St
     event.to_string()
 }
 
-/// Nothing but events can have told: after the first look there is no other within the test.
+/// The source must be the event: the daemon polls only once within the test.
 #[test]
-fn a_state_change_in_the_stacks_queue_is_journalled_and_what_makes_no_sense_is_set_aside() {
-    let house = House::new();
-    let endpoint = house.emulator();
+fn queued_state_changes_are_journalled_and_unreadable_messages_become_dead_letters() {
+    let sandbox = Sandbox::new();
+    let endpoint = sandbox.emulator();
     let home = Place::new(&endpoint, None, "us-east-1");
-    house.configuration(&format!(
+    sandbox.configuration(&format!(
         r#"
         [aws]
         endpoint = "{endpoint}"
@@ -45,32 +45,32 @@ fn a_state_change_in_the_stacks_queue_is_journalled_and_what_makes_no_sense_is_s
         stop = "0 3 29 2 *"
         "#
     ));
-    house.json(&["deploy"]);
+    sandbox.json(&["deploy"]);
     let web = home.launch("office");
-    // Earlier daemons could not read this either: the next time is the fifth, and the last.
+    // Already received four times: the next receipt is the fifth and last.
     home.send(QUEUE, "<not>JSON</not>");
     for _ in 0..4 {
-        home.receive_in_vain(QUEUE);
+        home.receive_without_deleting(QUEUE);
     }
-    let mut daemon = house.run_with(&[("CURFEW__DAEMON__POLL_QUIET", "1h")]);
-    house.eventually("the daemon knows web", || house.knows(&web));
+    let mut daemon = sandbox.run_with(&[("CURFEW__DAEMON__POLL_QUIET", "1h")]);
+    sandbox.eventually("web is observed", || sandbox.has_observed(&web));
 
     home.send(QUEUE, "not a word of JSON");
-    house.json(&["stop", &web, "--by", "alice"]);
-    assert_eq!(house.state(&web), "stopped");
+    sandbox.json(&["stop", &web, "--by", "alice"]);
+    assert_eq!(sandbox.state(&web), "stopped");
     let at = now().round(Unit::Second).unwrap();
-    // A queue keeps no order.
+    // The queue does not preserve order.
     home.send(QUEUE, &state_change(&web, "stopped", at, 2));
     home.send(QUEUE, &state_change(&web, "stopping", at, 1));
 
-    house.eventually("the journal has both", || house.history().len() == 2);
-    let told = |entry: &Value| {
+    sandbox.eventually("the journal has both", || sandbox.history().len() == 2);
+    let fields = |entry: &Value| {
         let keys = [
             "instance", "from", "to", "at", "cause", "schedule", "source",
         ];
         keys.map(|key| entry[key].as_str().unwrap().to_owned())
     };
-    let history: Vec<_> = house.history().iter().map(told).collect();
+    let history: Vec<_> = sandbox.history().iter().map(fields).collect();
     let at = at.to_string();
     let expected = |from: &str, to: &str| {
         [&web, from, to, &at, "request by alice", "office", "event"].map(str::to_owned)
@@ -83,16 +83,19 @@ fn a_state_change_in_the_stacks_queue_is_journalled_and_what_makes_no_sense_is_s
         ]
     );
 
-    // A machine that stands still for minutes finds the other there too.
-    house.eventually("all is deleted but the two, and one is set aside", || {
-        let aside = home.messages(UNREAD);
-        aside >= 1 && home.messages(QUEUE) + aside == 2
-    });
+    // If the machine pauses for minutes, the other message has arrived there, too.
+    sandbox.eventually(
+        "only the two unreadable messages are left, and one is a dead letter",
+        || {
+            let aside = home.messages(UNREAD);
+            aside >= 1 && home.messages(QUEUE) + aside == 2
+        },
+    );
     let warning =
         "a message of the queue of state changes can't be read; it is left to the dead letters";
     assert_eq!(daemon.log().matches(warning).count(), 1, "{}", daemon.log());
-    assert_eq!(house.history().len(), 2);
+    assert_eq!(sandbox.history().len(), 2);
     daemon.end();
-    house.stop_emulator();
-    assert_eq!(house.processes(), Vec::<String>::new());
+    sandbox.stop_emulator();
+    assert_eq!(sandbox.processes(), Vec::<String>::new());
 }

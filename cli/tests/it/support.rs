@@ -23,30 +23,30 @@ use tokio::runtime::Runtime;
 pub(crate) use self::place::Place;
 use self::process::CurfewProcess;
 
-/// Everything that one test has to itself.
-pub(crate) struct House {
+/// The files, port and emulator of one test.
+pub(crate) struct Sandbox {
     state: TempDir,
     port: u16,
     endpoint: String,
     emulator: Mutex<Option<(Emulator, Runtime)>>,
 }
 
-impl House {
+impl Sandbox {
     pub(crate) fn new() -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
             .unwrap()
             .port();
-        Self::asking_of(port, format!("http://127.0.0.1:{port}"))
+        Self::with_endpoint(port, format!("http://127.0.0.1:{port}"))
     }
 
-    /// One whose cloud is not its own.
+    /// An environment for commands against another endpoint.
     pub(crate) fn at(endpoint: &str) -> Self {
-        Self::asking_of(0, endpoint.to_owned())
+        Self::with_endpoint(0, endpoint.to_owned())
     }
 
-    fn asking_of(port: u16, endpoint: String) -> Self {
+    fn with_endpoint(port: u16, endpoint: String) -> Self {
         let state = tempfile::tempdir().unwrap();
         fs::write(state.path().join("curfew.toml"), "[managing]\n").unwrap();
         Self {
@@ -78,14 +78,14 @@ impl House {
         command
             .env("CURFEW_CONFIG", self.state.path().join("curfew.toml"))
             .env("CURFEW__DAEMON__STATE_DIR", self.state.path())
-            // Its usual port is one for all tests.
+            // All tests would share the default metrics port.
             .env("CURFEW__DAEMON__METRICS", "")
-            // The emulator tells of no change by itself: looks have to find them.
+            // The emulator sends no events: the daemon has to poll.
             .env("CURFEW__DAEMON__POLL_QUIET", "5s");
         command
     }
 
-    fn asking(&self) -> Command {
+    fn with_aws(&self) -> Command {
         let mut command = self.curfew();
         command
             .env("AWS_ENDPOINT_URL", &self.endpoint)
@@ -93,19 +93,19 @@ impl House {
         command
     }
 
-    /// `curfew up`, as far as its invitation.
+    /// Starts `curfew up` and waits until it is ready.
     pub(crate) fn up(&self) -> CurfewProcess {
         let mut command = self.curfew();
         command.args(["up", "-o", "json", "--port", &self.port.to_string()]);
         CurfewProcess::start(command, &self.state.path().join("up.log"), true)
     }
 
-    /// `curfew run`.
+    /// Starts `curfew run`.
     pub(crate) fn run(&self) -> CurfewProcess {
         self.run_with(&[])
     }
 
-    /// The same where the environment has this too.
+    /// The same with additional environment variables.
     pub(crate) fn run_with(&self, environment: &[(&str, &str)]) -> CurfewProcess {
         let mut command = self.curfew();
         command.envs(environment.iter().copied()).arg("run");
@@ -114,15 +114,15 @@ impl House {
         running
     }
 
-    /// What a command prints as JSON; it must succeed.
+    /// Returns the JSON output of a command that must succeed.
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
-        self.told(arguments).0
+        self.json_and_stderr(arguments).0
     }
 
-    /// The same, and what it says meanwhile on standard error.
-    pub(crate) fn told(&self, arguments: &[&str]) -> (Value, String) {
+    /// Returns the JSON output and standard error of a command that must succeed.
+    pub(crate) fn json_and_stderr(&self, arguments: &[&str]) -> (Value, String) {
         let output = self
-            .asking()
+            .with_aws()
             .args(arguments)
             .args(["-o", "json"])
             .output()
@@ -134,9 +134,9 @@ impl House {
         (document, stderr)
     }
 
-    /// What a command prints as JSON where the environment has this too.
+    /// Returns the JSON output of a command with additional environment variables.
     pub(crate) fn json_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Value {
-        let mut command = self.asking();
+        let mut command = self.with_aws();
         command.envs(environment.iter().copied());
         let output = command
             .args(arguments)
@@ -147,23 +147,23 @@ impl House {
             .unwrap_or_else(|error| panic!("curfew {arguments:?}: {error}"))
     }
 
-    /// The exit code and standard output of a command.
+    /// Returns the exit code and standard output of a command.
     pub(crate) fn prints(&self, arguments: &[&str]) -> (i32, String) {
-        let output = self.asking().args(arguments).output().unwrap();
+        let output = self.with_aws().args(arguments).output().unwrap();
         (
             output.status.code().unwrap(),
             String::from_utf8(output.stdout).unwrap(),
         )
     }
 
-    /// Runs a command, however it ends.
-    pub(crate) fn attempt(&self, arguments: &[&str]) {
-        let _ = self.asking().args(arguments).output();
+    /// Returns the output of a command, successful or not.
+    pub(crate) fn run_to_end(&self, arguments: &[&str]) {
+        let _ = self.with_aws().args(arguments).output();
     }
 
-    /// The exit code and standard error of a command that must fail.
+    /// Returns the exit code and standard error of a command that must fail.
     pub(crate) fn fails(&self, arguments: &[&str]) -> (i32, String) {
-        let output = self.asking().args(arguments).output().unwrap();
+        let output = self.with_aws().args(arguments).output().unwrap();
         assert!(
             !output.status.success(),
             "curfew {arguments:?} should have failed"
@@ -178,14 +178,14 @@ impl House {
         self.json(&["history"]).as_array().unwrap().clone()
     }
 
-    /// Whether the daemon has seen an instance.
-    pub(crate) fn knows(&self, id: &str) -> bool {
+    /// Whether the journal contains an observation of the instance.
+    pub(crate) fn has_observed(&self, id: &str) -> bool {
         let journal = Journal::read(self.state.path());
         let known = journal.and_then(|journal| journal.sightings());
         known.is_ok_and(|known| known.contains_key(&id.parse().unwrap()))
     }
 
-    /// The files of this house that contain `text`: the journal, logs, and what the emulator keeps.
+    /// The files below the state directory that contain `text`: the journal, logs, and the emulator's files.
     pub(crate) fn files_with(&self, text: &str) -> Vec<PathBuf> {
         let holds = |path: &Path| {
             let bytes = fs::read(path).unwrap_or_default();
@@ -237,12 +237,12 @@ impl House {
             .to_owned()
     }
 
-    /// GET over a plain connection, so that this needs no HTTP library: status and JSON body.
+    /// GET over a plain connection, without an HTTP library: returns status and JSON body.
     pub(crate) fn get(url: &str) -> (u16, Value) {
         Self::get_with(url, "")
     }
 
-    /// The same with a token.
+    /// The same with a bearer token.
     pub(crate) fn get_by(url: &str, token: &str) -> (u16, Value) {
         Self::get_with(url, &format!("Authorization: Bearer {token}\r\n"))
     }
@@ -263,7 +263,7 @@ impl House {
         (status, json)
     }
 
-    /// Status and body of any answer; 0 if there is none.
+    /// Returns status and body of a response; status 0 without a response.
     pub(crate) fn fetch(method: &str, url: &str, headers: &str, body: &str) -> (u16, String) {
         let (authority, path) = url
             .strip_prefix("http://")
@@ -296,25 +296,25 @@ impl House {
     }
 
     pub(crate) fn eventually(&self, what: &str, condition: impl Fn() -> bool) {
-        let patience = Duration::from_mins(4);
+        let limit = Duration::from_mins(4);
         let begun = Instant::now();
         while !condition() {
             let log = || fs::read_to_string(self.state.path().join("up.log")).unwrap_or_default();
             assert!(
-                begun.elapsed() < patience,
-                "not within {patience:?}: {what}\n{}",
+                begun.elapsed() < limit,
+                "not within {limit:?}: {what}\n{}",
                 log()
             );
             std::thread::sleep(Duration::from_millis(200));
         }
     }
 
-    /// What the Lambda of the stack `curfew` has logged, a JSON object a line.
+    /// Log lines of the function of the stack `curfew`, as JSON objects.
     pub(crate) fn function_log(&self) -> Vec<Value> {
         self.log_of("curfew-curfew")
     }
 
-    /// The same of another one.
+    /// The same for another function.
     pub(crate) fn log_of(&self, function: &str) -> Vec<Value> {
         let url = format!("{}/", self.endpoint);
         let headers = "X-Amz-Target: Logs_20140328.FilterLogEvents\r\nContent-Type: application/x-amz-json-1.1\r\n";
@@ -323,14 +323,14 @@ impl House {
         assert_eq!(status, 200, "{answer}");
         let events = answer["events"].as_array().unwrap();
         let messages = events.iter().filter_map(|event| event["message"].as_str());
-        // Lambda's own lines are none of ours.
+        // Lines of the Lambda runtime are not JSON objects and are left out.
         messages
             .flat_map(str::lines)
             .filter_map(|line| serde_json::from_str(line).ok())
             .collect()
     }
 
-    /// An emulator of the test's own, without a stack, with the demo fleet.
+    /// Starts the test's emulator with the demo fleet and without a stack.
     pub(crate) fn emulator_with_the_demo_fleet(&self) -> String {
         let endpoint = self.emulator();
         let own = Place::new(&endpoint, None, "us-east-1");
@@ -338,7 +338,7 @@ impl House {
         endpoint
     }
 
-    /// An emulator of the test's own, with nothing in it.
+    /// Starts the test's emulator, empty.
     pub(crate) fn emulator(&self) -> String {
         let runtime = Runtime::new().unwrap();
         let emulator = runtime.block_on(async {
@@ -360,7 +360,7 @@ impl House {
         runtime.block_on(emulator.stop()).unwrap();
     }
 
-    /// Ends the emulator as a crash would.
+    /// Kills the emulator's processes.
     pub(crate) fn kill_emulator(&self) {
         let pids = self.pids();
         assert!(!pids.is_empty(), "there is an emulator to kill");
@@ -369,7 +369,8 @@ impl House {
         }
     }
 
-    /// What still runs of this test's emulator, functions included: they all work below the state directory.
+    /// The remaining processes of this test's emulator, functions included: their working directories are below the state
+    /// directory.
     pub(crate) fn processes(&self) -> Vec<String> {
         processes_left_in(self.state.path())
     }
@@ -379,7 +380,7 @@ impl House {
     }
 }
 
-/// The processes that work in a directory or below.
+/// The processes with a working directory in `directory` or below.
 pub(crate) fn processes_in(directory: &Path) -> Vec<String> {
     let below = |path: PathBuf| fs::read_link(path).is_ok_and(|at| at.starts_with(directory));
     let numbers = fs::read_dir("/proc")
@@ -390,7 +391,7 @@ pub(crate) fn processes_in(directory: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The commands of those that are there still, a moment after they were told to end.
+/// The commands of the processes that are left a minute after they were terminated.
 pub(crate) fn processes_left_in(directory: &Path) -> Vec<String> {
     let deadline = Instant::now() + Duration::from_mins(1);
     while !processes_in(directory).is_empty() && Instant::now() < deadline {

@@ -208,7 +208,7 @@ impl Change {
             word.write_to(&mut later.tags);
         }
         written.write_to(&mut later.tags);
-        let unasked = World {
+        let without_request = World {
             request: None,
             ..world.clone()
         };
@@ -216,7 +216,7 @@ impl Change {
             override_,
             next_edge,
             ..
-        } = assess(&later, &unasked, now);
+        } = assess(&later, &without_request, now);
         Self {
             id: instance.id.clone(),
             name: instance.name().map(str::to_owned),
@@ -276,7 +276,7 @@ mod tests {
             tag: ScheduleSet::DEFAULT_TAG.to_owned(),
             schedules: BTreeMap::new(),
         };
-        let world = World::unasked(&schedule_set, std::slice::from_ref(&instance));
+        let world = World::without_request(&schedule_set, std::slice::from_ref(&instance));
         Change::made(
             &instance,
             &outcome,

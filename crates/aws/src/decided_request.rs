@@ -126,7 +126,7 @@ fn requested<'w>(
 ) -> World<'w> {
     World {
         request: Some(request),
-        ..World::unasked(schedule_set, &fleet.instances)
+        ..World::without_request(schedule_set, &fleet.instances)
     }
 }
 

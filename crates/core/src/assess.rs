@@ -135,7 +135,7 @@ pub(crate) fn decide(
         return Evaluation::skipped(instance, reason, view.desired(now), now);
     }
     let tags = TagState::of(instance, now);
-    let request = world.request.filter(|request| request.concerns(instance));
+    let request = world.request.filter(|request| request.applies_to(instance));
     let owner = Owner::of(instance);
     let is_named = view.schedule().matcher.ids.contains(&instance.id)
         || request.is_some()

@@ -56,7 +56,7 @@ pub struct Explanation {
     pub step: Option<Step>,
     /// Why a pass would skip the instance.
     pub skip: Option<Skip>,
-    /// What a pass would do, or why it would do nothing: one sentence.
+    /// The step of a pass, or the reason for a skip: one sentence.
     pub verdict: String,
 }
 
@@ -111,7 +111,7 @@ impl Explanation {
     }
 }
 
-/// What a pass would do, or why it would do nothing: one sentence.
+/// The step of a pass, or the reason for a skip: one sentence.
 pub fn verdict(decision: &Decision) -> String {
     let step = match decision {
         Decision::Skip(skip) => return skip.detail.clone(),
@@ -153,7 +153,7 @@ mod tests {
             instance.id = "i-00000000".parse().unwrap();
         }
         let instances = [instance];
-        let world = World::unasked(&schedule_set, &instances);
+        let world = World::without_request(&schedule_set, &instances);
         Explanation::of(&instances[0], &world, now.parse().unwrap())
     }
 

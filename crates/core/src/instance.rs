@@ -174,7 +174,7 @@ impl StateReason {
 
     /// Returns EC2's message, with a hint if the message does not name the usual cause.
     /// <https://repost.aws/knowledge-center/kms-iam-ec2-permission>
-    pub fn explained(&self) -> String {
+    pub fn message_with_hint(&self) -> String {
         const HINT: &str = "often a volume's customer-managed KMS key, or a license, that the start may not use: name it in `[stack] kms_keys` or `licenses`";
         match self.code.as_str() {
             Self::NOT_STARTED => format!("{}; {HINT}", self.message),
@@ -224,7 +224,7 @@ pub enum InstanceState {
 }
 
 impl InstanceState {
-    /// All states.
+    /// Every state, in the order of an instance's life.
     pub const ALL: [Self; 7] = [
         Self::Pending,
         Self::Running,

@@ -104,7 +104,11 @@ mod tests {
         };
         let instances = std::slice::from_ref(instance);
         let now = NOW.parse().unwrap();
-        let assessment = assess(instance, &World::unasked(&schedule_set, instances), now);
+        let assessment = assess(
+            instance,
+            &World::without_request(&schedule_set, instances),
+            now,
+        );
         match LastChange::of(instance, &assessment) {
             None => "nothing".to_owned(),
             Some(LastChange { at, action, cause }) => {

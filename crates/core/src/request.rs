@@ -26,7 +26,7 @@ pub struct Request {
 
 impl Request {
     /// Whether the request applies to the instance.
-    pub fn concerns(&self, instance: &Instance) -> bool {
+    pub fn applies_to(&self, instance: &Instance) -> bool {
         self.targets.contains(&instance.id)
     }
 }

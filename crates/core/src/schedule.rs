@@ -110,7 +110,7 @@ pub struct Matcher {
 
 impl Matcher {
     /// Returns whether the instance is listed or has all the tags. An empty matcher matches nothing.
-    pub fn takes(&self, instance: &Instance) -> bool {
+    pub fn matches(&self, instance: &Instance) -> bool {
         let carries = |(key, pattern): (&String, &Pattern)| {
             instance
                 .tags
@@ -155,7 +155,7 @@ impl Pattern {
         Self { text, pieces }
     }
 
-    /// Returns whether the whole of `value` matches; case matters, as in tags.
+    /// Returns whether the complete `value` matches; case matters, as in tags.
     pub fn matches(&self, value: &str) -> bool {
         let mut piece = 0;
         let mut rest = value.chars();
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn an_empty_matcher_matches_nothing() {
-        assert!(!Matcher::default().takes(&test_support::instance("web")));
+        assert!(!Matcher::default().matches(&test_support::instance("web")));
     }
 
     #[test]
@@ -330,11 +330,11 @@ mod tests {
         matcher
             .tags
             .insert("Environment".into(), Pattern::new("dev*"));
-        assert!(matcher.takes(&instance));
+        assert!(matcher.matches(&instance));
         matcher.tags.insert("Team".into(), Pattern::new("*"));
-        assert!(!matcher.takes(&instance), "no Team tag");
+        assert!(!matcher.matches(&instance), "no Team tag");
         matcher.ids.push(instance.id.clone());
-        assert!(matcher.takes(&instance));
+        assert!(matcher.matches(&instance));
     }
 
     proptest! {

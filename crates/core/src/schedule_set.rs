@@ -49,7 +49,7 @@ impl ScheduleSet {
         let matching: Vec<&Schedule> = self
             .schedules
             .values()
-            .filter(|schedule| schedule.matcher.takes(instance))
+            .filter(|schedule| schedule.matcher.matches(instance))
             .collect();
         single_match(&matching).map(Cow::Borrowed)
     }

@@ -1,5 +1,5 @@
-//! Selects the instances of a command by ids, schedules and tags, with the same rules for the HTTP API and the command line. A
-//! selector that is wrong is refused before anything is done.
+//! Selects the instances of a command by ids, schedules and tags, with the same rules for the HTTP API and the command line. An
+//! invalid selector is refused before anything is executed.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -32,7 +32,7 @@ pub struct InstanceSelector {
 
 impl InstanceSelector {
     /// Whether neither ids, schedules, tags nor all instances are selected.
-    pub fn are_unnamed(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
             && self.schedules.is_empty()
             && self.tags.is_empty()
@@ -75,15 +75,15 @@ impl TagFilter {
 }
 
 impl FromStr for TagFilter {
-    type Err = BadTagFilter;
+    type Err = InvalidTagFilter;
 
-    fn from_str(text: &str) -> Result<Self, BadTagFilter> {
+    fn from_str(text: &str) -> Result<Self, InvalidTagFilter> {
         match text.split_once(':') {
             Some((key, value)) if !key.is_empty() && !value.is_empty() => Ok(Self {
                 key: key.to_owned(),
                 value: Pattern::new(value),
             }),
-            _ => Err(BadTagFilter),
+            _ => Err(InvalidTagFilter),
         }
     }
 }
@@ -91,7 +91,7 @@ impl FromStr for TagFilter {
 /// The text is not a tag's key and value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a tag is a key and a value, such as `Environment:dev*`")]
-pub struct BadTagFilter;
+pub struct InvalidTagFilter;
 
 /// An observed instance, and its evaluation before any request.
 #[derive(Clone, Debug)]
@@ -180,17 +180,17 @@ pub struct Selection<'s, 'a> {
     pub skipped: Vec<&'s EvaluatedInstance<'a>>,
 }
 
-/// What a request comes to, before anything is done.
+/// The plan of a request, before it is executed.
 #[derive(Debug)]
 pub struct DecidedSelection<'s, 'a> {
     /// The steps to carry out.
     pub steps: Vec<Step>,
-    /// The instances that are left alone, and why.
+    /// The skipped instances, with the reasons.
     pub skipped: Vec<(&'s EvaluatedInstance<'a>, Skip)>,
 }
 
 impl<'s, 'a> Selection<'s, 'a> {
-    /// Decides about the chosen instances in `world`, which carries the request for them.
+    /// Decides about the selected instances in `world`, which carries the request for them.
     pub fn decide(&self, world: &World<'_>, now: Timestamp) -> DecidedSelection<'s, 'a> {
         let mut decided = DecidedSelection {
             steps: Vec::new(),
@@ -211,8 +211,8 @@ impl<'s, 'a> Selection<'s, 'a> {
     }
 }
 
-/// Instances per command that does not say all, unless the configuration says otherwise: one batch of EC2's. A typo in a tag then
-/// costs a sentence, not a fleet.
+/// The default limit of instances for a command without `all`: one batch of EC2 calls. A typo in a tag then causes an error
+/// instead of stopping a fleet.
 pub const DEFAULT_LIMIT: usize = 100;
 
 /// Selects the instances to change. Fails if nothing matches, if ids or schedules are unknown, or if more than `limit` instances match
@@ -223,7 +223,7 @@ pub fn for_change<'s, 'a>(
     schedule_set: &ScheduleSet,
     limit: usize,
 ) -> Result<Selection<'s, 'a>, SelectError> {
-    let selection = if selector.are_unnamed() {
+    let selection = if selector.is_empty() {
         single_managed(instances)?
     } else if selector.ids.is_empty() {
         by_match(selector, instances, schedule_set)?
@@ -388,7 +388,7 @@ pub fn for_status<'a>(
     Ok((shown, left_out.len()))
 }
 
-/// Why a command is refused before anything is done. Hints depend on the interface, which adds them.
+/// Why a command is refused before anything is executed. Hints depend on the interface, which adds them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelectError {
     /// The selector is empty, and several instances are managed.
@@ -462,7 +462,7 @@ pub enum SelectError {
 }
 
 impl SelectError {
-    /// The most instances that the message lists; the rest is counted. More would not be read.
+    /// The most instances that the message lists; the rest is counted, so that the message stays readable.
     const CHOICES: usize = 20;
 
     /// Whether the error claims that no matching instance exists. The claim is unfounded if an account-region did not answer.

@@ -1,4 +1,4 @@
-//! Skips: why a pass does nothing about an instance.
+//! Skips: the reasons for which a pass makes no step for an instance.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::schedule::{ScheduleName, known_schedules, names};
 use crate::state_tags::{Actor, LAST_TAG, OverrideState, ReasonCode};
 use crate::timetable::{Action, Edge};
 
-/// An observed instance that the pass does nothing about, with the reason.
+/// An observed instance for which the pass makes no step, with the reason.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Skip {
     /// The instance's id.
@@ -27,7 +27,7 @@ pub struct Skip {
     pub detail: String,
 }
 
-/// Why a pass does nothing about an instance.
+/// The reason for which a pass makes no step for an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum SkipReason {
@@ -310,14 +310,11 @@ impl SkipReason {
                 tries,
                 code,
                 until,
-            } => {
-                let times = times(*tries);
-                let why = match &instance.state_reason {
-                    Some(reason) if reason.code == code.as_str() => reason.explained(),
-                    _ => code.as_str().to_owned(),
-                };
-                format!("its {action} failed {times} ({why}); the next attempt is at {until}")
-            }
+            } => format!(
+                "its {action} failed {} ({}); the next attempt is at {until}",
+                times(*tries),
+                failure_text(code, instance)
+            ),
             Self::AsDesired => format!("it is {state}, as it should be"),
             Self::ManualOverride => format!(
                 "it was made {state} outside Curfew since the last edge, and stays so until the next edge"
@@ -345,6 +342,14 @@ impl SkipReason {
                 )
             }
         }
+    }
+}
+
+/// Returns EC2's message while EC2 still reports this reason for the instance's state, otherwise only the code.
+fn failure_text(code: &ReasonCode, instance: &Instance) -> String {
+    match &instance.state_reason {
+        Some(reason) if reason.code == code.as_str() => reason.message_with_hint(),
+        _ => code.as_str().to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@
 //! - people: `curfew:request` = `<instant> <start|stop> by <actor>`: a plain start or stop
 //! - people: `curfew:override` = `<running|stopped|ignored> since <instant> until <instant> by <actor>`
 //! - passes: `curfew:retry` = `<instant> <start|stop> <n>x <code> first <instant> next <instant>`, while the action that is due fails
-//! - passes: `curfew:type` = `<wanted type> as <present type>`, while an instance has a fallback type
+//! - passes: `curfew:type` = `<desired type> as <current type>`, while an instance has a fallback type
 //!
 //! A *directive* demands a start or a stop from an instant on: a schedule's edge, a request, an override, or the end of one.
 
@@ -28,7 +28,7 @@ use crate::string_newtype;
 use crate::timetable::{Action, EARLY_TRIGGER};
 
 pub use self::fallback::Fallback;
-pub use self::instants::{CLOCKS_APART, instant_of_pass, instant_of_person};
+pub use self::instants::{CLOCKS_APART, pass_instant, request_instant};
 pub use self::requests::{Override, OverrideState, RecordedRequest, override_in_force};
 pub use self::retry::{NextRetry, ReasonCode, Retry};
 
@@ -356,27 +356,27 @@ mod tests {
             prop_assert!(last.to_string().len() <= 256);
         }
 
-        /// In whatever order writers write, the tag's directive never becomes older.
+        /// The directive in the tag never becomes older, in any order of the writes.
         #[test]
         fn the_newest_directive_never_goes_back(seconds in proptest::collection::vec((0_i64..4, cause(), any::<bool>(), any::<bool>()), 2..8)) {
-            let words = seconds.into_iter().map(|(second, cause, start, pending)| LastApplied {
+            let values = seconds.into_iter().map(|(second, cause, start, pending)| LastApplied {
                 at: Timestamp::from_second(second).unwrap(),
                 action: if start { Action::Start } else { Action::Stop },
                 cause,
                 pending,
             });
-            let mut stands: Option<LastApplied> = None;
-            for word in words {
-                let before = stands.clone();
-                let after = before.clone().map_or(word.clone(), |before| before.newer(word.clone()));
+            let mut newest: Option<LastApplied> = None;
+            for value in values {
+                let before = newest.clone();
+                let after = before.clone().map_or(value.clone(), |before| before.newer(value.clone()));
                 if let Some(before) = before {
                     let key = |last: &LastApplied| (last.at, last.cause.rank());
                     prop_assert!(key(&after) >= key(&before));
                     let is_the_same = key(&after) == key(&before) && after.action == before.action;
                     prop_assert!(!is_the_same || before.pending || !after.pending);
-                    prop_assert!(after == before || after == word);
+                    prop_assert!(after == before || after == value);
                 }
-                stands = Some(after);
+                newest = Some(after);
             }
         }
 
@@ -401,14 +401,14 @@ mod tests {
         let last = |text: &&str| read(&format!("2026-11-23T19:00:00Z {text}"));
         for (rank, texts) in ranked.iter().enumerate() {
             for (other_rank, others) in ranked.iter().enumerate() {
-                for (word, other) in texts
+                for (value, other) in texts
                     .iter()
                     .flat_map(|text| others.iter().map(move |other| (text, other)))
                 {
                     assert_eq!(
-                        last(word).may_replace(&last(other)),
+                        last(value).may_replace(&last(other)),
                         rank >= other_rank,
-                        "{word} over {other}"
+                        "{value} over {other}"
                     );
                 }
             }
@@ -428,8 +428,12 @@ mod tests {
             // Another action is another directive, and its state is not observed yet.
             (&other, &done, true),
         ];
-        for (word, current, allowed) in table {
-            assert_eq!(word.may_replace(current), allowed, "{word} over {current}");
+        for (value, current, allowed) in table {
+            assert_eq!(
+                value.may_replace(current),
+                allowed,
+                "{value} over {current}"
+            );
         }
     }
 

@@ -9,7 +9,7 @@ mod source;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use self::cause::{cause, evidence, is_under_way};
+use self::cause::{cause, is_under_way, reported_instant};
 use crate::instance::{AccountId, Instance, InstanceId, InstanceState, Region};
 use crate::schedule::ScheduleName;
 use crate::schedule_set::ScheduleSet;
@@ -51,7 +51,7 @@ pub struct Transition {
 
 /// The last known state of an instance, as needed to detect later changes and their causes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Sighting {
+pub struct KnownState {
     /// The observed state.
     pub state: InstanceState,
     /// The instance's name at that time.
@@ -77,7 +77,7 @@ pub struct Sighting {
     pub instance_type: Option<String>,
 }
 
-impl Sighting {
+impl KnownState {
     /// Creates the last known state from an observation and its `cause`. The caller sets `since` and `schedule`.
     pub fn of(instance: &Instance, cause: Option<Cause>) -> Self {
         Self {
@@ -97,7 +97,7 @@ impl Sighting {
 
 /// Returns the transition between an earlier state and the instance observed at `now`; none if the state is the same.
 pub fn transition(
-    before: &Sighting,
+    before: &KnownState,
     after: &Instance,
     schedule_set: &ScheduleSet,
     now: Timestamp,
@@ -105,15 +105,15 @@ pub fn transition(
     if before.state == after.state {
         return None;
     }
-    let evidence = evidence(before, after);
+    let reported_instant = reported_instant(before, after);
     let schedule = schedule_set.schedule_for(after).ok();
-    let (cause, edge) = cause(before, after, evidence, schedule_set, now);
+    let (cause, edge) = cause(before, after, reported_instant, schedule_set, now);
     let found = Transition {
         instance: after.id.clone(),
         name: after.name().map(str::to_owned),
         from: before.state,
         to: after.state,
-        at: evidence.unwrap_or(now),
+        at: reported_instant.unwrap_or(now),
         cause,
         schedule: schedule.map(|schedule| schedule.name.clone()),
         region: after.region.clone(),
@@ -123,20 +123,20 @@ pub fn transition(
         actor: external_reason(after),
         instance_type: Some(after.instance_type.clone()),
     };
-    Some(found.without_blame())
+    Some(found.without_own_principal())
 }
 
 /// Returns the transition to state `to` that an EC2 event of the instant `at` reports. `after` is a later observation of the instance,
 /// which may have another state already.
-pub fn told(
+pub fn transition_from_event(
     id: &InstanceId,
-    before: &Sighting,
+    before: &KnownState,
     to: InstanceState,
     at: Timestamp,
     after: Option<&Instance>,
     schedule_set: &ScheduleSet,
 ) -> Transition {
-    let told = Transition {
+    let reported = Transition {
         instance: id.clone(),
         name: before.name.clone(),
         from: before.state,
@@ -152,16 +152,16 @@ pub fn told(
         instance_type: before.instance_type.clone(),
     };
     match (after, before.cause.clone()) {
-        (Some(after), _) => explained(told, before, after, schedule_set),
-        (None, Some(cause)) if is_under_way(before.state, to) => Transition { cause, ..told },
-        (None, _) => told,
+        (Some(after), _) => with_current_cause(reported, before, after, schedule_set),
+        (None, Some(cause)) if is_under_way(before.state, to) => Transition { cause, ..reported },
+        (None, _) => reported,
     }
 }
 
 /// Returns the transition with the cause that the instance's current tags show.
-pub fn explained(
+pub fn with_current_cause(
     transition: Transition,
-    before: &Sighting,
+    before: &KnownState,
     after: &Instance,
     schedule_set: &ScheduleSet,
 ) -> Transition {
@@ -181,31 +181,31 @@ pub fn explained(
         instance_type: Some(after.instance_type.clone()),
         ..transition
     }
-    .without_blame()
+    .without_own_principal()
 }
 
 /// Returns a transition that was not observed, to state `to` and not later than `at`.
 pub fn inferred(
     id: &InstanceId,
-    before: &Sighting,
+    before: &KnownState,
     to: InstanceState,
     at: Timestamp,
     after: &Instance,
     schedule_set: &ScheduleSet,
 ) -> Transition {
-    let told = told(id, before, to, at, Some(after), schedule_set);
+    let reported = transition_from_event(id, before, to, at, Some(after), schedule_set);
     Transition {
         source: TransitionSource::Inferred,
         // EC2's current reason is that of a later change.
         actor: None,
-        ..told
+        ..reported
     }
 }
 
 impl Transition {
     /// Removes the actor unless the cause is external: otherwise the principal is Curfew.
     #[must_use]
-    pub fn without_blame(self) -> Self {
+    pub fn without_own_principal(self) -> Self {
         let actor = self.actor.filter(|_| self.cause == Cause::External);
         Self { actor, ..self }
     }
@@ -219,7 +219,7 @@ fn external_reason(after: &Instance) -> Option<String> {
 }
 
 /// Returns the transition of an instance that EC2 no longer lists, as observed at `now`.
-pub fn disappearance(id: &InstanceId, before: &Sighting, now: Timestamp) -> Transition {
+pub fn disappearance(id: &InstanceId, before: &KnownState, now: Timestamp) -> Transition {
     Transition {
         instance: id.clone(),
         name: before.name.clone(),

@@ -60,7 +60,7 @@ impl Work {
 
     /// The deduplication id of the message that the daemon sends for an edge which the first pass did not apply. It differs from
     /// [`Self::deduplication`], or SQS would drop the message as a duplicate.
-    pub fn deduplication_of_audit(&self) -> String {
+    pub fn daemon_deduplication(&self) -> String {
         format!("{}/audit", self.deduplication())
     }
 

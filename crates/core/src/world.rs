@@ -18,7 +18,7 @@ pub struct World<'a> {
 
 impl<'a> World<'a> {
     /// A world without a request.
-    pub fn unasked(schedule_set: &'a ScheduleSet, instances: &'a [Instance]) -> Self {
+    pub fn without_request(schedule_set: &'a ScheduleSet, instances: &'a [Instance]) -> Self {
         Self {
             schedule_set,
             instances,

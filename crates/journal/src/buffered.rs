@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use curfew_core::instance::InstanceId;
-use curfew_core::transition::Sighting;
+use curfew_core::transition::KnownState;
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use tracing::{error, info, warn};
@@ -102,7 +102,7 @@ impl BufferedJournal {
     }
 
     /// What was last known of every instance; nothing, while the journal can't be read.
-    pub fn sightings(&self) -> HashMap<InstanceId, Sighting> {
+    pub fn sightings(&self) -> HashMap<InstanceId, KnownState> {
         let known = match &self.open {
             Some(open) => open.journal.sightings(),
             // Another process writes the journal; it can be read meanwhile.

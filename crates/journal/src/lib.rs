@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use curfew_core::instance::{AccountId, InstanceId, InstanceState, Region};
 use curfew_core::schedule::ScheduleName;
-use curfew_core::transition::{Sighting, Transition};
+use curfew_core::transition::{KnownState, Transition};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
@@ -52,7 +52,7 @@ pub struct TransitionRecord {
     /// The id of the event that told of it.
     pub event: Option<String>,
     /// What is known of it now; nothing, if it is gone.
-    pub sighting: Option<Sighting>,
+    pub sighting: Option<KnownState>,
 }
 
 /// The principal of a call that changed an instance, from CloudTrail, which delivers it minutes after the transition.
@@ -270,8 +270,8 @@ impl Journal {
     }
 
     /// What was last known of every instance. What can't be read counts as not known: it is a first sighting then.
-    pub fn sightings(&self) -> Result<HashMap<InstanceId, Sighting>, JournalError> {
-        let read = || -> rusqlite::Result<HashMap<InstanceId, Sighting>> {
+    pub fn sightings(&self) -> Result<HashMap<InstanceId, KnownState>, JournalError> {
+        let read = || -> rusqlite::Result<HashMap<InstanceId, KnownState>> {
             let mut query = self
                 .connection
                 .prepare("SELECT instance, sighting FROM sightings")?;

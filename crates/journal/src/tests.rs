@@ -31,7 +31,7 @@ pub(super) fn record(at: &str) -> TransitionRecord {
             ..
         } = transition(at);
         let state = InstanceState::Stopped;
-        Sighting {
+        KnownState {
             state,
             name,
             region,

@@ -2,7 +2,7 @@
 
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
 use curfew_core::state_tags::Cause;
-use curfew_core::transition::{Transition, TransitionSource, direction, explained};
+use curfew_core::transition::{Transition, TransitionSource, direction, with_current_cause};
 use curfew_journal::TransitionRecord;
 use jiff::{SignedDuration, Timestamp};
 
@@ -60,7 +60,8 @@ impl TransitionTracker {
             }
             if one.transition.source != TransitionSource::Inferred {
                 let transition = one.transition.clone();
-                let transition = explained(transition, &one.before, instance, &self.schedule_set);
+                let transition =
+                    with_current_cause(transition, &one.before, instance, &self.schedule_set);
                 one.transition = self.attribute(transition);
             }
             previous = Some(one.transition.cause.clone());

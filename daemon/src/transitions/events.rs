@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use curfew_core::instance::{Instance, InstanceId};
-use curfew_core::transition::{direction, told};
+use curfew_core::transition::{direction, transition_from_event};
 use curfew_journal::{Attribution, TransitionRecord};
 use jiff::Timestamp;
 use tracing::debug;
@@ -113,7 +113,7 @@ impl TransitionTracker {
         let Some(known) = self.known.get(&which) else {
             return Vec::new();
         };
-        let found = told(
+        let found = transition_from_event(
             &which,
             &known.sighting,
             state,

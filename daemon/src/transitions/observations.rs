@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use curfew_core::account_regions::AccountRegion;
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
 use curfew_core::timetable::Action;
-use curfew_core::transition::{Sighting, direction, disappearance, inferred, transition};
+use curfew_core::transition::{KnownState, direction, disappearance, inferred, transition};
 use curfew_journal::TransitionRecord;
 use jiff::{SignedDuration, Timestamp};
 
@@ -40,10 +40,10 @@ impl TransitionTracker {
             }
             let past = known.past(|received| stream.may_decide(received, now));
             self.finished.extend(past);
-            let current = Sighting {
+            let current = KnownState {
                 since: known.sighting.since,
                 schedule,
-                ..Sighting::of(instance, known.sighting.cause.clone())
+                ..KnownState::of(instance, known.sighting.cause.clone())
             };
             if known.unexplained.is_empty() && current != known.sighting {
                 known.sighting = current.clone();
@@ -181,7 +181,7 @@ impl TransitionTracker {
         records
     }
 
-    fn covers(&self, account_region: &AccountRegion, sighting: &Sighting) -> bool {
+    fn covers(&self, account_region: &AccountRegion, sighting: &KnownState) -> bool {
         let account = match (&account_region.account, &self.own) {
             (Some(account), _) | (None, Some(account)) => sighting.account == *account,
             (None, None) => !self.others.contains(&sighting.account),

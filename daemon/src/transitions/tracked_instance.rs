@@ -3,7 +3,7 @@
 use curfew_core::instance::{Instance, InstanceState};
 use curfew_core::state_tags::{LAST_TAG, LastApplied};
 use curfew_core::timetable::{Action, EARLY_TRIGGER};
-use curfew_core::transition::{Sighting, Transition, direction};
+use curfew_core::transition::{KnownState, Transition, direction};
 use jiff::{Timestamp, Unit};
 
 use super::StateChangeEvent;
@@ -12,7 +12,7 @@ use super::StateChangeEvent;
 #[derive(Debug)]
 pub(crate) struct TrackedInstance {
     /// The last state that was told of or seen, written or not.
-    pub(crate) sighting: Sighting,
+    pub(crate) sighting: KnownState,
     /// Until when a look has found nothing else.
     pub(crate) looked: Option<Timestamp>,
     /// Since when looks have found something else.
@@ -25,7 +25,7 @@ pub(crate) struct TrackedInstance {
 
 #[derive(Debug)]
 pub(crate) struct UnattributedTransition {
-    pub(crate) before: Sighting,
+    pub(crate) before: KnownState,
     pub(crate) transition: Transition,
     pub(crate) event: Option<String>,
     pub(crate) found: Timestamp,
@@ -60,7 +60,7 @@ pub(crate) enum ChangeSource<'a> {
 }
 
 impl TrackedInstance {
-    pub(crate) fn new(sighting: Sighting) -> Self {
+    pub(crate) fn new(sighting: KnownState) -> Self {
         Self {
             sighting,
             looked: None,

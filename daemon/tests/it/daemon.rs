@@ -1,4 +1,4 @@
-//! The daemon, whole, against the model of EC2: the clock is set to just before an edge, and everything else is real.
+//! The complete daemon against the model of EC2, with a clock that is set to just before an edge; everything else is real.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -38,12 +38,12 @@ fn schedule_set() -> Arc<ScheduleSet> {
     )
 }
 
-/// The system's clock, shifted so that the edge is `lead` away from now.
+/// The system's clock, shifted to this long before the edge.
 fn clock_before_the_edge(lead: Duration) -> Clock {
     clock_after_the_edge(-SignedDuration::try_from(lead).unwrap())
 }
 
-/// The same for an edge that was so long ago.
+/// The system's clock, shifted to this long after the edge.
 fn clock_after_the_edge(ago: SignedDuration) -> Clock {
     let system = Clock::system();
     let edge: Timestamp = EDGE.parse().unwrap();
@@ -66,7 +66,7 @@ fn configuration(driver: Driver, grace: Duration) -> DaemonConfiguration {
     }
 }
 
-/// Has run since the morning.
+/// An instance that has been running since the morning.
 fn since_the_morning(name: &str) -> Launch {
     let morning: Timestamp = "2026-11-23T07:00:00Z".parse().unwrap();
     office(name).launched_at(morning)
@@ -78,7 +78,7 @@ fn office(name: &str) -> Launch {
         .tag(LAST_TAG, "2026-11-23T07:00:00Z start schedule office")
 }
 
-/// A daemon at work on the model.
+/// A running daemon and the model's server.
 struct Daemon {
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), RunError>>,
@@ -98,7 +98,7 @@ impl Daemon {
         Self::begin_in(ec2, clock, state, configuration, home).await
     }
 
-    /// The same in these regions.
+    /// Starts a daemon for these targets.
     async fn begin_in(
         ec2: &Model,
         clock: &Clock,
@@ -109,7 +109,7 @@ impl Daemon {
         Self::begin_with(ec2, clock, state, configuration, targets, |_| None).await
     }
 
-    /// The same in front of a stack, whose Lambda does nothing by itself.
+    /// Starts a daemon for a stack whose Lambda makes no pass.
     async fn begin_before_a_stack(
         ec2: &Model,
         clock: &Clock,
@@ -138,7 +138,7 @@ impl Daemon {
             ..ConnectOptions::default()
         };
         let connection = Connection::open(options).await.unwrap();
-        // From here on, it can be read.
+        // Creates the journal, so that it can be read.
         drop(Journal::open(state).unwrap());
         let organisation = Organisation::open(&connection, &targets);
         let ports = Dependencies {
@@ -172,8 +172,8 @@ impl Daemon {
     }
 }
 
-/// Two regions, of which `eu-west-1` hangs: it accepts calls and never answers.
-fn one_that_hangs(ec2: &Model) -> Targets {
+/// Two regions, of which `eu-west-1` hangs: it accepts calls and never responds.
+fn with_a_hanging_region(ec2: &Model) -> Targets {
     let hangs = Fault::on(ApiAction::DescribeInstances, Symptom::Hang);
     ec2.fault(hangs.in_region("eu-west-1"));
     Targets {
@@ -182,7 +182,7 @@ fn one_that_hangs(ec2: &Model) -> Targets {
     }
 }
 
-async fn the_edge_is_on_time_while_another_region_hangs(
+async fn assert_edge_is_on_time_while_a_region_hangs(
     configuration: DaemonConfiguration,
     most: i64,
 ) {
@@ -190,7 +190,7 @@ async fn the_edge_is_on_time_while_another_region_hangs(
     let clock = clock_before_the_edge(Duration::from_secs(4));
     let ec2 = Model::new(clock.now());
     let web = ec2.launch(office("web"));
-    let targets = one_that_hangs(&ec2);
+    let targets = with_a_hanging_region(&ec2);
     let daemon = Daemon::begin_in(&ec2, &clock, state.path(), configuration, targets).await;
     wait_until("the instance is stopped", || {
         ec2.state(&web) != Ec2InstanceState::Running
@@ -205,7 +205,7 @@ async fn the_edge_is_on_time_while_another_region_hangs(
     assert_eq!(
         daemon.health.unready(),
         [""; 0],
-        "the other one is looked after"
+        "the other region has passes"
     );
     daemon.end().await;
 }
@@ -213,13 +213,13 @@ async fn the_edge_is_on_time_while_another_region_hangs(
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edge_is_applied_on_time_while_another_account_region_hangs() {
     let configuration = configuration(Driver::Daemon, Duration::ZERO);
-    the_edge_is_on_time_while_another_region_hangs(configuration, 5).await;
+    assert_edge_is_on_time_while_a_region_hangs(configuration, 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missed_edge_is_made_up_for_on_time_while_another_account_region_hangs() {
+async fn a_missed_edge_is_applied_in_time_while_another_account_region_hangs() {
     let configuration = configuration(Driver::Cloud, Duration::from_secs(2));
-    the_edge_is_on_time_while_another_region_hangs(configuration, 8).await;
+    assert_edge_is_on_time_while_a_region_hangs(configuration, 8).await;
 }
 
 fn edges(state: &Path) -> Vec<EdgeEntry> {
@@ -239,7 +239,7 @@ fn causes(state: &Path) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_alarm_wakes_a_pass_at_the_edge_and_the_transition_is_journalled_with_its_cause() {
+async fn a_timer_triggers_a_pass_at_the_edge_and_the_transition_is_journalled_with_its_cause() {
     let state = tempfile::tempdir().unwrap();
     let clock = clock_before_the_edge(Duration::from_secs(4));
     let ec2 = Model::new(clock.now());
@@ -253,10 +253,10 @@ async fn the_alarm_wakes_a_pass_at_the_edge_and_the_transition_is_journalled_wit
     .await;
     let edge: Timestamp = EDGE.parse().unwrap();
     let late = clock.now().duration_since(edge);
-    assert!(!late.is_negative(), "never before the edge");
+    assert!(!late.is_negative(), "not before the edge");
     assert!(
         late < SignedDuration::from_secs(10),
-        "the alarm, not the minute's routine look: {late}"
+        "the timer, not the periodic pass: {late}"
     );
     wait_until("the journal has it", || {
         causes(state.path())
@@ -268,7 +268,7 @@ async fn the_alarm_wakes_a_pass_at_the_edge_and_the_transition_is_journalled_wit
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_the_cloud_misses_an_edge_the_daemon_applies_it_after_the_grace() {
+async fn an_edge_that_the_lambda_missed_is_applied_after_the_grace() {
     let state = tempfile::tempdir().unwrap();
     let clock = clock_before_the_edge(Duration::from_secs(2));
     let ec2 = Model::new(clock.now());
@@ -293,7 +293,7 @@ async fn where_the_cloud_misses_an_edge_the_daemon_applies_it_after_the_grace() 
     assert!(entry.latency_seconds >= 3.0, "{}", entry.latency_seconds);
 }
 
-/// The queue by which the Lambda of a stack is given work. Nothing takes it from there.
+/// Creates the stack's work queue. No function receives from it.
 fn work_queue(ec2: &Model) -> String {
     let configuration = QueueAttributes {
         order: QueueType::Fifo,
@@ -304,8 +304,7 @@ fn work_queue(ec2: &Model) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_the_cloud_misses_an_edge_it_gets_one_trigger_and_a_second_grace_before_the_daemon_acts()
- {
+async fn a_missed_edge_is_enqueued_once_and_applied_after_a_second_grace() {
     let state = tempfile::tempdir().unwrap();
     let grace = SignedDuration::from_mins(5);
     let before = clock_after_the_edge(grace - SignedDuration::from_mins(2));
@@ -358,7 +357,7 @@ async fn where_the_cloud_misses_an_edge_it_gets_one_trigger_and_a_second_grace_b
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_the_cloud_follows_its_trigger_the_daemon_leaves_the_edge_to_it() {
+async fn an_edge_that_the_lambda_applies_after_its_trigger_needs_no_step() {
     let state = tempfile::tempdir().unwrap();
     let grace = Duration::from_secs(5);
     let clock = clock_after_the_edge(SignedDuration::from_secs(4));
@@ -366,11 +365,11 @@ async fn where_the_cloud_follows_its_trigger_the_daemon_leaves_the_edge_to_it() 
     let web = ec2.launch(since_the_morning("web"));
     let queue = work_queue(&ec2);
     let daemon = Daemon::begin_before_a_stack(&ec2, &clock, state.path(), grace).await;
-    wait_until("the cloud gets a trigger", || {
+    wait_until("the trigger is enqueued", || {
         !ec2.messages(&queue).is_empty()
     })
     .await;
-    // As the Lambda does.
+    // The steps of a Lambda's pass.
     ec2.stop(&web).unwrap();
     ec2.set_tag(&web, LAST_TAG, &format!("{EDGE} stop schedule office"));
     daemon
@@ -388,14 +387,14 @@ async fn where_the_cloud_follows_its_trigger_the_daemon_leaves_the_edge_to_it() 
     assert_eq!(ec2.calls_of(ApiAction::SendMessage).len(), 1);
 }
 
-/// Shows that the daemon acts after one grace, and not after two, where the cloud gets no trigger.
-async fn acts_without_a_trigger(spoil: impl FnOnce(&Model)) {
+/// Checks that the daemon acts after one grace period, and not after two, if the Lambda receives no trigger.
+async fn assert_step_after_one_grace(break_trigger: impl FnOnce(&Model)) {
     let state = tempfile::tempdir().unwrap();
     let grace = SignedDuration::from_secs(20);
     let clock = clock_after_the_edge(grace - SignedDuration::from_secs(1));
     let ec2 = Model::new(clock.now());
     let web = ec2.launch(since_the_morning("web"));
-    spoil(&ec2);
+    break_trigger(&ec2);
     let configuration = Duration::try_from(grace).unwrap();
     let daemon = Daemon::begin_before_a_stack(&ec2, &clock, state.path(), configuration).await;
     wait_until("the daemon acts", || {
@@ -408,13 +407,13 @@ async fn acts_without_a_trigger(spoil: impl FnOnce(&Model)) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_the_cloud_has_no_work_queue_the_daemon_acts_without_a_second_grace() {
-    acts_without_a_trigger(|_| {}).await;
+async fn without_a_work_queue_there_is_no_second_grace() {
+    assert_step_after_one_grace(|_| {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_the_work_queue_refuses_the_trigger_the_daemon_acts_without_a_second_grace() {
-    acts_without_a_trigger(|ec2| {
+async fn a_work_queue_that_refuses_the_trigger_gives_no_second_grace() {
+    assert_step_after_one_grace(|ec2| {
         work_queue(ec2);
         ec2.deny(Denial::of(ApiAction::SendMessage));
     })
@@ -422,8 +421,8 @@ async fn where_the_work_queue_refuses_the_trigger_the_daemon_acts_without_a_seco
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_the_work_queue_does_not_answer_the_daemon_acts_without_a_second_grace() {
-    acts_without_a_trigger(|ec2| {
+async fn a_silent_work_queue_gives_no_second_grace() {
+    assert_step_after_one_grace(|ec2| {
         work_queue(ec2);
         ec2.fault(Fault::on(ApiAction::SendMessage, Symptom::Hang));
     })
@@ -431,7 +430,7 @@ async fn where_the_work_queue_does_not_answer_the_daemon_acts_without_a_second_g
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_could_apply_is_journalled_counted_once_and_put_right_when_it_is_applied() {
+async fn an_unapplied_edge_is_journalled_counted_once_and_corrected_when_applied() {
     let state = tempfile::tempdir().unwrap();
     let (clock, hours) = clock_to_set(Duration::from_secs(2));
     let ec2 = Model::new(clock.now());
@@ -447,14 +446,17 @@ async fn what_nobody_could_apply_is_journalled_counted_once_and_put_right_when_i
         outcomes() == [EdgeOutcome::NotApplied]
     })
     .await;
-    // As the Lambda does, after it was allowed to.
+    // The steps of a Lambda's pass with permission.
     ec2.allow_everything();
     ec2.stop(&web).unwrap();
     let applied = format!("{EDGE} stop schedule office");
     ec2.set_tag(&web, LAST_TAG, &applied);
-    // Sooner than the next routine look.
+    // A clock jump, because the next periodic pass is too far away.
     hours.store(1, Ordering::Relaxed);
-    wait_until("it is put right", || outcomes() == [EdgeOutcome::Late]).await;
+    wait_until("the outcome is corrected", || {
+        outcomes() == [EdgeOutcome::Late]
+    })
+    .await;
     daemon
         .counts("curfew_edges_total{outcome=\"missed\"}", "1")
         .await;
@@ -462,7 +464,7 @@ async fn what_nobody_could_apply_is_journalled_counted_once_and_put_right_when_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_nobody_of_ours_made_is_outside_and_is_found_after_a_restart() {
+async fn an_external_change_is_detected_after_a_restart() {
     let state = tempfile::tempdir().unwrap();
     let clock = clock_before_the_edge(Duration::from_hours(1));
     let ec2 = Model::new(clock.now());
@@ -472,7 +474,7 @@ async fn a_change_that_nobody_of_ours_made_is_outside_and_is_found_after_a_resta
         Daemon::begin(&ec2, &clock, state.path(), configuration).await
     };
     let daemon = begin().await;
-    wait_until("the first look is journalled", || {
+    wait_until("the first observation is journalled", || {
         !Journal::read(state.path())
             .unwrap()
             .sightings()
@@ -494,41 +496,41 @@ async fn a_change_that_nobody_of_ours_made_is_outside_and_is_found_after_a_resta
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_daemon_goes_on_when_ec2_is_away_for_a_while() {
+async fn the_daemon_survives_an_outage_of_ec2() {
     let state = tempfile::tempdir().unwrap();
     let clock = clock_before_the_edge(Duration::from_secs(1));
     let ec2 = Model::new(clock.now());
     let web = ec2.launch(office("web"));
-    // Each failing pass tries three times itself.
+    // Each failing pass makes three attempts.
     ec2.fault(Fault::error(ApiAction::DescribeInstances, 503, "Unavailable").times(9));
     let configuration = configuration(Driver::Daemon, Duration::ZERO);
     let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
-    wait_until("the edge is applied all the same", || {
+    wait_until("the edge is applied", || {
         ec2.state(&web) != Ec2InstanceState::Running
     })
     .await;
     daemon.end().await;
 }
 
-/// The clock stands for whatever a task may stumble over: it panics once, in each of the first tasks that ask for the time.
+/// The clock represents any defect in a task: it panics once in each of the first tasks that read the time.
 #[tokio::test(flavor = "multi_thread")]
-async fn tasks_that_panic_are_started_again_and_the_edge_is_applied_and_journalled_all_the_same() {
+async fn panicking_tasks_are_restarted_and_the_edge_is_applied_and_journalled() {
     let state = tempfile::tempdir().unwrap();
     let inner = clock_before_the_edge(Duration::from_secs(1));
     let ec2 = Model::new(inner.now());
     let web = ec2.launch(office("web"));
     let panics = Arc::new(AtomicU32::new(4));
-    let (left, told) = (Arc::clone(&panics), inner.clone());
+    let (left, time) = (Arc::clone(&panics), inner.clone());
     let clock = Clock::telling(move || {
         let bug = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
             left.checked_sub(1)
         });
         assert!(bug.is_err(), "a bug in the clock");
-        told.now()
+        time.now()
     });
     let configuration = configuration(Driver::Daemon, Duration::ZERO);
     let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
-    wait_until("the edge is applied and journalled all the same", || {
+    wait_until("the edge is applied and journalled", || {
         ec2.advance(SignedDuration::from_secs(1));
         let causes = causes(state.path());
         ec2.state(&web) == Ec2InstanceState::Stopped
@@ -542,7 +544,7 @@ async fn tasks_that_panic_are_started_again_and_the_edge_is_applied_and_journall
     daemon.end().await;
 }
 
-/// The same, and can be set.
+/// A clock before the edge that can be advanced by hours.
 fn clock_to_set(lead: Duration) -> (Clock, Arc<AtomicU32>) {
     let before = clock_before_the_edge(lead);
     let hours = Arc::new(AtomicU32::new(0));
@@ -554,7 +556,7 @@ fn clock_to_set(lead: Duration) -> (Clock, Arc<AtomicU32>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_set_over_an_edge_and_back_is_noticed_and_the_edge_applied_once() {
+async fn clock_jumps_over_an_edge_and_back_apply_it_once() {
     let state = tempfile::tempdir().unwrap();
     let (clock, hours) = clock_to_set(Duration::from_hours(1));
     let ec2 = Model::new(clock.now());
@@ -586,18 +588,18 @@ async fn a_clock_that_is_set_over_an_edge_and_back_is_noticed_and_the_edge_appli
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edge_that_the_cloud_applies_is_followed() {
+async fn an_edge_that_the_lambda_applies_is_recorded() {
     let state = tempfile::tempdir().unwrap();
     let clock = clock_before_the_edge(Duration::from_secs(2));
     let ec2 = Model::new(clock.now());
     let web = ec2.launch(office("web"));
     let configuration = configuration(Driver::Cloud, Duration::from_hours(1));
     let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
-    wait_until("the first look is taken", || {
+    wait_until("the first observation is made", || {
         daemon.health.unready().is_empty()
     })
     .await;
-    // As the Lambda does.
+    // The steps of a Lambda's pass.
     ec2.stop(&web).unwrap();
     let applied = format!("{EDGE} stop schedule office");
     ec2.set_tag(&web, LAST_TAG, &applied);
@@ -623,7 +625,7 @@ async fn an_edge_that_the_cloud_applies_is_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_contradiction_that_the_cloud_does_not_mend_within_the_grace_is_mended_here() {
+async fn drift_that_the_lambda_does_not_correct_is_corrected_after_the_grace() {
     let state = tempfile::tempdir().unwrap();
     let clock = clock_before_the_edge(Duration::from_hours(1));
     let ec2 = Model::new(clock.now());
@@ -638,7 +640,7 @@ async fn a_contradiction_that_the_cloud_does_not_mend_within_the_grace_is_mended
         configuration(Driver::Cloud, grace),
     )
     .await;
-    wait_until("the override is kept", || {
+    wait_until("the override is enforced", || {
         ec2.state(&web) != Ec2InstanceState::Running
     })
     .await;
@@ -648,7 +650,7 @@ async fn a_contradiction_that_the_cloud_does_not_mend_within_the_grace_is_mended
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_are_counted_by_how_they_went() {
+async fn calls_are_counted_by_outcome() {
     let state = tempfile::tempdir().unwrap();
     let clock = clock_before_the_edge(Duration::from_hours(1));
     let ec2 = Model::new(clock.now());

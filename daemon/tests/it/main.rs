@@ -1,4 +1,4 @@
-//! The daemon, whole.
+//! Tests of the complete daemon.
 
 mod daemon;
 mod publishing;

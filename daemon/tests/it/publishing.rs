@@ -1,5 +1,5 @@
-//! The daemon that registers the trigger rules: not ready before it has, and its calls are counted. In AWS's place is as much of
-//! CloudFormation, SSM and EventBridge as it asks for.
+//! Registration of the trigger rules by the daemon: it is not ready before, and the calls are counted. A stub implements the
+//! parts of CloudFormation, SSM and EventBridge that it uses.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -25,15 +25,16 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// The services, and whether the stack is there.
+/// The state of the stubs: the stack, the parameter and the rules.
 #[derive(Clone, Debug, Default)]
 struct Services {
     deployed: Arc<AtomicBool>,
     parameter: Arc<Mutex<Option<Value>>>,
     rules: Arc<Mutex<Vec<Value>>>,
-    /// The documents that the deployed function reads, by the stack's word; none for a release before documents had versions.
+    /// The document version that the deployed function reads, from the stack's outputs; none for a release without document
+    /// versions.
     reads: Arc<Mutex<Option<&'static str>>>,
-    /// Whether somebody has deleted the function.
+    /// Whether the function has been deleted.
     without_function: Arc<AtomicBool>,
 }
 
@@ -46,19 +47,19 @@ impl Services {
         endpoint
     }
 
-    /// What SSM and EventBridge answer.
-    fn json(&self, action: &str, asked: &Value) -> Value {
+    /// Returns the responses of SSM and EventBridge.
+    fn json(&self, action: &str, request: &Value) -> Value {
         match action {
             "AmazonSSM.PutParameter" => {
-                *self.parameter.lock().unwrap() = Some(asked["Value"].clone());
+                *self.parameter.lock().unwrap() = Some(request["Value"].clone());
                 json!({"Version": 1})
             }
             "AmazonSSM.GetParameter" => match &*self.parameter.lock().unwrap() {
-                Some(value) => json!({"Parameter": {"Name": asked["Name"], "Value": value}}),
+                Some(value) => json!({"Parameter": {"Name": request["Name"], "Value": value}}),
                 None => json!({"__type": "ParameterNotFound"}),
             },
             "AWSEvents.PutRule" => {
-                self.rules.lock().unwrap().push(asked.clone());
+                self.rules.lock().unwrap().push(request.clone());
                 json!({"RuleArn": "arn:aws:events:us-east-1:000000000000:rule/curfew"})
             }
             "AWSEvents.PutTargets" => json!({"FailedEntryCount": 0, "FailedEntries": []}),
@@ -93,8 +94,8 @@ async fn answer(
         return r#"{"FunctionName":"a:FunctionName"}"#.into_response();
     }
     if let Some(action) = headers.get("x-amz-target") {
-        let asked = serde_json::from_str(&body).unwrap();
-        let answer = services.json(action.to_str().unwrap(), &asked);
+        let request = serde_json::from_str(&body).unwrap();
+        let answer = services.json(action.to_str().unwrap(), &request);
         let status = match answer.get("__type") {
             Some(_) => StatusCode::BAD_REQUEST,
             None => StatusCode::OK,
@@ -161,7 +162,7 @@ fn configuration_with(place: &tempfile::TempDir, schedule: &str) -> Configuratio
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_daemon_is_not_ready_before_its_rules_are_registered_and_says_why() {
+async fn the_daemon_is_not_ready_before_its_rules_are_registered() {
     let place = tempfile::tempdir().unwrap();
     let configuration = configuration(&place);
     let clock = Clock::system();
@@ -192,10 +193,7 @@ async fn the_daemon_is_not_ready_before_its_rules_are_registered_and_says_why() 
         "the trigger rules have not been registered yet",
         "the trigger rules can't be registered: the stack `curfew` is not deployed here",
     ];
-    wait_until("it says why it is not ready", || {
-        health.unready() == unready
-    })
-    .await;
+    wait_until("the reasons are reported", || health.unready() == unready).await;
     services.deployed.store(true, Ordering::Relaxed);
     *services.reads.lock().unwrap() = Some("1.0");
     wait_until("it is ready", || health.unready().is_empty()).await;
@@ -228,11 +226,11 @@ async fn the_daemon_is_not_ready_before_its_rules_are_registered_and_says_why() 
     assert_eq!(counts("EventBridge", "PutTargets", "done"), rules, "{text}");
 }
 
-/// A daemon with this configuration, where that document is deployed.
+/// A running daemon with this configuration, and a deployed document.
 struct Publishing {
     services: Services,
     health: curfew_daemon::health::Health,
-    asked: Arc<tokio::sync::Notify>,
+    reload: Arc<tokio::sync::Notify>,
     shutdown: CancellationToken,
     daemon: tokio::task::JoinHandle<Result<(), curfew_daemon::run::RunError>>,
     _server: curfew_model::Server,
@@ -252,7 +250,7 @@ impl Publishing {
         *services.parameter.lock().unwrap() = Some(Value::String(deployed.to_string()));
         let cloud = connection(services.serve().await).await;
         let fleet = connection(server.endpoint.clone()).await;
-        let asked = Arc::new(tokio::sync::Notify::new());
+        let reload = Arc::new(tokio::sync::Notify::new());
         let ports = Dependencies {
             rules: Some(RulePublication {
                 connection: cloud.clone(),
@@ -265,7 +263,7 @@ impl Publishing {
                 },
                 configuration: configuration.clone(),
                 connection: fleet.clone(),
-                asked: Arc::clone(&asked),
+                asked: Arc::clone(&reload),
             }),
             ..Dependencies::quiet(
                 clock,
@@ -284,14 +282,14 @@ impl Publishing {
         Self {
             services,
             health,
-            asked,
+            reload,
             shutdown,
             daemon,
             _server: server,
         }
     }
 
-    /// The names of the schedules that are deployed.
+    /// The names of the deployed schedules.
     fn schedules(&self) -> Vec<String> {
         let parameter = self.services.parameter.lock().unwrap().clone();
         let parameter = parameter.unwrap();
@@ -333,7 +331,7 @@ fn document(origin: &str, schedules: &[&str]) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_another_file_published_is_not_dropped_and_the_daemon_says_why() {
+async fn a_schedule_that_another_file_published_is_not_dropped() {
     let place = tempfile::tempdir().unwrap();
     let configuration = configuration(&place);
     let other = document("laptop:/home/alice/curfew.toml", &["lab", "office"]);
@@ -345,12 +343,12 @@ async fn what_another_file_published_is_not_dropped_and_the_daemon_says_why() {
         )
         .await;
     assert_eq!(publishing.schedules(), ["lab", "office"]);
-    assert_eq!(publishing.rules(), 0, "no rule is touched, either");
+    assert_eq!(publishing.rules(), 0, "no rule is changed, either");
     publishing.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_file_that_published_may_drop_a_schedule_and_says_that_it_did() {
+async fn a_schedule_that_the_same_file_published_is_dropped() {
     let place = tempfile::tempdir().unwrap();
     let configuration = configuration(&place);
     let origin = configuration.origin.clone();
@@ -362,7 +360,7 @@ async fn the_file_that_published_may_drop_a_schedule_and_says_that_it_did() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_says_the_same_publishes_nothing_and_leaves_the_publisher() {
+async fn an_identical_configuration_is_not_published_and_keeps_its_origin() {
     let place = tempfile::tempdir().unwrap();
     let configuration = configuration(&place);
     let mut same: Value = serde_json::from_str(&configuration.document.to_json()).unwrap();
@@ -378,11 +376,11 @@ async fn a_file_that_says_the_same_publishes_nothing_and_leaves_the_publisher() 
         .unwrap();
     assert_eq!(parameter, Value::String(same.to_string()));
 
-    // Now the daemon's file loses a schedule that the laptop's published: what is in force stays in force.
+    // The daemon's file loses a schedule that the laptop's file published: the previous configuration stays active.
     let file = place.path().join("curfew.toml");
     let before = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, before.replace("office", "lab")).unwrap();
-    publishing.asked.notify_one();
+    publishing.reload.notify_one();
     publishing
         .is_not_ready("this configuration would drop the schedule `office`, which `laptop:")
         .await;
@@ -393,9 +391,9 @@ async fn a_file_that_says_the_same_publishes_nothing_and_leaves_the_publisher() 
             .contains("configuration 1 stays in force")
     );
     assert_eq!(publishing.schedules(), ["office"]);
-    // A full disk leaves nothing of it.
+    // A full disk leaves an empty file.
     std::fs::write(&file, "").unwrap();
-    publishing.asked.notify_one();
+    publishing.reload.notify_one();
     wait_until("the empty file is refused", || {
         publishing
             .health
@@ -405,7 +403,7 @@ async fn a_file_that_says_the_same_publishes_nothing_and_leaves_the_publisher() 
     .await;
     assert_eq!(publishing.schedules(), ["office"]);
     std::fs::write(&file, &before).unwrap();
-    publishing.asked.notify_one();
+    publishing.reload.notify_one();
     publishing.is_ready().await;
     assert_eq!(publishing.schedules(), ["office"]);
     publishing.end().await;
@@ -424,7 +422,7 @@ async fn published(services: &Services, cloud: &Connection) -> Result<usize, Str
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn configuration_is_not_published_for_code_that_could_not_read_them() {
+async fn a_configuration_is_not_published_for_code_that_cannot_read_it() {
     let services = Services::default();
     services.deployed.store(true, Ordering::Relaxed);
     let cloud = connection(services.serve().await).await;
@@ -432,7 +430,7 @@ async fn configuration_is_not_published_for_code_that_could_not_read_them() {
     insta::assert_snapshot!(refused, @"the deployed code of `curfew` reads configuration of version 0.x, and this one is of version 1.0");
     assert!(services.parameter.lock().unwrap().is_none());
     assert_eq!(services.rules.lock().unwrap().len(), 0);
-    // Of this release, and of one whose documents are newer in the minor and in the major.
+    // The version of this release, a newer minor version and a newer major version.
     for version in ["1.0", "1.4", "2.0"] {
         *services.reads.lock().unwrap() = Some(version);
         published(&services, &cloud).await.unwrap();
@@ -440,7 +438,7 @@ async fn configuration_is_not_published_for_code_that_could_not_read_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rules_that_are_gone_are_put_back_and_a_function_that_is_gone_is_told() {
+async fn missing_rules_are_restored_and_a_missing_function_is_reported() {
     let services = Services::default();
     services.deployed.store(true, Ordering::Relaxed);
     *services.reads.lock().unwrap() = Some("1.0");

@@ -1,4 +1,4 @@
-//! The daemon, whole, where EC2's state changes come in a queue: against the model, in real time.
+//! The complete daemon with a queue of EC2's state changes: against the model, in real time.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use jiff::{SignedDuration, ToSpan};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// An account whose state changes come in a queue, a daemon that only watches it, and its journal.
-struct House {
+/// The model with a queue of state changes, and the state directory of a daemon that only observes.
+struct QueueSetup {
     ec2: Model,
     web: Ec2InstanceId,
     queue: String,
@@ -33,13 +33,13 @@ struct House {
     _server: Server,
 }
 
-/// A daemon at work.
+/// A running daemon.
 struct Daemon {
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), RunError>>,
 }
 
-impl House {
+impl QueueSetup {
     async fn new() -> Self {
         let ec2 = Model::new(Clock::system().now());
         ec2.set_durations(Durations {
@@ -71,7 +71,7 @@ impl House {
         }
     }
 
-    /// Looks are rare: what is journalled soon, an event has told.
+    /// Starts a daemon that rarely polls: what is journalled soon comes from an event.
     fn daemon(&self) -> Daemon {
         let configuration = DaemonConfiguration {
             driver: Driver::Cloud,
@@ -101,12 +101,12 @@ impl House {
         Daemon { shutdown, task }
     }
 
-    async fn is_known(&self) {
+    async fn wait_until_observed(&self) {
         let known = || {
             let journal = Journal::read(self.state.path());
             journal.is_ok_and(|journal| !journal.sightings().unwrap().is_empty())
         };
-        wait_until("the first look is journalled", known).await;
+        wait_until("the first observation is journalled", known).await;
     }
 
     fn history(&self) -> Vec<JournalEntry> {
@@ -128,35 +128,35 @@ impl Daemon {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_are_journalled_once_and_their_messages_deleted_then() {
-    let house = House::new().await;
-    let daemon = house.daemon();
-    house.is_known().await;
-    house.ec2.stop(&house.web).unwrap();
-    // Delivered twice, as EventBridge may.
-    let told = house.ec2.messages(&house.queue)[0].body.clone();
-    house.ec2.send(&house.queue, &told);
+async fn events_are_journalled_once_before_their_messages_are_deleted() {
+    let setup = QueueSetup::new().await;
+    let daemon = setup.daemon();
+    setup.wait_until_observed().await;
+    setup.ec2.stop(&setup.web).unwrap();
+    // EventBridge may deliver twice.
+    let event = setup.ec2.messages(&setup.queue)[0].body.clone();
+    setup.ec2.send(&setup.queue, &event);
     let stop = [State::Stopping, State::Stopped];
-    wait_until("the stop is journalled", || house.states() == stop).await;
-    house.ec2.start(&house.web).unwrap();
+    wait_until("the stop is journalled", || setup.states() == stop).await;
+    setup.ec2.start(&setup.web).unwrap();
     let all = [stop, [State::Pending, State::Running]].concat();
-    wait_until("the start is journalled", || house.states() == all).await;
+    wait_until("the start is journalled", || setup.states() == all).await;
     wait_until("every message is deleted", || {
-        house.ec2.messages(&house.queue).is_empty()
+        setup.ec2.messages(&setup.queue).is_empty()
     })
     .await;
     daemon.end().await;
-    let calls = house.connection.calls.so_far();
+    let calls = setup.connection.calls.so_far();
     for action in ["ReceiveMessage", "DeleteMessageBatch"] {
         let counted = calls.iter().any(|(call, count)| {
-            let sort = (call.service.as_str(), call.action.as_str(), call.outcome);
-            sort == ("SQS", action, CallOutcome::Done) && *count > 0
+            let call = (call.service.as_str(), call.action.as_str(), call.outcome);
+            call == ("SQS", action, CallOutcome::Done) && *count > 0
         });
         assert!(counted, "{action}: {calls:?}");
     }
 
-    let happened = house.ec2.transitions();
-    let journalled = house.history();
+    let happened = setup.ec2.transitions();
+    let journalled = setup.history();
     assert_eq!(journalled.len(), happened.len());
     for (entry, happened) in journalled.iter().zip(&happened) {
         assert_eq!(entry.transition.to.as_str(), happened.to.name());
@@ -166,81 +166,77 @@ async fn events_are_journalled_once_and_their_messages_deleted_then() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happened_while_the_daemon_was_away_is_told_by_the_events_that_waited() {
-    let house = House::new().await;
-    let daemon = house.daemon();
-    house.is_known().await;
+async fn events_queued_while_the_daemon_was_down_are_journalled() {
+    let setup = QueueSetup::new().await;
+    let daemon = setup.daemon();
+    setup.wait_until_observed().await;
     daemon.end().await;
-    // A stop and a start: whoever only looks sees an instance that runs, as before.
-    house.ec2.stop(&house.web).unwrap();
-    house.ec2.advance(4.seconds());
-    house.ec2.start(&house.web).unwrap();
-    house.ec2.advance(4.seconds());
-    let daemon = house.daemon();
+    // A stop and a start, which polls alone can't detect.
+    setup.ec2.stop(&setup.web).unwrap();
+    setup.ec2.advance(4.seconds());
+    setup.ec2.start(&setup.web).unwrap();
+    setup.ec2.advance(4.seconds());
+    let daemon = setup.daemon();
     let all = [
         State::Stopping,
         State::Stopped,
         State::Pending,
         State::Running,
     ];
-    wait_until("all of it is journalled", || house.states() == all).await;
+    wait_until("all of it is journalled", || setup.states() == all).await;
     daemon.end().await;
-    let evidence = house
+    let mut sources = setup
         .history()
         .into_iter()
         .map(|entry| entry.transition.source);
-    assert!(
-        evidence
-            .into_iter()
-            .all(|evidence| evidence == TransitionSource::Event)
-    );
+    assert!(sources.all(|source| source == TransitionSource::Event));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_makes_no_sense_delays_nothing_and_is_not_kept_for_ever() {
-    let house = House::new().await;
+async fn an_unreadable_message_delays_nothing_and_is_deleted() {
+    let setup = QueueSetup::new().await;
     for body in ["hello", "{}", r#"{"source": "aws.ec2", "detail": null}"#] {
-        house.ec2.send(&house.queue, body);
+        setup.ec2.send(&setup.queue, body);
     }
-    let daemon = house.daemon();
-    house.is_known().await;
-    house.ec2.stop(&house.web).unwrap();
-    wait_until("the stop is journalled", || house.states().len() == 2).await;
-    wait_until("nobody keeps the others", || {
-        house.ec2.messages(&house.queue).is_empty()
+    let daemon = setup.daemon();
+    setup.wait_until_observed().await;
+    setup.ec2.stop(&setup.web).unwrap();
+    wait_until("the stop is journalled", || setup.states().len() == 2).await;
+    wait_until("unreadable messages are deleted", || {
+        setup.ec2.messages(&setup.queue).is_empty()
     })
     .await;
     daemon.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_journal_cannot_be_written_messages_are_kept_where_they_are_safe() {
-    let house = House::new().await;
-    let daemon = house.daemon();
-    house.is_known().await;
-    let held = override_(house.state.path());
-    house.ec2.stop(&house.web).unwrap();
+async fn messages_stay_queued_while_the_journal_cannot_be_written() {
+    let setup = QueueSetup::new().await;
+    let daemon = setup.daemon();
+    setup.wait_until_observed().await;
+    let held = lock_journal(setup.state.path());
+    setup.ec2.stop(&setup.web).unwrap();
     let received = || {
-        let messages = house.ec2.messages(&house.queue);
+        let messages = setup.ec2.messages(&setup.queue);
         messages.iter().any(|message| message.receives > 0)
     };
     wait_until("the event is received", received).await;
-    // Longer than SQLite waits for a lock by itself.
+    // Longer than SQLite's own lock timeout.
     tokio::time::sleep(Duration::from_secs(6)).await;
-    assert!(!house.ec2.messages(&house.queue).is_empty());
-    assert_eq!(house.states(), []);
+    assert!(!setup.ec2.messages(&setup.queue).is_empty());
+    assert_eq!(setup.states(), []);
     drop(held);
     let stop = [State::Stopping, State::Stopped];
-    wait_until("the stop is journalled", || house.states() == stop).await;
+    wait_until("the stop is journalled", || setup.states() == stop).await;
     wait_until("every message is deleted", || {
-        house.ec2.messages(&house.queue).is_empty()
+        setup.ec2.messages(&setup.queue).is_empty()
     })
     .await;
     daemon.end().await;
 }
 
-/// Another program that holds the journal's file.
-fn override_(state: &Path) -> rusqlite::Connection {
+/// Locks the journal's file as another program does.
+fn lock_journal(state: &Path) -> rusqlite::Connection {
     let other = rusqlite::Connection::open(state.join(FILE)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     other

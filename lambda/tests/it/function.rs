@@ -1,4 +1,4 @@
-//! Tests of the whole function: they send events and check responses. EC2 and the parameter store are models behind HTTP.
+//! Tests of the complete function: they send events and check responses. EC2 and the parameter store are models behind HTTP.
 
 mod access;
 mod configuration;

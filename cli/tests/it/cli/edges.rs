@@ -1,4 +1,4 @@
-//! `curfew history --edges`: what became of each edge.
+//! `curfew history --edges`: the result of each edge.
 
 use curfew_core::instance::{AccountId, Region};
 use curfew_core::timetable::Action;
@@ -10,12 +10,12 @@ use super::OFFICE;
 use crate::cli::place::Place;
 
 #[test]
-fn history_tells_of_edges_to_people_programs_and_spreadsheets() {
+fn edges_are_printed_as_table_json_and_csv() {
     let place = Place::with(OFFICE);
     let mut journal = Journal::open(place.state()).unwrap();
-    let told = |arguments: &[&str]| place.prints(&[&["history", "--edges"], arguments].concat());
+    let printed = |arguments: &[&str]| place.prints(&[&["history", "--edges"], arguments].concat());
     assert_eq!(
-        told(&[]),
+        printed(&[]),
         "no edges recorded; the daemon records them with `daemon.driver = \"cloud\"`\n"
     );
     let edge: Timestamp = "2026-11-23T19:00:00Z".parse().unwrap();
@@ -36,13 +36,13 @@ fn history_tells_of_edges_to_people_programs_and_spreadsheets() {
     let edges = [followed("web", EdgeOutcome::InTime, 5), other];
     journal.follow(&edges).unwrap();
 
-    insta::assert_snapshot!(told(&[]), @"
+    insta::assert_snapshot!(printed(&[]), @"
     EDGE                 INSTANCE             NAME  ACTION  CAUSE            OUTCOME      LATENCY
     2026-11-23 20:00:00  i-0abc1234def567890  web   stop    schedule office  in time      5.0 s
     2026-11-23 20:00:00  i-00000000000000002  =db   stop    schedule office  not applied  180.0 s
     ");
     let document: Value =
-        serde_json::from_str(&told(&["--instance", "web", "-o", "json"])).unwrap();
+        serde_json::from_str(&printed(&["--instance", "web", "-o", "json"])).unwrap();
     assert_eq!(
         document,
         json!([{
@@ -51,13 +51,13 @@ fn history_tells_of_edges_to_people_programs_and_spreadsheets() {
             "latency_seconds": 5.0, "region": "eu-west-3", "account": "123456789012"
         }])
     );
-    insta::assert_snapshot!(told(&["-o", "csv"]), @"
+    insta::assert_snapshot!(printed(&["-o", "csv"]), @"
     id,edge,instance,name,action,cause,schedule,outcome,at,latency_seconds,region,account
     1,2026-11-23T19:00:00Z,i-0abc1234def567890,web,stop,schedule office,office,in_time,2026-11-23T19:00:05Z,5,eu-west-3,123456789012
     2,2026-11-23T19:00:00Z,i-00000000000000002,'=db,stop,schedule office,office,not_applied,2026-11-23T19:03:00Z,180,eu-west-3,123456789012
     ");
-    assert_eq!(told(&["-o", "jsonl", "--since", "2026-11-24"]), "");
-    let (code, said) = place.fails(&["history", "--edges", "--to", "stopped"]);
+    assert_eq!(printed(&["-o", "jsonl", "--since", "2026-11-24"]), "");
+    let (code, stderr) = place.fails(&["history", "--edges", "--to", "stopped"]);
     assert_eq!(code, 2);
-    assert!(said.contains("cannot be used with"), "{said}");
+    assert!(stderr.contains("cannot be used with"), "{stderr}");
 }

@@ -1,4 +1,4 @@
-//! Which configuration file counts where none is named, and that nothing is done without one.
+//! Lookup of the configuration file when none is named. Commands fail without one.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,14 +7,14 @@ use std::process::Command;
 
 use super::OFFICE;
 
-/// The program in that folder, with nothing that names a file.
+/// Runs the program in `folder` without naming a configuration file.
 fn curfew(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_curfew"))
         .env_clear()
         .current_dir(folder)
         .env("HOME", folder)
         .env("CURFEW__DAEMON__STATE_DIR", folder.join("state"))
-        // Nobody has this port: whatever asks the cloud fails, and differently.
+        // No process listens at port 1, so that commands that call AWS fail with another error.
         .args(["--endpoint-url", "http://127.0.0.1:1"])
         .args(arguments)
         .output()
@@ -27,13 +27,13 @@ fn curfew(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     )
 }
 
-/// These tests say what is done on a machine where Curfew is not installed.
+/// These tests assume that Curfew is not installed on the machine.
 fn is_installed_here() -> bool {
     Path::new(curfew_config::DEFAULT_FILE).exists()
 }
 
 #[test]
-fn nothing_is_done_without_a_file() {
+fn commands_fail_without_a_configuration_file() {
     if is_installed_here() {
         return;
     }
@@ -68,7 +68,7 @@ fn nothing_is_done_without_a_file() {
 }
 
 #[test]
-fn the_folders_file_counts_and_is_said() {
+fn the_file_in_the_current_folder_is_used_with_a_note() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("curfew.toml"), OFFICE).unwrap();
     let (code, stdout, stderr) = curfew(folder.path(), &["-o", "json", "rules"]);
@@ -81,13 +81,13 @@ fn the_folders_file_counts_and_is_said() {
     );
     let rules: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(rules["rules"][0]["schedules"][0], "office", "{stdout}");
-    // Named, it needs no saying.
+    // No note for a file that is named.
     let (code, _, stderr) = curfew(folder.path(), &["--config", "curfew.toml", "rules"]);
     assert_eq!((code, stderr.as_str()), (0, ""));
 }
 
 #[test]
-fn a_folder_that_others_write_to_is_not_trusted() {
+fn a_file_in_a_folder_that_others_can_write_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("curfew.toml"), OFFICE).unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
@@ -103,7 +103,7 @@ fn a_folder_that_others_write_to_is_not_trusted() {
 }
 
 #[test]
-fn the_daemon_does_not_depend_on_the_folder_that_it_was_started_in() {
+fn the_daemon_ignores_the_file_in_the_current_folder() {
     if is_installed_here() {
         return;
     }
@@ -122,7 +122,7 @@ fn the_daemon_does_not_depend_on_the_folder_that_it_was_started_in() {
 }
 
 #[test]
-fn a_file_without_a_key_and_what_is_no_file_are_refused() {
+fn empty_and_irregular_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("empty.toml");
     for nothing in ["", "\n\n", "# [schedules.office]\n"] {
@@ -161,7 +161,7 @@ fn a_file_without_a_key_and_what_is_no_file_are_refused() {
             "{stderr}"
         );
     }
-    // A disk's worth of zeros, of which none is on the disk.
+    // A sparse file of 1 TiB.
     let large = fs::File::create(folder.path().join("large.toml")).unwrap();
     large.set_len(1 << 40).unwrap();
     let (code, _, stderr) = curfew(folder.path(), &["check", "large.toml"]);
@@ -170,7 +170,7 @@ fn a_file_without_a_key_and_what_is_no_file_are_refused() {
         stderr.contains("  because: it has more than 4096 KiB\n"),
         "{stderr}"
     );
-    // What the configuration names is no better.
+    // Files that the configuration names are checked in the same way.
     for (made, named) in [("pipe", "pipe.ics"), ("large.toml", "large.ics")] {
         fs::rename(folder.path().join(made), folder.path().join(named)).unwrap();
         fs::write(&empty, format!("{OFFICE}only = ['{named}']\n")).unwrap();

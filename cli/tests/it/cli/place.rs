@@ -1,4 +1,4 @@
-//! The program in a cleared environment.
+//! Runs the program in a cleared environment.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A directory with configuration, which the program keeps its state in too.
+/// A directory for the configuration file and the program's state.
 pub(crate) struct Place(TempDir);
 
 impl Place {
@@ -20,7 +20,7 @@ impl Place {
         self.state().join("curfew.toml")
     }
 
-    /// Where the journal is.
+    /// The state directory, which contains the journal.
     pub(crate) fn state(&self) -> &Path {
         self.0.path()
     }
@@ -31,7 +31,7 @@ impl Place {
             .env_clear()
             .current_dir(self.state())
             .env("CURFEW__DAEMON__STATE_DIR", self.state())
-            // Days are those of the machine.
+            // Dates without a zone are in the machine's zone.
             .env("TZ", "Europe/Paris")
             .args(["--config", "curfew.toml"])
             .args(arguments);
@@ -49,7 +49,7 @@ impl Place {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// What is printed on success, which is all that is said.
+    /// Returns standard output of a command that succeeds and writes nothing to standard error.
     pub(crate) fn prints(&self, arguments: &[&str]) -> String {
         let assertion = self.curfew(arguments).assert().success();
         let output = assertion.get_output();
@@ -57,7 +57,7 @@ impl Place {
         String::from_utf8(output.stdout.clone()).unwrap()
     }
 
-    /// The exit code and what was said.
+    /// Returns the exit code and standard error of a command that fails.
     pub(crate) fn fails(&self, arguments: &[&str]) -> (i32, String) {
         let output = self
             .curfew(arguments)

@@ -1,4 +1,4 @@
-//! Who may read what the daemon writes.
+//! Permissions of the files that the daemon writes.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Everything in a folder and below, the folder itself included.
-fn everything(folder: &Path, found: &mut Vec<PathBuf>) {
+/// Adds the folder and all files and folders below it.
+fn all_paths(folder: &Path, found: &mut Vec<PathBuf>) {
     found.push(folder.to_owned());
     for entry in fs::read_dir(folder).unwrap().flatten() {
-        // The journal's companions come and go.
+        // SQLite creates and deletes files beside the journal.
         match entry.file_type() {
-            Ok(kind) if kind.is_dir() => everything(&entry.path(), found),
+            Ok(kind) if kind.is_dir() => all_paths(&entry.path(), found),
             Ok(_) => found.push(entry.path()),
             Err(_) => {}
         }
@@ -20,16 +20,16 @@ fn everything(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn what_the_daemon_writes_is_its_users_alone() {
+fn files_of_the_daemon_are_private_to_its_user() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("curfew.toml");
     fs::write(&file, "[daemon]\ndriver = \"daemon\"\nmetrics = \"\"\n").unwrap();
     let state = folder.path().join("below/state");
-    // As a shell has it, which lets everybody read.
+    // The default umask of a shell, which lets all users read.
     let mut daemon = Command::new("sh")
         .args(["-c", "umask 022; exec \"$@\"", "sh"])
         .arg(env!("CARGO_BIN_EXE_curfew"))
-        // Nobody has this port.
+        // No process listens at port 1.
         .args(["--endpoint-url", "http://127.0.0.1:1", "run"])
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -46,7 +46,7 @@ fn what_the_daemon_writes_is_its_users_alone() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let mut found = Vec::new();
-    everything(&folder.path().join("below"), &mut found);
+    all_paths(&folder.path().join("below"), &mut found);
     daemon.kill().unwrap();
     daemon.wait().unwrap();
     assert!(

@@ -1,10 +1,10 @@
-//! `curfew history` and `curfew savings`: what the journal is asked, and how it answers.
+//! `curfew history` and `curfew savings` on a journal that the test writes.
 
 use std::time::SystemTime;
 
 use curfew_core::instance::{AccountId, InstanceState, Region};
 use curfew_core::state_tags::Cause;
-use curfew_core::transition::{Sighting, Transition, TransitionSource};
+use curfew_core::transition::{KnownState, Transition, TransitionSource};
 use curfew_journal::{CoverageObservation, Journal, TransitionRecord};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde_json::{Value, json};
@@ -14,42 +14,42 @@ use crate::cli::place::Place;
 
 const WEB: &str = "i-0abc1234def567890";
 const BATCH: &str = "i-0fed9876cba543210";
-/// Its name is what a spreadsheet would run.
+/// An instance whose name a spreadsheet would evaluate as a formula.
 const FORMULA: &str = "i-0abc1234def567899";
 
-/// In another account and region.
+/// An instance of another account and region.
 const LAB: &str = "i-0abc1234def567892";
 
-/// A journal that is written here and read by the program.
-struct Story {
+/// A journal that the test writes and the program reads.
+struct JournalFixture {
     place: Place,
     journal: Journal,
 }
 
-impl Story {
+impl JournalFixture {
     fn begin(configuration: &str) -> Self {
         let place = Place::with(configuration);
         let journal = Journal::open(place.state()).unwrap();
         Self { place, journal }
     }
 
-    /// A Monday, from midnight to midnight in UTC. The schedule runs `web` from 7 to 19; `batch`, which nobody manages, is stopped
-    /// by alice at noon. From 14 to 16 nobody watches.
+    /// A Monday, from midnight to midnight in UTC. The schedule runs `web` from 7 to 19; `batch`, which is unmanaged, is
+    /// stopped by alice at noon. There is no coverage from 14 to 16.
     fn monday(configuration: &str) -> Self {
-        let mut story = Self::begin(configuration);
+        let mut fixture = Self::begin(configuration);
         let at = |time: &str| format!("2025-11-03T{time}Z").parse().unwrap();
-        story.first(WEB, InstanceState::Stopped, at("00:00:00"));
-        story.first(BATCH, InstanceState::Running, at("00:00:00"));
+        fixture.first(WEB, InstanceState::Stopped, at("00:00:00"));
+        fixture.first(BATCH, InstanceState::Running, at("00:00:00"));
         let office = "schedule office";
-        story.change(WEB, "stopped→pending", at("07:00:02"), office);
-        story.change(WEB, "pending→running", at("07:00:10"), office);
-        story.change(BATCH, "running→stopped", at("12:00:00"), "external");
-        story.change(WEB, "running→stopping", at("19:00:01"), office);
-        story.change(WEB, "stopping→stopped", at("19:00:30"), office);
+        fixture.change(WEB, "stopped→pending", at("07:00:02"), office);
+        fixture.change(WEB, "pending→running", at("07:00:10"), office);
+        fixture.change(BATCH, "running→stopped", at("12:00:00"), "external");
+        fixture.change(WEB, "running→stopping", at("19:00:01"), office);
+        fixture.change(WEB, "stopping→stopped", at("19:00:30"), office);
         let midnight = at("00:00:00").checked_add(24.hours()).unwrap();
-        story.watch(at("00:00:00"), at("14:00:00"));
-        story.watch(at("16:00:00"), midnight);
-        story
+        fixture.watch(at("00:00:00"), at("14:00:00"));
+        fixture.watch(at("16:00:00"), midnight);
+        fixture
     }
 
     fn first(&mut self, id: &str, state: InstanceState, at: Timestamp) {
@@ -80,7 +80,7 @@ impl Story {
         self.write(id, Some(transition), sighting);
     }
 
-    fn write(&mut self, id: &str, transition: Option<Transition>, sighting: Sighting) {
+    fn write(&mut self, id: &str, transition: Option<Transition>, sighting: KnownState) {
         let record = TransitionRecord {
             instance: id.parse().unwrap(),
             transition,
@@ -90,7 +90,7 @@ impl Story {
         self.journal.record(&[record]).unwrap();
     }
 
-    /// Somebody watches from one instant to another.
+    /// Records coverage of this span.
     fn watch(&mut self, from: Timestamp, until: Timestamp) {
         let look = |at, bridges| CoverageObservation {
             account: AccountId::new("123456789012"),
@@ -105,19 +105,19 @@ impl Story {
         self.journal.watched(&looks).unwrap();
     }
 
-    /// What `history` tells: `web stopped→pending`, one after the other.
+    /// The transitions in `history`'s output, as `web stopped→pending`.
     fn history(&self, arguments: &[&str]) -> Vec<String> {
-        let told = self.place.json(&[&["history"], arguments].concat());
+        let output = self.place.json(&[&["history"], arguments].concat());
         let text = |entry: &Value, key: &str| entry[key].as_str().unwrap().to_owned();
         let line = |entry: &Value| {
             let [name, from, to] = ["name", "from", "to"].map(|key| text(entry, key));
             format!("{name} {from}→{to}")
         };
-        told.as_array().unwrap().iter().map(line).collect()
+        output.as_array().unwrap().iter().map(line).collect()
     }
 }
 
-fn sighting(id: &str, state: InstanceState, since: Timestamp) -> Sighting {
+fn sighting(id: &str, state: InstanceState, since: Timestamp) -> KnownState {
     let (name, instance_type) = match id {
         WEB => ("web", "t3.micro"),
         FORMULA => ("=1+1", "m5.large"),
@@ -128,7 +128,7 @@ fn sighting(id: &str, state: InstanceState, since: Timestamp) -> Sighting {
         LAB => ("us-east-1", "111122223333"),
         _ => ("eu-west-3", "123456789012"),
     };
-    Sighting {
+    KnownState {
         state,
         name: Some(name.to_owned()),
         region: Region::new(region),
@@ -142,7 +142,7 @@ fn sighting(id: &str, state: InstanceState, since: Timestamp) -> Sighting {
     }
 }
 
-/// Of `monday`, the whole day.
+/// The arguments for the complete day of `monday`.
 const MONDAY: [&str; 4] = [
     "--since",
     "2025-11-03T00:00:00Z",
@@ -152,8 +152,8 @@ const MONDAY: [&str; 4] = [
 
 #[test]
 fn history_is_a_table_in_the_machines_zone_with_the_cause_of_each_change() {
-    let story = Story::monday(OFFICE);
-    insta::assert_snapshot!(story.place.prints(&["history"]), @r"
+    let fixture = JournalFixture::monday(OFFICE);
+    insta::assert_snapshot!(fixture.place.prints(&["history"]), @r"
     AT                   INSTANCE             NAME   FROM      TO        CAUSE                                           SCHEDULE
     2025-11-03 08:00:02  i-0abc1234def567890  web    stopped   pending   schedule office                                 office
     2025-11-03 08:00:10  i-0abc1234def567890  web    pending   running   schedule office                                 office
@@ -164,8 +164,8 @@ fn history_is_a_table_in_the_machines_zone_with_the_cause_of_each_change() {
 }
 
 #[test]
-fn history_shows_what_every_filter_lets_through() {
-    let story = Story::monday(OFFICE);
+fn history_combines_its_filters() {
+    let fixture = JournalFixture::monday(OFFICE);
     let web = [
         "web stopped→pending",
         "web pending→running",
@@ -174,66 +174,66 @@ fn history_shows_what_every_filter_lets_through() {
     ];
     let (begin, end) = web.split_at(2);
     let batch = ["batch running→stopped"];
-    assert_eq!(story.history(&["--instance", "web"]), web);
-    assert_eq!(story.history(&["--instance", WEB]), web);
-    assert_eq!(story.history(&["--cause", "schedule"]), web);
-    assert_eq!(story.history(&["--cause", "schedule office"]), web);
-    assert_eq!(story.history(&["--schedule", "office"]), web);
-    assert_eq!(story.history(&["--cause", "external"]), batch);
-    assert_eq!(story.history(&["--cause", "override"]), [""; 0]);
+    assert_eq!(fixture.history(&["--instance", "web"]), web);
+    assert_eq!(fixture.history(&["--instance", WEB]), web);
+    assert_eq!(fixture.history(&["--cause", "schedule"]), web);
+    assert_eq!(fixture.history(&["--cause", "schedule office"]), web);
+    assert_eq!(fixture.history(&["--schedule", "office"]), web);
+    assert_eq!(fixture.history(&["--cause", "external"]), batch);
+    assert_eq!(fixture.history(&["--cause", "override"]), [""; 0]);
     let both = ["--instance", "web", "--instance", BATCH, "--to", "stopped"];
-    assert_eq!(story.history(&both), [batch[0], web[3]]);
-    assert_eq!(story.history(&["--limit", "2"]), end);
-    // At noon in UTC it is 13:00 here, and what happens then is not before it.
-    assert_eq!(story.history(&["--until", "2025-11-03T13:00"]), begin);
+    assert_eq!(fixture.history(&both), [batch[0], web[3]]);
+    assert_eq!(fixture.history(&["--limit", "2"]), end);
+    // Noon in UTC is 13:00 in the machine's zone; `--until` excludes that instant.
+    assert_eq!(fixture.history(&["--until", "2025-11-03T13:00"]), begin);
     assert_eq!(
-        story.history(&["--since", "2025-11-03T13:00", "--cause", "external"]),
+        fixture.history(&["--since", "2025-11-03T13:00", "--cause", "external"]),
         batch
     );
-    let nothing = story.place.prints(&["history", "--since", "2025-11-04"]);
+    let nothing = fixture.place.prints(&["history", "--since", "2025-11-04"]);
     assert_eq!(nothing, "no transitions\n");
 }
 
 #[test]
 fn history_since_yesterday_begins_with_yesterday() {
-    let mut story = Story::begin(OFFICE);
+    let mut fixture = JournalFixture::begin(OFFICE);
     let now = Timestamp::UNIX_EPOCH
         .checked_add(SystemTime::UNIX_EPOCH.elapsed().unwrap())
         .unwrap();
     let ago = |hours: i64| now.checked_sub(hours.hours()).unwrap();
-    story.first(WEB, InstanceState::Running, ago(100));
-    story.change(WEB, "running→stopped", ago(73), "schedule office");
-    story.change(WEB, "stopped→running", ago(22), "schedule office");
-    story.change(WEB, "running→stopped", ago(1), "request by alice");
+    fixture.first(WEB, InstanceState::Running, ago(100));
+    fixture.change(WEB, "running→stopped", ago(73), "schedule office");
+    fixture.change(WEB, "stopped→running", ago(22), "schedule office");
+    fixture.change(WEB, "running→stopped", ago(1), "request by alice");
     let since = |more: &[&str]| {
         let arguments = [&["--since", "yesterday", "--instance", "web"], more].concat();
-        story.history(&arguments)
+        fixture.history(&arguments)
     };
     assert_eq!(since(&[]), ["web stopped→running", "web running→stopped"]);
     assert_eq!(since(&["--cause", "schedule"]), ["web stopped→running"]);
     assert_eq!(since(&["--cause", "request"]), ["web running→stopped"]);
-    assert_eq!(story.history(&["--since", "2h"]), ["web running→stopped"]);
+    assert_eq!(fixture.history(&["--since", "2h"]), ["web running→stopped"]);
 }
 
 #[test]
-fn history_is_exported_a_line_each() {
-    let mut story = Story::monday(OFFICE);
+fn history_is_exported_as_json_lines_and_csv() {
+    let mut fixture = JournalFixture::monday(OFFICE);
     let at = |time: &str| format!("2025-11-04T{time}Z").parse().unwrap();
-    story.first(FORMULA, InstanceState::Running, at("08:00:00"));
-    story.change(
+    fixture.first(FORMULA, InstanceState::Running, at("08:00:00"));
+    fixture.change(
         FORMULA,
         "running→stopped",
         at("08:30:00.25"),
         "override by bob",
     );
-    let document = story.place.json(&["history"]);
-    let lines = story.place.prints(&["history", "-o", "jsonl"]);
+    let document = fixture.place.json(&["history"]);
+    let lines = fixture.place.prints(&["history", "-o", "jsonl"]);
     let lines: Vec<Value> = lines
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     assert_eq!(json!(lines), document);
-    insta::assert_snapshot!(story.place.prints(&["history", "-o", "csv"]), @r"
+    insta::assert_snapshot!(fixture.place.prints(&["history", "-o", "csv"]), @r"
     id,at,instance,name,from,to,cause,actor,schedule,edge,source,instance_type,region,account
     1,2025-11-03T07:00:02Z,i-0abc1234def567890,web,stopped,pending,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
     2,2025-11-03T07:00:10Z,i-0abc1234def567890,web,pending,running,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
@@ -245,34 +245,34 @@ fn history_is_exported_a_line_each() {
 }
 
 #[test]
-fn history_says_when_it_shows_only_the_newest_and_exports_all() {
-    let mut story = Story::begin(OFFICE);
+fn history_notes_a_truncated_table_and_exports_everything() {
+    let mut fixture = JournalFixture::begin(OFFICE);
     let begin: Timestamp = "2025-11-03T00:00:00Z".parse().unwrap();
-    story.first(WEB, InstanceState::Stopped, begin);
+    fixture.first(WEB, InstanceState::Stopped, begin);
     for minute in 1..=101 {
         let states = ["stopped→running", "running→stopped"][minute % 2];
         let at = begin.checked_add(i64::try_from(minute).unwrap().minutes());
-        story.change(WEB, states, at.unwrap(), "external");
+        fixture.change(WEB, states, at.unwrap(), "external");
     }
-    let shown = story.place.curfew(&["history"]).output().unwrap();
+    let shown = fixture.place.curfew(&["history"]).output().unwrap();
     let table = String::from_utf8(shown.stdout).unwrap();
     assert_eq!(table.lines().count(), 1 + 100, "with the header: {table}");
     assert_eq!(
         String::from_utf8(shown.stderr).unwrap(),
         "note: showing the newest 100; use --limit for more, or -o jsonl for all\n"
     );
-    assert_eq!(story.history(&[]).len(), 100);
-    assert_eq!(story.history(&["--limit", "101"]).len(), 101);
-    let exported = story.place.prints(&["history", "-o", "jsonl"]);
+    assert_eq!(fixture.history(&[]).len(), 100);
+    assert_eq!(fixture.history(&["--limit", "101"]).len(), 101);
+    let exported = fixture.place.prints(&["history", "-o", "jsonl"]);
     assert_eq!(exported.lines().count(), 101);
 }
 
 #[test]
-fn savings_are_told_with_the_money_and_what_nobody_knows() {
-    let story = Story::monday("[prices]\n't3.micro' = 0.5\n");
+fn savings_include_money_and_unknown_hours() {
+    let fixture = JournalFixture::monday("[prices]\n't3.micro' = 0.5\n");
     let savings = |more: &[&str]| {
         let arguments = [&["savings"], &MONDAY[..], more].concat();
-        story.place.prints(&arguments)
+        fixture.place.prints(&arguments)
     };
     insta::assert_snapshot!(savings(&[]), @r"
     SCHEDULE  INSTANCES  ON H  OFF H  UNKNOWN H    OFF  SAVED
@@ -288,8 +288,8 @@ fn savings_are_told_with_the_money_and_what_nobody_knows() {
     batch (i-0fed9876cba543210),1,12,10,2,0.455,0,10,eu-west-3,123456789012
     web (i-0abc1234def567890),1,10.01,11.99,2,0.545,6,0,eu-west-3,123456789012
     ");
-    let story = Story::monday(OFFICE);
-    let unpriced = story.place.prints(&[&["savings"], &MONDAY[..]].concat());
+    let fixture = JournalFixture::monday(OFFICE);
+    let unpriced = fixture.place.prints(&[&["savings"], &MONDAY[..]].concat());
     assert!(
         unpriced.contains("No hourly prices are configured; see [prices].\n"),
         "{unpriced}"
@@ -297,14 +297,14 @@ fn savings_are_told_with_the_money_and_what_nobody_knows() {
 }
 
 #[test]
-fn savings_are_one_document_for_programs() {
-    let story = Story::monday("[prices]\n't3.micro' = 0.5\n");
+fn savings_are_one_json_document() {
+    let fixture = JournalFixture::monday("[prices]\n't3.micro' = 0.5\n");
     let savings = |more: &[&str]| {
         let arguments = [&["savings"], &MONDAY[..], more].concat();
-        story.place.json(&arguments)
+        fixture.place.json(&arguments)
     };
     let report = savings(&["--schedule", "office"]);
-    // On from 7:00:02 to 19:00:30, but for the two hours in which nobody watched.
+    // On from 7:00:02 to 19:00:30, except for the two hours without coverage.
     let office = json!({
         "name": "office", "instances": 1, "on_hours": 10.01, "off_hours": 11.99, "unknown_hours": 2.0,
         "off_share": 0.545, "saved": 6.0, "unpriced_off_hours": 0.0,
@@ -320,13 +320,13 @@ fn savings_are_one_document_for_programs() {
 }
 
 #[test]
-fn of_several_accounts_and_regions_the_record_says_which() {
-    let mut story = Story::monday(OFFICE);
+fn several_account_regions_are_named_in_history_and_savings() {
+    let mut fixture = JournalFixture::monday(OFFICE);
     let at = |time: &str| format!("2025-11-03T{time}Z").parse().unwrap();
-    story.first(LAB, InstanceState::Running, at("00:00:00"));
-    story.change(LAB, "running→stopped", at("12:30:00"), "external");
-    let told = story.place.prints(&["history", "--to", "stopped"]);
-    insta::assert_snapshot!(told, @r"
+    fixture.first(LAB, InstanceState::Running, at("00:00:00"));
+    fixture.change(LAB, "running→stopped", at("12:30:00"), "external");
+    let output = fixture.place.prints(&["history", "--to", "stopped"]);
+    insta::assert_snapshot!(output, @r"
     AT                   INSTANCE             NAME   REGION     ACCOUNT       FROM      TO       CAUSE                                           SCHEDULE
     2025-11-03 13:00:00  i-0fed9876cba543210  batch  eu-west-3  123456789012  running   stopped  external: arn:aws:iam::123456789012:user/alice  -
     2025-11-03 13:30:00  i-0abc1234def567892  lab    us-east-1  111122223333  running   stopped  external: arn:aws:iam::123456789012:user/alice  -
@@ -334,55 +334,55 @@ fn of_several_accounts_and_regions_the_record_says_which() {
     ");
     let savings = |by: &str| {
         let arguments = [&["savings"], &MONDAY[..], &["--by", by]].concat();
-        story.place.prints(&arguments)
+        fixture.place.prints(&arguments)
     };
     let instances = savings("instance");
     let header = instances.lines().next().unwrap();
     assert!(header.ends_with("REGION       ACCOUNT"), "{header}");
     assert!(instances.contains("us-east-1  111122223333"), "{instances}");
     for (by, name) in [("region", "us-east-1"), ("account", "111122223333")] {
-        let told = savings(by);
+        let output = savings(by);
         let line = |line: &str| line.starts_with(name);
-        assert!(told.lines().any(line), "{told}");
-        assert!(told.starts_with(&by.to_uppercase()), "{told}");
+        assert!(output.lines().any(line), "{output}");
+        assert!(output.starts_with(&by.to_uppercase()), "{output}");
     }
 }
 
 #[test]
-fn savings_say_when_the_record_begins_and_when_there_is_none() {
-    let story = Story::monday(OFFICE);
+fn savings_report_the_start_or_the_absence_of_data() {
+    let fixture = JournalFixture::monday(OFFICE);
     let until = ["--until", "2025-11-04T00:00:00Z"];
-    let told = |since: &str| {
+    let savings = |since: &str| {
         let arguments = [&["savings", "--since", since], &until[..]].concat();
-        story.place.prints(&arguments)
+        fixture.place.prints(&arguments)
     };
-    let whole = told("2025-11-03T00:00:00Z");
-    assert!(!whole.contains("before"), "{whole}");
-    let more = told("2025-10-01");
+    let complete = savings("2025-11-03T00:00:00Z");
+    assert!(!complete.contains("before"), "{complete}");
+    let more = savings("2025-10-01");
     assert!(
         more.contains("\nNo data before 2025-11-03 01:00.\n"),
         "{more}"
     );
-    let story = Story::begin(OFFICE);
+    let fixture = JournalFixture::begin(OFFICE);
     assert_eq!(
-        story.place.prints(&["savings"]),
+        fixture.place.prints(&["savings"]),
         "the journal has no data for this period\n"
     );
 }
 
 #[test]
-fn questions_that_cannot_be_meant_are_refused() {
-    let story = Story::monday(OFFICE);
+fn reversed_spans_and_unknown_causes_are_refused() {
+    let fixture = JournalFixture::monday(OFFICE);
     let backwards = ["--since", "2025-11-04", "--until", "2025-11-03"];
     for command in ["history", "savings"] {
-        let (code, said) = story.place.fails(&[&[command], &backwards[..]].concat());
-        assert_eq!(code, 2, "{said}");
+        let (code, stderr) = fixture.place.fails(&[&[command], &backwards[..]].concat());
+        assert_eq!(code, 2, "{stderr}");
         assert_eq!(
-            said,
+            stderr,
             "error: `--since` (2025-11-03T23:00:00Z) must be before `--until` (2025-11-02T23:00:00Z)\n"
         );
     }
-    let (code, said) = story.place.fails(&["history", "--cause", "nonsense"]);
-    assert_eq!(code, 2, "{said}");
-    assert!(said.contains("use `schedule`, `override`"), "{said}");
+    let (code, stderr) = fixture.place.fails(&["history", "--cause", "nonsense"]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("use `schedule`, `override`"), "{stderr}");
 }

@@ -1,4 +1,4 @@
-//! Several accounts: whose an instance is, told to programs.
+//! Several accounts: the account and region of each instance in JSON documents.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::commands::cloud::{CONFIGURATION, Cloud, due, idle, lines};
 
 const PAYMENTS: &str = "111122223333";
 
-/// One instance at home, and one in another account.
+/// One instance in the connection's account, and one in another account.
 fn organisation(home: Launch, payments: Launch) -> Cloud {
     let cloud = Cloud::with([home, payments.account(PAYMENTS)]);
     let role = Role::new(PAYMENTS, "curfew-member").trusting("000000000000");
@@ -33,7 +33,7 @@ const BOTH: [&str; 2] = [
 ];
 
 #[test]
-fn every_entry_says_whose_the_instance_is() {
+fn every_entry_has_region_and_account() {
     let cloud = organisation(due("web"), due("billing"));
     let plan = cloud.json(&["plan"]);
     assert_eq!(accounts(&plan["steps"]), BOTH);
@@ -50,7 +50,7 @@ fn every_entry_says_whose_the_instance_is() {
 }
 
 #[test]
-fn an_instance_that_is_left_alone_has_its_account_too() {
+fn skipped_instances_have_region_and_account() {
     let cloud = organisation(idle("web"), idle("billing"));
     let plan = cloud.json(&["plan"]);
     assert_eq!(accounts(&plan["skipped"]), BOTH);
@@ -59,7 +59,7 @@ fn an_instance_that_is_left_alone_has_its_account_too() {
 }
 
 #[test]
-fn one_account_is_not_told_at_every_instance() {
+fn a_single_account_is_omitted_from_entries() {
     let cloud = Cloud::with([due("web"), idle("batch")]);
     for arguments in [
         ["plan"].as_slice(),
@@ -67,14 +67,14 @@ fn one_account_is_not_told_at_every_instance() {
         &["stop", "--all", "--dry-run"],
         &["apply", "--yes"],
     ] {
-        let told = cloud.json(arguments).to_string();
-        assert!(told.contains("us-east-1"), "{told}");
-        assert!(!told.contains("account"), "{arguments:?}: {told}");
+        let output = cloud.json(arguments).to_string();
+        assert!(output.contains("us-east-1"), "{output}");
+        assert!(!output.contains("account"), "{arguments:?}: {output}");
     }
 }
 
-/// An organisation of three account-regions, of which one answers.
-fn most_of_it_refused() -> Cloud {
+/// An organisation of three account-regions, of which one responds.
+fn mostly_denied_organisation() -> Cloud {
     let cloud = organisation(due("web"), due("billing").tag("Team", "payments"));
     let file = cloud.directory.path().join("curfew.toml");
     let configuration = fs::read_to_string(&file).unwrap();
@@ -89,8 +89,8 @@ fn most_of_it_refused() -> Cloud {
 }
 
 #[test]
-fn nothing_is_called_not_found_that_may_be_where_no_answer_came_from() {
-    let cloud = most_of_it_refused();
+fn an_instance_is_not_called_missing_while_account_regions_fail() {
+    let cloud = mostly_denied_organisation();
     let billing = cloud.id("billing").to_string();
     for arguments in [
         ["stop", "--tag", "Team:payments"].as_slice(),
@@ -99,54 +99,57 @@ fn nothing_is_called_not_found_that_may_be_where_no_answer_came_from() {
         &["status", &billing],
         &["explain", &billing],
     ] {
-        let told = cloud.run(arguments);
-        assert_eq!(told.code, 4, "not 3: {told:?}");
+        let output = cloud.run(arguments);
+        assert_eq!(output.code, 4, "not 3: {output:?}");
         assert!(
-            told.stderr.contains("of account `111122223333`"),
-            "{told:?}"
+            output.stderr.contains("of account `111122223333`"),
+            "{output:?}"
         );
     }
-    let told = cloud.run(&["stop", "--tag", "Team:payments"]);
-    let first = told.stderr.lines().next().unwrap();
+    let output = cloud.run(&["stop", "--tag", "Team:payments"]);
+    let first = output.stderr.lines().next().unwrap();
     assert!(
         first.starts_with("error: no managed instance fits what was named, in the accounts and regions that answered: in `us-east-1`"),
         "{first}"
     );
     assert_eq!(cloud.changes(), 0);
-    // Where everything answers, it is not there.
+    // Once every account-region responds, a missing instance is reported as not found.
     cloud.ec2.allow_everything();
     assert_eq!(cloud.run(&["stop", "--tag", "Team:nobody"]).code, 3);
 }
 
 #[test]
-fn each_account_region_that_fails_is_told_with_its_own_hint() {
-    let cloud = most_of_it_refused();
+fn each_failed_account_region_is_reported_with_its_hint() {
+    let cloud = mostly_denied_organisation();
     let reset = Fault::on(ApiAction::DescribeInstances, Symptom::Reset);
     cloud.ec2.fault(reset.in_account("000000000000"));
-    let told = cloud.run(&["status"]);
-    assert_eq!(told.code, 1, "they failed in two ways: {told:?}");
-    let lines: Vec<&str> = told.stderr.lines().collect();
+    let output = cloud.run(&["status"]);
+    assert_eq!(
+        output.code, 1,
+        "the failures have different exit codes: {output:?}"
+    );
+    let lines: Vec<&str> = output.stderr.lines().collect();
     let errors = lines.iter().filter(|line| line.starts_with("error: in `"));
-    assert_eq!(errors.count(), 3, "{told:?}");
+    assert_eq!(errors.count(), 3, "{output:?}");
     for pair in lines.chunks(2) {
         assert!(
             pair[0].starts_with("error: ") && pair[1].starts_with("  hint: "),
-            "{told:?}"
+            "{output:?}"
         );
     }
-    assert!(lines[1].contains("check the endpoint"), "{told:?}");
+    assert!(lines[1].contains("check the endpoint"), "{output:?}");
     assert!(
         lines[3].contains("grant this action to the role"),
-        "{told:?}"
+        "{output:?}"
     );
 }
 
 #[test]
-fn what_does_not_answer_is_named_in_every_document_and_the_rest_is_shown_in_time() {
+fn a_silent_account_region_is_named_and_the_others_are_shown_in_time() {
     let cloud = organisation(due("web"), due("billing"));
     let hangs = Fault::on(ApiAction::DescribeInstances, Symptom::Hang);
     cloud.ec2.fault(hangs.in_account(PAYMENTS));
-    let told = std::thread::scope(|scope| {
+    let output = std::thread::scope(|scope| {
         let commands = [
             ["status", "-o", "json"].as_slice(),
             &["plan", "-o", "json"],
@@ -155,20 +158,23 @@ fn what_does_not_answer_is_named_in_every_document_and_the_rest_is_shown_in_time
         ];
         let begun = Instant::now();
         let running = commands.map(|arguments| scope.spawn(|| cloud.run(arguments)));
-        let told = running.map(|one| one.join().unwrap());
+        let output = running.map(|one| one.join().unwrap());
         assert!(
             begun.elapsed() < Duration::from_secs(25),
             "{:?}",
             begun.elapsed()
         );
-        told
+        output
     });
-    for told in told {
-        assert_eq!(told.code, 5, "{told:?}");
-        let document = told.json();
-        assert_eq!(document["unanswered"][0]["account"], PAYMENTS, "{told:?}");
-        assert_eq!(document["unanswered"][0]["region"], "us-east-1", "{told:?}");
-        assert!(told.stdout.contains("web"), "{told:?}");
+    for output in output {
+        assert_eq!(output.code, 5, "{output:?}");
+        let document = output.json();
+        assert_eq!(document["unanswered"][0]["account"], PAYMENTS, "{output:?}");
+        assert_eq!(
+            document["unanswered"][0]["region"], "us-east-1",
+            "{output:?}"
+        );
+        assert!(output.stdout.contains("web"), "{output:?}");
     }
     assert_eq!(cloud.state("web"), "stopping");
     assert_eq!(cloud.state("billing"), "running");

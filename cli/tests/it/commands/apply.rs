@@ -1,4 +1,4 @@
-//! `curfew apply`: a pass by hand.
+//! `curfew apply`: one pass.
 
 use std::time::Duration;
 
@@ -10,14 +10,15 @@ use crate::commands::cloud::{CONFIGURATION, Cloud, due, idle, lines, now};
 use crate::support::terminal::Terminal;
 
 #[test]
-fn it_does_what_the_plan_says_and_then_nothing() {
+fn apply_executes_the_plan_and_the_next_plan_is_empty() {
     let cloud = Cloud::with([due("web"), due("db"), idle("batch")]);
-    let told = cloud.run(&["apply", "--yes"]);
-    assert_eq!(told.code, 0, "{told:?}");
+    let output = cloud.run(&["apply", "--yes"]);
+    assert_eq!(output.code, 0, "{output:?}");
     assert!(
-        told.stdout
+        output
+            .stdout
             .contains("\nDone: 2 stop; 1 left alone\n\nNext edge: "),
-        "{told:?}"
+        "{output:?}"
     );
     assert_eq!(
         (cloud.state("web"), cloud.state("batch")),
@@ -25,7 +26,7 @@ fn it_does_what_the_plan_says_and_then_nothing() {
     );
 
     let applied = cloud.json(&["apply", "--yes"]);
-    assert_eq!(applied["steps"], json!([]), "they are in flight");
+    assert_eq!(applied["steps"], json!([]), "they are transitioning");
     assert_eq!(
         lines(&applied["skipped"], &["reason"])[1],
         "db | transitioning"
@@ -33,11 +34,11 @@ fn it_does_what_the_plan_says_and_then_nothing() {
 }
 
 #[test]
-fn without_a_terminal_it_wants_a_yes_beforehand() {
+fn without_a_terminal_yes_is_required() {
     let cloud = Cloud::with([due("web")]);
-    let told = cloud.run(&["apply"]);
-    assert_eq!((told.code, told.stdout.as_str()), (2, ""));
-    insta::assert_snapshot!(told.stderr, @r#"
+    let output = cloud.run(&["apply"]);
+    assert_eq!((output.code, output.stdout.as_str()), (2, ""));
+    insta::assert_snapshot!(output.stderr, @r#"
     error: refusing to apply without confirmation: standard input is not a terminal
       hint: pass --yes, or check with `curfew plan` first
     "#);
@@ -45,7 +46,7 @@ fn without_a_terminal_it_wants_a_yes_beforehand() {
 }
 
 #[test]
-fn on_a_terminal_it_asks_and_anything_but_yes_is_no() {
+fn a_terminal_prompts_and_anything_but_yes_declines() {
     let cloud = Cloud::with([due("web")]);
     let mut terminal = Terminal::run(cloud.curfew(&["apply"]));
     terminal.until("Apply? [y/N] ").type_in("\n");
@@ -66,19 +67,19 @@ fn on_a_terminal_it_asks_and_anything_but_yes_is_no() {
 }
 
 #[test]
-fn what_was_confirmed_is_done_and_nothing_else() {
+fn only_confirmed_steps_are_executed() {
     let cloud = Cloud::with([due("web"), due("db")]);
     let mut terminal = Terminal::run(cloud.curfew(&["apply"]));
     terminal.until("Apply? [y/N] ");
-    // While the person thinks, somebody stops one, and another comes up.
+    // Between the plan and the confirmation one instance is stopped and another is launched.
     cloud.ec2.stop(&cloud.id("db")).unwrap();
     let late = due("late").launched_at(now() - SignedDuration::from_hours(1));
     cloud.ec2.launch(late);
     terminal.type_in("y\n");
     let (code, screen) = terminal.end();
     assert_eq!(code, 0, "{screen}");
-    let said = "the plan has changed since the prompt: 1 step is no longer needed; 1 new step waits for the next `curfew apply`";
-    assert!(screen.contains(said), "{screen}");
+    let warning = "the plan has changed since the prompt: 1 step is no longer needed; 1 new step waits for the next `curfew apply`";
+    assert!(screen.contains(warning), "{screen}");
     assert!(
         screen.contains("Done: 1 stop; 1 not confirmed; 1 left alone"),
         "{screen}"
@@ -90,47 +91,50 @@ fn what_was_confirmed_is_done_and_nothing_else() {
 }
 
 #[test]
-fn what_fails_is_named_and_the_others_go_on() {
+fn a_failed_step_is_named_and_the_others_are_executed() {
     let cloud = Cloud::with([due("web"), due("db").tag("Locked", "yes")]);
     cloud
         .ec2
         .deny(Denial::of(ApiAction::StopInstances).if_tagged("Locked", "yes"));
-    let told = cloud.run(&["apply", "--yes", "-o", "json"]);
-    assert_eq!(told.code, 4, "all that failed was not authorised: {told:?}");
+    let output = cloud.run(&["apply", "--yes", "-o", "json"]);
     assert_eq!(
-        lines(&told.json()["steps"], &["action", "result", "after"]),
+        output.code, 4,
+        "every failure is a missing permission: {output:?}"
+    );
+    assert_eq!(
+        lines(&output.json()["steps"], &["action", "result", "after"]),
         ["db | stop | failed | null", "web | stop | done | stopping"]
     );
     let db = cloud.id("db");
     assert!(
-        told.stderr.starts_with(&format!(
+        output.stderr.starts_with(&format!(
             "error: 1 step failed: `{db}` (db): `ec2:StopInstances` was denied: "
         )),
-        "{told:?}"
+        "{output:?}"
     );
     assert_eq!(cloud.state("web"), "stopping");
 }
 
 #[test]
-fn where_nothing_is_managed_there_was_nothing_to_match() {
+fn an_unmanaged_fleet_exits_with_3() {
     let cloud = Cloud::with([Launch::new("stray")]);
-    let told = cloud.run(&["apply", "--yes", "-o", "json"]);
-    assert_eq!(told.code, 3, "{told:?}");
+    let output = cloud.run(&["apply", "--yes", "-o", "json"]);
+    assert_eq!(output.code, 3, "{output:?}");
     assert_eq!(
-        lines(&told.json()["skipped"], &["reason"]),
+        lines(&output.json()["skipped"], &["reason"]),
         ["stray | unmanaged"]
     );
-    insta::assert_snapshot!(told.stderr, @r#"
+    insta::assert_snapshot!(output.stderr, @r#"
     error: no schedule manages any instance here
       hint: add the schedule tag to an instance; `curfew status --all` lists every instance with the reason it is skipped
     "#);
 }
 
-/// The edge is the end of an override of `web`. The first look takes so long that a second one has to be made before each call: that of
-/// `db`, whose start is due as well, is answered after the edge, and so is the stop of `web`.
+/// The edge is the end of an override of `web`. The first observation takes so long that a second one is needed before each
+/// call: the responses for `db`, whose start is due as well, and for the stop of `web` arrive after the edge.
 #[test]
-fn it_ends_at_the_plans_next_edge_and_says_what_is_left() {
-    // On a busy machine the program may begin too late for the first.
+fn a_pass_ends_at_the_next_edge_and_reports_remaining_steps() {
+    // On a busy machine the program may start too late for the first lead.
     let leads = [9, 13];
     for lead in leads {
         let until = now() + SignedDuration::from_secs(lead);
@@ -162,24 +166,24 @@ fn it_ends_at_the_plans_next_edge_and_says_what_is_left() {
             cloud.ec2.fault(fault);
         }
 
-        let told = cloud.run(&["apply", "--yes", "-o", "json"]);
+        let output = cloud.run(&["apply", "--yes", "-o", "json"]);
         let looks = cloud.ec2.calls_of(ApiAction::DescribeInstances);
         let again = looks.iter().any(|look| look.ids() == [db.to_string()]);
         let stops = cloud.ec2.calls_of(ApiAction::StopInstances).len();
         if (!again || stops == 0) && Some(&lead) != leads.last() {
             continue;
         }
-        assert_eq!((again, stops), (true, 1), "{told:?}");
-        assert_eq!(told.code, 1, "{told:?}");
+        assert_eq!((again, stops), (true, 1), "{output:?}");
+        assert_eq!(output.code, 1, "{output:?}");
         assert_eq!(
-            lines(&told.json()["steps"], &["action", "result"]),
+            lines(&output.json()["steps"], &["action", "result"]),
             ["db | start | out_of_time", "web | stop | not_remembered"]
         );
         let not_sent = "`ec2:CreateTags` was not sent: the pass ended before its turn came";
-        assert_eq!(told.json()["steps"][1]["error"], not_sent, "{told:?}");
-        let said = "(db): not started before the next edge of the plan";
-        assert!(told.stderr.contains(said), "{told:?}");
-        assert!(now() >= until, "it waited for the answers");
+        assert_eq!(output.json()["steps"][1]["error"], not_sent, "{output:?}");
+        let warning = "(db): not started before the next edge of the plan";
+        assert!(output.stderr.contains(warning), "{output:?}");
+        assert!(now() >= until, "it waited for the responses");
         let calls = cloud.ec2.calls();
         let late: Vec<_> = calls.iter().filter(|call| call.at >= until).collect();
         assert!(late.is_empty(), "{late:#?}");

@@ -1,4 +1,4 @@
-//! A model of EC2 behind HTTP, configuration, and the program.
+//! The model of EC2 behind HTTP, a configuration, and the program.
 
 use std::process::{Command, Output};
 
@@ -10,8 +10,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// `night` has a stop each half hour, so that one is due and the next is seldom close (a pass ends there), `year` nothing but on New
-/// Year's day, `strict` wants its instances running.
+/// `night` has a stop every half hour, so that one is due and the next, at which a pass ends, is seldom close. `year` has
+/// one edge, on New Year's day. `strict` wants its instances running.
 pub(crate) const CONFIGURATION: &str = r#"
 [schedules.night]
 timezone = "Europe/Paris"
@@ -68,7 +68,7 @@ impl Cloud {
         self.ec2.tag(&self.id(name), key)
     }
 
-    /// How many calls changed something, or tried to.
+    /// Number of calls that change or try to change something.
     pub(crate) fn changes(&self) -> usize {
         self.ec2.changes()
     }
@@ -87,28 +87,28 @@ impl Cloud {
         command
     }
 
-    pub(crate) fn run(&self, arguments: &[&str]) -> Told {
-        Told::of(self.curfew(arguments).output().unwrap())
+    pub(crate) fn run(&self, arguments: &[&str]) -> CommandResult {
+        CommandResult::of(self.curfew(arguments).output().unwrap())
     }
 
-    /// What a command that succeeds prints as JSON.
+    /// Returns the JSON output of a command that succeeds.
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let arguments = [arguments, &["-o", "json"]].concat();
-        let told = self.run(&arguments);
-        assert_eq!(told.code, 0, "{told:?}");
-        told.json()
+        let output = self.run(&arguments);
+        assert_eq!(output.code, 0, "{output:?}");
+        output.json()
     }
 }
 
-/// How a command ended, and what it said.
+/// The exit code and output of a command.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct CommandResult {
     pub(crate) code: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl Told {
+impl CommandResult {
     pub(crate) fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap(),
@@ -135,7 +135,7 @@ pub(crate) fn due(name: &str) -> Launch {
 }
 
 pub(crate) fn idle(name: &str) -> Launch {
-    // Its newest edge, this year's in Kolkata, is dealt with.
+    // The newest edge, this year's in Kolkata, is applied.
     let last = format!(
         "{}-12-31T18:30:00Z start adopted",
         now().to_zoned(TimeZone::UTC).year() - 1
@@ -145,7 +145,7 @@ pub(crate) fn idle(name: &str) -> Launch {
         .tag("curfew:last", last)
 }
 
-/// The fields named, of each entry, in the order of the names of the instances.
+/// The named fields of each entry, sorted by instance name.
 pub(crate) fn lines(entries: &Value, fields: &[&str]) -> Vec<String> {
     let mut lines: Vec<String> = entries
         .as_array()

@@ -1,5 +1,5 @@
-//! Whose credentials count, against the model of EC2 and STS: it takes a key of twelve digits for its account's, and `curfew doctor`
-//! tells which account that is.
+//! Precedence of AWS credentials, against the model of EC2 and STS: the model takes an access key of twelve digits for the
+//! account, and `curfew doctor` prints that account.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -11,27 +11,27 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::commands::cloud::{Cloud, Told};
+use crate::commands::cloud::{Cloud, CommandResult};
 
 const OF_ENVIRONMENT: &str = "111111111111";
 const OF_PROFILE: &str = "222222222222";
 
-/// A person with a home, in which the AWS files are.
-struct Person {
+/// A home directory with AWS configuration files.
+struct AwsHome {
     cloud: Cloud,
     home: tempfile::TempDir,
 }
 
-impl Person {
+impl AwsHome {
     fn new(config: &str) -> Self {
         let cloud = Cloud::with([]);
         let file = cloud.directory.path().join("curfew.toml");
         fs::write(file, "[daemon]\ndriver = \"daemon\"\nmetrics = \"\"\n").unwrap();
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join(".aws")).unwrap();
-        let person = Self { cloud, home };
-        person.write(".aws/config", config);
-        person
+        let aws = Self { cloud, home };
+        aws.write(".aws/config", config);
+        aws
     }
 
     fn write(&self, name: &str, text: &str) -> PathBuf {
@@ -47,7 +47,7 @@ impl Person {
         command
     }
 
-    /// The same for AWS itself: only for what ends before a call is made.
+    /// `curfew doctor` without an endpoint, for commands that end before any call.
     fn at_aws(&self, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_curfew"));
         command
@@ -60,14 +60,14 @@ impl Person {
         command
     }
 
-    /// What the doctor says of the credentials.
+    /// The doctor's line about the credentials.
     fn credentials(&self, command: &mut Command) -> String {
-        let told = Told::of(command.output().unwrap());
+        let output = CommandResult::of(command.output().unwrap());
         let home = self.home.path().to_str().unwrap();
-        let lines = told.stdout.lines();
+        let lines = output.stdout.lines();
         let line = lines.skip_while(|line| !line.contains("credentials  "));
         let line: Vec<&str> = line.take(1).collect();
-        assert_eq!(line.len(), 1, "{told:?}");
+        assert_eq!(line.len(), 1, "{output:?}");
         line[0].replace(home, "~")
     }
 }
@@ -85,8 +85,8 @@ fn with_keys(command: &mut Command) -> &mut Command {
 }
 
 #[test]
-fn a_profile_that_is_named_goes_before_keys_in_the_environment_and_one_that_is_not_behind_them() {
-    let person = Person::new(&format!("[profile ops]\n{}", keys(OF_PROFILE)));
+fn a_named_profile_precedes_environment_keys_and_aws_profile_follows_them() {
+    let aws = AwsHome::new(&format!("[profile ops]\n{}", keys(OF_PROFILE)));
     let of = |account: &str, source: &str| {
         format!(
             "ok    credentials    arn:aws:iam::{account}:user/curfew, account {account}, from {source}"
@@ -95,62 +95,62 @@ fn a_profile_that_is_named_goes_before_keys_in_the_environment_and_one_that_is_n
     let profile = "the profile `ops` (`~/.aws/config`, `~/.aws/credentials`)";
     let environment = "the environment (AWS_ACCESS_KEY_ID)";
 
-    let mut named = person.doctor(&["--profile", "ops"]);
+    let mut named = aws.doctor(&["--profile", "ops"]);
     assert_eq!(
-        person.credentials(with_keys(&mut named)),
+        aws.credentials(with_keys(&mut named)),
         of(OF_PROFILE, profile)
     );
-    // The configuration names it likewise.
-    let mut set = person.doctor(&[]);
+    // The configuration can name the profile, too.
+    let mut set = aws.doctor(&[]);
     set.env("CURFEW__AWS__PROFILE", "ops");
     assert_eq!(
-        person.credentials(with_keys(&mut set)),
+        aws.credentials(with_keys(&mut set)),
         of(OF_PROFILE, profile)
     );
-    let mut variable = person.doctor(&[]);
+    let mut variable = aws.doctor(&[]);
     variable.env("AWS_PROFILE", "ops");
-    let told = person.credentials(with_keys(&mut variable));
-    assert_eq!(told, of(OF_ENVIRONMENT, environment));
-    let told = person.credentials(with_keys(&mut person.doctor(&[])));
-    assert_eq!(told, of(OF_ENVIRONMENT, environment));
+    let output = aws.credentials(with_keys(&mut variable));
+    assert_eq!(output, of(OF_ENVIRONMENT, environment));
+    let output = aws.credentials(with_keys(&mut aws.doctor(&[])));
+    assert_eq!(output, of(OF_ENVIRONMENT, environment));
 }
 
 #[test]
-fn a_profile_that_is_not_there_is_an_error_that_names_those_that_are() {
-    let person =
-        Person::new("[profile ops]\nregion = eu-west-3\n[profile dev]\nregion = eu-west-3\n");
-    let home = person.home.path().to_str().unwrap();
+fn a_missing_profile_is_an_error_that_lists_the_profiles() {
+    let aws =
+        AwsHome::new("[profile ops]\nregion = eu-west-3\n[profile dev]\nregion = eu-west-3\n");
+    let home = aws.home.path().to_str().unwrap();
     let refused = |mut command: Command| {
-        let told = Told::of(with_keys(&mut command).output().unwrap());
+        let output = CommandResult::of(with_keys(&mut command).output().unwrap());
         let expected = "error: there is no profile `opps` in `~/.aws/config` and `~/.aws/credentials`: there is `dev`, `ops`\n";
         assert_eq!(
-            (told.code, told.stderr.replace(home, "~").as_str()),
+            (output.code, output.stderr.replace(home, "~").as_str()),
             (2, expected)
         );
     };
-    refused(person.doctor(&["--profile", "opps"]));
-    let mut at_aws = person.at_aws(&[]);
+    refused(aws.doctor(&["--profile", "opps"]));
+    let mut at_aws = aws.at_aws(&[]);
     at_aws.env("AWS_PROFILE", "opps");
     refused(at_aws);
-    // An emulator needs none, and is not in the way of who tries Curfew out.
-    let told = person.credentials(person.doctor(&[]).env("AWS_PROFILE", "opps"));
-    assert!(told.starts_with("ok    credentials  "), "{told}");
-    // It is there and has no keys: nothing else is looked at in its place.
-    let told = person.credentials(with_keys(&mut person.doctor(&["--profile", "ops"])));
-    assert!(told.starts_with("fail  credentials  "), "{told}");
+    // An emulator needs no profile, so a missing one is no error there.
+    let output = aws.credentials(aws.doctor(&[]).env("AWS_PROFILE", "opps"));
+    assert!(output.starts_with("ok    credentials  "), "{output}");
+    // The profile exists without keys: no other source is tried.
+    let output = aws.credentials(with_keys(&mut aws.doctor(&["--profile", "ops"])));
+    assert!(output.starts_with("fail  credentials  "), "{output}");
     assert!(
-        told.contains("the profile `ops` (`~/.aws/config`"),
-        "{told}"
+        output.contains("the profile `ops` (`~/.aws/config`"),
+        "{output}"
     );
 }
 
 #[test]
-fn a_process_a_login_and_a_single_sign_on_give_credentials() {
+fn credentials_come_from_a_process_a_login_or_single_sign_on() {
     const SESSION: &str = "arn:aws:iam::222222222222:user/alice";
-    // In a century: neither is renewed.
+    // Expires in a century, so neither is renewed.
     const EXPIRES: &str = "2126-01-01T00:00:00Z";
-    let person = Person::new("");
-    let script = person.write(
+    let aws = AwsHome::new("");
+    let script = aws.write(
         "keys",
         &format!(
             "#!/bin/sh\necho '{{\"Version\":1,\"AccessKeyId\":\"{OF_PROFILE}\",\"SecretAccessKey\":\"secret\"}}'\n"
@@ -161,7 +161,7 @@ fn a_process_a_login_and_a_single_sign_on_give_credentials() {
     let name = digest
         .iter()
         .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-    person.write(
+    aws.write(
         &format!(".aws/login/cache/{name}.json"),
         &format!(
             "{{\"accessToken\":{{\"accessKeyId\":\"{OF_PROFILE}\",\"secretAccessKey\":\"secret\",\"sessionToken\":\"token\",\
@@ -170,13 +170,13 @@ fn a_process_a_login_and_a_single_sign_on_give_credentials() {
         ),
     );
     // The name is the SHA-1 of the session's name, `curfew`.
-    person.write(
+    aws.write(
         ".aws/sso/cache/fbdb1805206101b17255a3a1300ee257baa93e3f.json",
         &format!("{{\"accessToken\":\"token\",\"expiresAt\":\"{EXPIRES}\"}}"),
     );
     let portal = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = portal.local_addr().unwrap();
-    let asked = std::thread::spawn(move || {
+    let request = std::thread::spawn(move || {
         let (mut stream, _) = portal.accept().unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -195,7 +195,7 @@ fn a_process_a_login_and_a_single_sign_on_give_credentials() {
         stream.write_all(answer.as_bytes()).unwrap();
         String::from_utf8(head).unwrap()
     });
-    person.write(
+    aws.write(
         ".aws/config",
         &format!(
             "[profile process]\ncredential_process = {}\n\
@@ -206,51 +206,51 @@ fn a_process_a_login_and_a_single_sign_on_give_credentials() {
         ),
     );
     for profile in ["process", "login", "sso"] {
-        let mut command = person.doctor(&["--profile", profile]);
+        let mut command = aws.doctor(&["--profile", profile]);
         command.env("AWS_ENDPOINT_URL_SSO", format!("http://{address}"));
-        let told = person.credentials(&mut command);
+        let output = aws.credentials(&mut command);
         let expected = format!("ok    credentials    arn:aws:iam::{OF_PROFILE}:user/curfew");
-        assert!(told.starts_with(&expected), "{profile}: {told}");
+        assert!(output.starts_with(&expected), "{profile}: {output}");
         assert!(
-            told.contains(&format!("from the profile `{profile}`")),
-            "{told}"
+            output.contains(&format!("from the profile `{profile}`")),
+            "{output}"
         );
     }
-    let head = asked.join().unwrap();
+    let head = request.join().unwrap();
     assert!(head.starts_with("GET /federation/credentials?"), "{head}");
 }
 
-/// Accepts connections and answers none.
+/// Returns a listener that accepts connections and never responds, and its URL.
 fn silent() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     (listener, url)
 }
 
-/// What the doctor says of credentials for AWS itself, without any, and how long it took.
-fn without_keys(person: &Person, metadata: &str, more: &[&str]) -> (String, Duration) {
-    let mut command = person.at_aws(more);
+/// The doctor's line about credentials for AWS when there are none, and the time it took.
+fn without_keys(aws: &AwsHome, metadata: &str, more: &[&str]) -> (String, Duration) {
+    let mut command = aws.at_aws(more);
     command.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata);
     let began = Instant::now();
-    let told = person.credentials(&mut command);
-    (told, began.elapsed())
+    let output = aws.credentials(&mut command);
+    (output, began.elapsed())
 }
 
-/// A second for the metadata service; the others are a busy machine's.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// One second for the metadata service; the rest allows for a busy machine.
+const TIME_LIMIT: Duration = Duration::from_secs(4);
 
 #[test]
-fn a_metadata_service_that_does_not_answer_costs_a_second_and_is_not_blamed_for_a_profile() {
-    let person = Person::new(
+fn a_silent_metadata_service_costs_a_second_and_is_not_tried_for_a_profile() {
+    let aws = AwsHome::new(
         "[profile ops]\nregion = eu-west-3\n[profile broken]\ncredential_process = false\n",
     );
     let (listener, silent) = silent();
     let refusing = "http://127.0.0.1:1";
     for metadata in [silent.as_str(), refusing] {
-        let (told, took) = without_keys(&person, metadata, &[]);
-        assert!(told.starts_with("fail  credentials  "), "{told}");
-        // Everything that was looked at, in its order.
-        let mut rest = told.as_str();
+        let (output, took) = without_keys(&aws, metadata, &[]);
+        assert!(output.starts_with("fail  credentials  "), "{output}");
+        // Every source that was tried, in order.
+        let mut rest = output.as_str();
         for source in [
             "the environment (AWS_ACCESS_KEY_ID) has none",
             "the profile `default` (`~/.aws/config`, `~/.aws/credentials`) has none",
@@ -258,40 +258,43 @@ fn a_metadata_service_that_does_not_answer_costs_a_second_and_is_not_blamed_for_
         ] {
             let at = rest
                 .find(source)
-                .unwrap_or_else(|| panic!("no {source} in {told}"));
+                .unwrap_or_else(|| panic!("no {source} in {output}"));
             rest = &rest[at..];
         }
-        assert!(took < PATIENCE, "{took:?}");
+        assert!(took < TIME_LIMIT, "{took:?}");
     }
     listener.set_nonblocking(true).unwrap();
     while listener.accept().is_ok() {}
     for profile in ["ops", "broken"] {
-        let (told, took) = without_keys(&person, &silent, &["--profile", profile]);
-        assert!(told.starts_with("fail  credentials  "), "{told}");
-        assert!(told.contains(&format!("the profile `{profile}`")), "{told}");
-        assert!(!told.contains("IMDS"), "{told}");
-        assert!(took < PATIENCE, "{took:?}");
+        let (output, took) = without_keys(&aws, &silent, &["--profile", profile]);
+        assert!(output.starts_with("fail  credentials  "), "{output}");
+        assert!(
+            output.contains(&format!("the profile `{profile}`")),
+            "{output}"
+        );
+        assert!(!output.contains("IMDS"), "{output}");
+        assert!(took < TIME_LIMIT, "{took:?}");
     }
-    // An emulator has none, either.
-    let mut at_an_emulator = person.doctor(&[]);
+    // For an emulator the metadata service is not tried, either.
+    let mut at_an_emulator = aws.doctor(&[]);
     at_an_emulator.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &silent);
-    let told = person.credentials(&mut at_an_emulator);
+    let output = aws.credentials(&mut at_an_emulator);
     assert!(
-        told.ends_with(", from nowhere: an emulator takes any keys"),
-        "{told}"
+        output.ends_with(", from nowhere: an emulator takes any keys"),
+        "{output}"
     );
     let error = listener.accept().unwrap_err();
     assert_eq!(
         error.kind(),
         std::io::ErrorKind::WouldBlock,
-        "nobody asked it"
+        "no request to the metadata service"
     );
 }
 
 #[test]
-fn a_pipe_in_the_place_of_an_aws_file_is_not_waited_for() {
-    let person = Person::new("");
-    let pipe = person.home.path().join("pipe");
+fn a_pipe_in_place_of_an_aws_file_is_refused() {
+    let aws = AwsHome::new("");
+    let pipe = aws.home.path().join("pipe");
     assert!(
         Command::new("mkfifo")
             .arg(&pipe)
@@ -300,17 +303,18 @@ fn a_pipe_in_the_place_of_an_aws_file_is_not_waited_for() {
             .success()
     );
     for variable in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
-        let mut command = person.doctor(&[]);
-        let told = Told::of(command.env(variable, &pipe).output().unwrap());
-        assert_eq!(told.code, 2, "{told:?}");
+        let mut command = aws.doctor(&[]);
+        let output = CommandResult::of(command.env(variable, &pipe).output().unwrap());
+        assert_eq!(output.code, 2, "{output:?}");
         assert!(
-            told.stderr
+            output
+                .stderr
                 .contains("pipe` can't be read\n  because: it is a pipe"),
-            "{told:?}"
+            "{output:?}"
         );
-        // The usual way to say "none".
-        let mut command = person.doctor(&[]);
-        let told = person.credentials(command.env(variable, "/dev/null"));
-        assert!(told.starts_with("ok    credentials  "), "{told}");
+        // `/dev/null` is the usual way to disable a file.
+        let mut command = aws.doctor(&[]);
+        let output = aws.credentials(command.env(variable, "/dev/null"));
+        assert!(output.starts_with("ok    credentials  "), "{output}");
     }
 }

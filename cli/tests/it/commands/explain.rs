@@ -1,4 +1,4 @@
-//! `curfew explain INSTANCE`: why an instance is as it is.
+//! `curfew explain INSTANCE`: the reasons for the state of an instance.
 
 use curfew_core::instance::{AccountId, InstanceState, Region};
 use curfew_core::transition::{Transition, TransitionSource};
@@ -8,7 +8,7 @@ use curfew_model::Launch;
 use crate::commands::cloud::{Cloud, due, idle};
 
 #[test]
-fn it_tells_everything_that_the_decision_rests_on() {
+fn explain_prints_every_input_of_the_decision() {
     let cloud = Cloud::with([idle("web")
         .tag("curfew:last", "2026-01-01T00:00:00Z start request by bob")
         .tag(
@@ -46,8 +46,8 @@ fn it_tells_everything_that_the_decision_rests_on() {
     assert_eq!(explained["override"]["actor"], "alice");
     assert_eq!(explained["last"]["cause"], "request by bob");
     assert_eq!(explained["transitions"][0]["to"], "running");
-    let told = cloud.run(&["explain", web.as_str(), "--at", at]);
-    insta::assert_snapshot!(told.stdout.replace(web.as_str(), "i-web"), @r#"
+    let output = cloud.run(&["explain", web.as_str(), "--at", at]);
+    insta::assert_snapshot!(output.stdout.replace(web.as_str(), "i-web"), @r#"
     i-web (web) is running, in us-east-1 of account 000000000000
       schedule   year: its tag `Schedule` names it
       override   running until Tue 01 Jan 05:30 (in 63186 d 12 h) by alice
@@ -61,21 +61,21 @@ fn it_tells_everything_that_the_decision_rests_on() {
 }
 
 #[test]
-fn a_word_is_not_confirmed_until_its_state_was_seen_for_long_enough() {
+fn a_pending_request_is_shown_as_not_confirmed() {
     let last = "2026-01-01T00:00:00Z stop request by bob pending";
     let cloud = Cloud::with([idle("web").stopped().tag("curfew:last", last)]);
     let web = cloud.id("web");
-    let told = cloud.run(&["explain", web.as_str(), "--at", "2026-01-01T12:00:00Z"]);
+    let output = cloud.run(&["explain", web.as_str(), "--at", "2026-01-01T12:00:00Z"]);
     let applied = "stop Thu 01 Jan 05:30 (12 h 00 min ago), request by bob, not confirmed yet";
-    assert!(told.stdout.contains(applied), "{}", told.stdout);
+    assert!(output.stdout.contains(applied), "{}", output.stdout);
 }
 
 #[test]
-fn without_a_journal_or_a_schedule_it_says_so() {
+fn a_missing_journal_or_schedule_is_reported() {
     let cloud = Cloud::with([Launch::new("stray"), due("web")]);
     let stray = cloud.id("stray");
-    let told = cloud.run(&["explain", stray.as_str()]);
-    insta::assert_snapshot!(told.stdout.replace(stray.as_str(), "i-stray"), @r#"
+    let output = cloud.run(&["explain", stray.as_str()]);
+    insta::assert_snapshot!(output.stdout.replace(stray.as_str(), "i-stray"), @r#"
     i-stray (stray) is running, in us-east-1 of account 000000000000
       schedule   -
       override   -
@@ -98,7 +98,7 @@ fn without_a_journal_or_a_schedule_it_says_so() {
 }
 
 #[test]
-fn what_ec2_refused_and_a_stand_in_type_are_told() {
+fn retries_and_a_fallback_type_are_reported() {
     let cloud = Cloud::with([idle("web")
         .stopped()
         .instance_type("t3a.micro")
@@ -114,8 +114,8 @@ fn what_ec2_refused_and_a_stand_in_type_are_told() {
     );
     std::fs::write(cloud.directory.path().join("curfew.toml"), configuration).unwrap();
     let web = cloud.id("web");
-    let told = cloud.run(&["explain", web.as_str(), "--at", "2026-01-01T12:00:00Z"]);
-    let lines: Vec<&str> = told
+    let output = cloud.run(&["explain", web.as_str(), "--at", "2026-01-01T12:00:00Z"]);
+    let lines: Vec<&str> = output
         .stdout
         .lines()
         .filter(|line| line.starts_with("  retry") || line.starts_with("  type"))
@@ -124,5 +124,5 @@ fn what_ec2_refused_and_a_stand_in_type_are_told() {
         "  retry      start failed 3 times, last with InsufficientInstanceCapacity; next attempt Thu 01 Jan 18:00 (in 30 min)",
         "  type       t3a.micro until t3.micro is available again",
     ];
-    assert_eq!(lines, expected, "{told:?}");
+    assert_eq!(lines, expected, "{output:?}");
 }

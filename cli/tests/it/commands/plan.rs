@@ -1,4 +1,4 @@
-//! `curfew plan`: what a pass would do, and why not more.
+//! `curfew plan`: the steps of the next pass, and the reasons for skips.
 
 use curfew_model::{ApiAction, CredentialFault, Denial, Fault, Launch};
 use serde_json::json;
@@ -7,7 +7,7 @@ use crate::commands::cloud::{CONFIGURATION, Cloud, due, idle, lines};
 use crate::support::terminal::Terminal;
 
 #[test]
-fn everything_looked_at_has_a_step_or_a_reason() {
+fn every_observed_instance_has_a_step_or_a_reason() {
     let cloud = Cloud::with([
         due("web"),
         idle("batch"),
@@ -30,28 +30,29 @@ fn everything_looked_at_has_a_step_or_a_reason() {
         ]
     );
     assert!(plan["next_edge"].is_string(), "{plan}");
-    assert_eq!(cloud.changes(), 0, "it only looks");
+    assert_eq!(cloud.changes(), 0, "a plan changes nothing");
 }
 
 #[test]
-fn a_pipe_gets_a_line_for_each_instance() {
+fn piped_output_has_a_line_for_each_instance() {
     let cloud = Cloud::with((0..30).map(|n| idle(&format!("web-{n}"))));
-    let told = cloud.run(&["plan"]);
+    let output = cloud.run(&["plan"]);
     assert!(
-        told.stdout.starts_with("Nothing to do; 30 left alone\n"),
-        "{told:?}"
+        output.stdout.starts_with("Nothing to do; 30 left alone\n"),
+        "{output:?}"
     );
     let line = |n| {
-        told.stdout
+        output
+            .stdout
             .lines()
             .any(|line| line.contains(&format!(" web-{n} ")))
     };
-    assert!((0..30).all(line), "{told:?}");
-    assert_eq!(told.stderr, "");
+    assert!((0..30).all(line), "{output:?}");
+    assert_eq!(output.stderr, "");
 }
 
 #[test]
-fn a_terminal_gets_what_is_alike_in_one_line() {
+fn a_terminal_groups_similar_instances() {
     let fleet = (0..30).map(|n| idle(&format!("web-{n}")));
     let cloud = Cloud::with(fleet.chain((0..25).map(|n| due(&format!("db-{n}")))));
     let (code, screen) = Terminal::run(cloud.curfew(&["plan"])).end();
@@ -74,7 +75,7 @@ fn a_terminal_gets_what_is_alike_in_one_line() {
 }
 
 #[test]
-fn how_it_fails_is_told_by_the_exit_code() {
+fn the_exit_code_depends_on_the_failure() {
     let cloud = Cloud::with([due("web")]);
     cloud.ec2.deny(Denial::of(ApiAction::DescribeInstances));
     assert_eq!(cloud.run(&["plan"]).code, 4);
@@ -82,8 +83,8 @@ fn how_it_fails_is_told_by_the_exit_code() {
     cloud
         .ec2
         .reject_credentials("000000000000", CredentialFault::ExpiredToken);
-    let told = cloud.run(&["plan"]);
-    assert_eq!((told.code, told.stdout.as_str()), (4, ""), "{told:?}");
+    let output = cloud.run(&["plan"]);
+    assert_eq!((output.code, output.stdout.as_str()), (4, ""), "{output:?}");
     cloud.ec2.accept_credentials("000000000000");
     cloud.ec2.fault(Fault::error(
         ApiAction::DescribeInstances,
@@ -96,10 +97,10 @@ fn how_it_fails_is_told_by_the_exit_code() {
 }
 
 #[test]
-fn tables_say_where_instances_are_once_there_are_several_places() {
+fn tables_name_account_regions_if_there_are_several() {
     let cloud = Cloud::with([due("web"), due("shop").region("eu-west-3")]);
-    let row = |told: &str, name: &str| {
-        let line = told.lines().find(|line| line.contains(name)).unwrap();
+    let row = |output: &str, name: &str| {
+        let line = output.lines().find(|line| line.contains(name)).unwrap();
         line.split_whitespace().nth(2).unwrap().to_owned()
     };
     let here = cloud.run(&["status"]).stdout;
@@ -115,9 +116,9 @@ fn tables_say_where_instances_are_once_there_are_several_places() {
         &["stop", "--all", "--dry-run"],
         &["apply", "--yes"],
     ] {
-        let told = cloud.run(command).stdout;
-        assert!(told.contains("  REGION"), "{command:?}: {told}");
-        let places = ["web", "shop"].map(|name| row(&told, name));
-        assert_eq!(places, ["us-east-1", "eu-west-3"], "{command:?}: {told}");
+        let output = cloud.run(command).stdout;
+        assert!(output.contains("  REGION"), "{command:?}: {output}");
+        let places = ["web", "shop"].map(|name| row(&output, name));
+        assert_eq!(places, ["us-east-1", "eu-west-3"], "{command:?}: {output}");
     }
 }

@@ -4,11 +4,11 @@ use curfew_model::{ApiAction, Launch};
 use jiff::{SignedDuration, Timestamp, ToSpan, tz::TimeZone};
 use serde_json::json;
 
-use crate::commands::cloud::{Cloud, Told, due, idle, lines, now};
+use crate::commands::cloud::{Cloud, CommandResult, due, idle, lines, now};
 
-/// What was said, without what differs from run to run.
-fn said(cloud: &Cloud, told: &Told) -> String {
-    let mut text = format!("{}: {}", told.code, told.stderr);
+/// Exit code and standard error, with instance ids replaced by names.
+fn summary(cloud: &Cloud, output: &CommandResult) -> String {
+    let mut text = format!("{}: {}", output.code, output.stderr);
     for name in ["web", "db", "stray"] {
         let instances = cloud.ec2.instances();
         let found = instances
@@ -37,27 +37,27 @@ fn the_only_managed_instance_needs_no_name() {
 }
 
 #[test]
-fn several_are_choices_and_nothing_is_done() {
+fn several_managed_instances_are_listed_as_choices() {
     let cloud = Cloud::with([idle("web"), idle("db"), Launch::new("stray")]);
-    let told = cloud.run(&["stop"]);
-    insta::assert_snapshot!(said(&cloud, &told), @r#"
+    let output = cloud.run(&["stop"]);
+    insta::assert_snapshot!(summary(&cloud, &output), @r#"
     2: error: which one? Curfew manages 2 instances: `i-db` (db), `i-web` (web)
       hint: pass an instance ID, --schedule, --tag or --all
     "#);
     let stray = cloud.id("stray");
-    insta::assert_snapshot!(said(&cloud, &cloud.run(&["stop", stray.as_str()])), @r#"
+    insta::assert_snapshot!(summary(&cloud, &cloud.run(&["stop", stray.as_str()])), @r#"
     3: error: `i-stray` (stray): no schedule manages it: it has no managing tag, and no schedule's `match` takes it
       hint: nothing was changed; Curfew only changes instances that a schedule manages
     "#);
-    insta::assert_snapshot!(said(&cloud, &cloud.run(&["stop", "i-0abc1234def567890"])), @r#"
+    insta::assert_snapshot!(summary(&cloud, &cloud.run(&["stop", "i-0abc1234def567890"])), @r#"
     3: error: there is no instance `i-0abc1234def567890`
       hint: nothing was changed; check the ID, the region and the account
     "#);
-    insta::assert_snapshot!(said(&cloud, &cloud.run(&["stop", "--schedule", "ofice"])), @r#"
+    insta::assert_snapshot!(summary(&cloud, &cloud.run(&["stop", "--schedule", "ofice"])), @r#"
     3: error: there is no schedule `ofice`
       hint: there is `night`, `strict`, `year`
     "#);
-    insta::assert_snapshot!(said(&cloud, &cloud.run(&["stop", "--tag", "Team:shop"])), @r#"
+    insta::assert_snapshot!(summary(&cloud, &cloud.run(&["stop", "--tag", "Team:shop"])), @r#"
     3: error: no managed instance fits what was named
       hint: `curfew status --all` lists every instance with the reason it is skipped
     "#);
@@ -65,7 +65,7 @@ fn several_are_choices_and_nothing_is_done() {
 }
 
 #[test]
-fn schedules_and_tags_narrow_each_other() {
+fn schedules_and_tags_are_combined() {
     let cloud = Cloud::with([
         idle("web").tag("Team", "shop"),
         idle("db").tag("Team", "shop-data"),
@@ -95,10 +95,10 @@ fn schedules_and_tags_narrow_each_other() {
 }
 
 #[test]
-fn a_fleet_is_only_changed_by_who_says_all() {
+fn more_than_100_instances_require_all() {
     let cloud = Cloud::with((0..101).map(|n| idle(&format!("web-{n}"))));
-    let told = cloud.run(&["stop", "--schedule", "year"]);
-    insta::assert_snapshot!(said(&cloud, &told), @r#"
+    let output = cloud.run(&["stop", "--schedule", "year"]);
+    insta::assert_snapshot!(summary(&cloud, &output), @r#"
     2: error: this is for 101 instances, more than 100
       hint: pass --all to select all of them
     "#);
@@ -109,7 +109,7 @@ fn a_fleet_is_only_changed_by_who_says_all() {
 }
 
 #[test]
-fn an_override_lasts_as_long_as_was_said_and_resume_ends_it() {
+fn an_override_ends_at_its_time_or_by_resume() {
     let cloud = Cloud::with([idle("web")]);
     let before = now();
     let changes = cloud.json(&["stop", "--for", "2h", "--by", "bob the builder"]);
@@ -142,10 +142,10 @@ fn an_override_lasts_as_long_as_was_said_and_resume_ends_it() {
 }
 
 #[test]
-fn a_time_of_day_is_on_the_clock_of_the_managing_schedule() {
+fn a_time_of_day_is_in_the_zone_of_the_managing_schedule() {
     let cloud = Cloud::with([idle("web"), due("db")]);
     let kolkata = TimeZone::get("Asia/Kolkata").unwrap();
-    // The minute that the clock there has just shown: the next one is tomorrow's.
+    // The minute that the clock there shows now: its next occurrence is tomorrow.
     let local = now().to_zoned(kolkata.clone());
     let text = local.strftime("%H:%M").to_string();
     let changes = cloud.json(&["start", "--schedule", "year", "--until", &text]);
@@ -158,23 +158,23 @@ fn a_time_of_day_is_on_the_clock_of_the_managing_schedule() {
     assert_eq!(ends.strftime("%H:%M").to_string(), text);
     assert_eq!(ends.date(), local.date().tomorrow().unwrap());
 
-    let told = cloud.run(&["start", "--all", "--until", "22:00"]);
-    insta::assert_snapshot!(said(&cloud, &told), @r#"
+    let output = cloud.run(&["start", "--all", "--until", "22:00"]);
+    insta::assert_snapshot!(summary(&cloud, &output), @r#"
     2: error: `--until` is a wall time, but the schedules of these instances use 2 zones: Europe/Paris, Asia/Kolkata
       hint: use an instant, such as 2026-11-23T22:00:00+01:00, or a duration with --for
     "#);
-    let told = cloud.run(&["start", "--all", "--until", "2020-01-01T00:00:00Z"]);
+    let output = cloud.run(&["start", "--all", "--until", "2020-01-01T00:00:00Z"]);
     assert!(
-        told.code == 2
-            && told
+        output.code == 2
+            && output
                 .stderr
                 .starts_with("error: `--until` is over already\n  hint: it is 20"),
-        "{told:?}"
+        "{output:?}"
     );
 }
 
 #[test]
-fn on_an_enforced_schedule_a_plain_request_stands() {
+fn a_plain_request_is_accepted_on_an_enforced_schedule() {
     let cloud = Cloud::with([Launch::new("web").tag("Schedule", "strict")]);
     let changes = cloud.json(&["stop"]);
     assert_eq!(
@@ -187,7 +187,7 @@ fn on_an_enforced_schedule_a_plain_request_stands() {
 }
 
 #[test]
-fn what_ec2_cannot_be_asked_for_yet_is_recorded_and_waits() {
+fn a_request_during_a_transition_is_deferred() {
     let cloud = Cloud::with([idle("web").stopped()]);
     cloud.json(&["start"]);
     assert_eq!(cloud.state("web"), "pending");

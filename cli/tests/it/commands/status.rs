@@ -1,4 +1,4 @@
-//! `curfew status`: the view that the API's `/status` has too.
+//! `curfew status`: the same view as the API's `/status`.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use crate::commands::cloud::{Cloud, due, idle, lines};
 use crate::support::terminal::Terminal;
 
 #[test]
-fn it_shows_what_is_managed_and_counts_the_rest() {
+fn status_shows_managed_instances_and_counts_the_rest() {
     let cloud = Cloud::with([
         due("web"),
         idle("batch")
@@ -41,18 +41,19 @@ fn it_shows_what_is_managed_and_counts_the_rest() {
     let all = cloud.json(&["status", "--all"]);
     assert_eq!(all["instances"].as_array().unwrap().len(), 3);
     assert_eq!(all["unmanaged"], json!(0));
-    let told = cloud.run(&["status"]);
+    let output = cloud.run(&["status"]);
     assert!(
-        told.stdout
+        output
+            .stdout
             .contains("\n2 shown; 1 unmanaged (use --all to show them); next edge: "),
-        "{told:?}"
+        "{output:?}"
     );
-    // The rows are in the schedules' zones; this one says whose.
-    assert!(told.stdout.contains(" UTC (in "), "{told:?}");
+    // Rows are in the zones of their schedules; the summary names the zone.
+    assert!(output.stdout.contains(" UTC (in "), "{output:?}");
 }
 
 #[test]
-fn it_can_be_narrowed() {
+fn status_can_be_filtered() {
     let cloud = Cloud::with([due("web"), idle("batch").tag("Team", "shop")]);
     let shown = |arguments: &[&str]| {
         let arguments = [&["status"], arguments].concat();
@@ -65,7 +66,7 @@ fn it_can_be_narrowed() {
 }
 
 #[test]
-fn watched_it_is_one_document_a_line() {
+fn watch_prints_one_json_document_a_line() {
     let cloud = Cloud::with([due("web")]);
     let mut command = cloud.curfew(&["status", "--watch=1s", "-o", "json"]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -81,7 +82,7 @@ fn watched_it_is_one_document_a_line() {
 }
 
 #[test]
-fn watched_on_a_terminal_it_is_drawn_anew() {
+fn watch_redraws_a_terminal() {
     let cloud = Cloud::with((0..60).map(|n| idle(&format!("web-{n}"))));
     let mut terminal = Terminal::run(cloud.curfew(&["status", "--watch=1s"]));
     terminal

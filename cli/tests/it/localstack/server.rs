@@ -1,4 +1,4 @@
-//! A LocalStack to test against: one that somebody named, or one that is started for the test and ends with it.
+//! A LocalStack to test against: a named one, or one that is started for the test and ends with it.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -8,25 +8,25 @@ use std::{env, fs, iter, net, thread};
 
 use tempfile::TempDir;
 
-use crate::support::{House, processes_in, processes_left_in};
+use crate::support::{Sandbox, processes_in, processes_left_in};
 
-/// Where one runs.
+/// Endpoint of a running LocalStack.
 const ENDPOINT: &str = "CURFEW_TEST_ENDPOINT";
-/// The script that starts one without Docker, where it is not beside the checkout.
+/// Path of a script that starts one without Docker, if it is not next to the checkout.
 const SCRIPT: &str = "CURFEW_LOCALSTACK_SCRIPT";
-/// `required`: a test that can't run fails.
+/// `required`: missing dependencies fail the tests.
 const REQUIRED: &str = "CURFEW_LOCALSTACK_TESTS";
 const BESIDE_THE_CHECKOUT: &str = "shared/localstack/run-localstack.sh";
 
-/// Where a LocalStack can be had.
+/// The source of a LocalStack.
 pub(crate) enum Source {
-    /// It runs already, at this endpoint.
+    /// Running already, at this endpoint.
     Running(String),
-    /// This script starts it.
+    /// Started by this script.
     Script(PathBuf),
 }
 
-/// Why there is none.
+/// The reason why there is none.
 pub(crate) struct Missing(pub(crate) String);
 
 impl Source {
@@ -76,14 +76,14 @@ impl Source {
     }
 }
 
-/// A LocalStack that answers.
+/// A LocalStack that responds.
 pub(crate) struct Server {
     pub(crate) endpoint: String,
     own: Option<Own>,
 }
 
 impl Server {
-    /// Ends it if it is the test's own, and tells which of its processes are left.
+    /// Stops it if the test started it, and returns its processes that are left.
     pub(crate) fn close(mut self) -> Vec<String> {
         self.own.as_mut().map(Own::end).unwrap_or_default()
     }
@@ -101,20 +101,20 @@ impl Drop for Server {
     }
 }
 
-/// One that was started for the test.
+/// A LocalStack that was started for the test.
 struct Own {
     port: u16,
-    /// Where it writes everything, and where its processes work.
+    /// The directory for all its files and the working directory of its processes.
     place: TempDir,
     guard: Child,
 }
 
 impl Own {
-    /// Undisturbed, it takes 3 s to start.
-    const PATIENCE: Duration = Duration::from_mins(4);
+    /// Starting takes 3 s on an idle machine.
+    const TIME_LIMIT: Duration = Duration::from_mins(4);
 
     fn start(script: &Path) -> Self {
-        // Between the look and the start, somebody else may take the port.
+        // Another process may take the port between the check and the start.
         let mut failures = Vec::new();
         for _ in 0..5 {
             match Self::try_to_start(script) {
@@ -133,17 +133,17 @@ impl Own {
         let started = Command::new(script)
             .args(["start", &port.to_string()])
             .env("DATA", own.place.path())
-            // Any free one for each function, so that several can run side by side.
+            // Any free port for each function, so that several can run at the same time.
             .env("LAMBDA_PROCESS_API_PORTS", "0")
             .stdin(Stdio::null())
             .output()
             .unwrap();
         let begun = Instant::now();
-        // The script waits for a minute, which may be too little on a busy machine.
+        // The script waits for a minute, which may be too short on a busy machine.
         while !healthy(&own.endpoint()) {
-            if processes_in(own.place.path()).is_empty() || begun.elapsed() > Self::PATIENCE {
-                let said = String::from_utf8_lossy(&started.stderr).into_owned();
-                let failure = format!("{said}\n{}", own.log());
+            if processes_in(own.place.path()).is_empty() || begun.elapsed() > Self::TIME_LIMIT {
+                let stderr = String::from_utf8_lossy(&started.stderr).into_owned();
+                let failure = format!("{stderr}\n{}", own.log());
                 own.end();
                 return Err(failure);
             }
@@ -170,14 +170,15 @@ impl Own {
 }
 
 impl Drop for Own {
-    /// A test that fails leaves nothing behind either; its directory goes last.
+    /// Stops it after a test that failed, too; its directory is deleted last.
     fn drop(&mut self) {
         self.end();
     }
 }
 
-/// Stops LocalStack when this test has ended, however it did: the guard's standard input ends then, because only this test holds
-/// its other end. In a process group of its own, so that whoever kills the test's group does not kill the guard.
+/// Stops LocalStack when this test has ended for any reason: the guard's standard input then closes, because only this test
+/// holds the other end. The guard runs in a separate process group, so that killing the test's group does not kill the
+/// guard.
 fn guard(script: &Path, place: &Path, port: u16) -> Child {
     Command::new("sh")
         .args(["-c", r#"cat >/dev/null; exec "$0" stop "$1""#])
@@ -193,10 +194,10 @@ fn guard(script: &Path, place: &Path, port: u16) -> Child {
 }
 
 fn healthy(endpoint: &str) -> bool {
-    House::get(&format!("{endpoint}/_localstack/health")).0 == 200
+    Sandbox::get(&format!("{endpoint}/_localstack/health")).0 == 200
 }
 
-/// A port that is free now, below those that outgoing connections are given.
+/// A port that is free now, below the ephemeral range.
 fn free_port() -> u16 {
     let mut ports = iter::repeat_with(|| fastrand::u16(10_000..30_000));
     let free = |port: &u16| net::TcpListener::bind(("127.0.0.1", *port)).is_ok();

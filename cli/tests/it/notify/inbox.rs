@@ -1,4 +1,4 @@
-//! A web server that takes letters: the other side of a webhook, and, for forms, of SNS.
+//! A web server that receives notifications: webhooks as JSON, SNS requests as forms.
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
@@ -15,29 +15,29 @@ use jiff::ToSpan;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-/// How a letter is taken; without more of these, it is taken well.
+/// The response to a request. Requests without a planned reply succeed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reply {
     Status(u16),
-    /// 429, and so many seconds.
-    Patience(u32),
-    /// Nothing, for longer than anybody waits.
+    /// Status 429 with this many seconds in `Retry-After`.
+    RetryAfter(u32),
+    /// The connection stays open without a response.
     Hang,
-    /// The beginning of an answer.
+    /// A connection that closes without a response.
     Cut,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Inbox {
     address: std::net::SocketAddr,
-    inside: Arc<Mutex<Inside>>,
+    state: Arc<Mutex<InboxState>>,
 }
 
 #[derive(Debug, Default)]
-struct Inside {
+struct InboxState {
     replies: VecDeque<Reply>,
-    letters: Vec<Value>,
-    asked: usize,
+    received: Vec<Value>,
+    requests: usize,
 }
 
 impl Inbox {
@@ -45,9 +45,9 @@ impl Inbox {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let inbox = Self {
             address: listener.local_addr().unwrap(),
-            inside: Arc::default(),
+            state: Arc::default(),
         };
-        let app = Router::new().fallback(take).with_state(inbox.clone());
+        let app = Router::new().fallback(receive).with_state(inbox.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         inbox
     }
@@ -60,68 +60,70 @@ impl Inbox {
         format!("http://{}/services/s3cr3t", self.address)
     }
 
-    pub(crate) fn will(&self, replies: impl IntoIterator<Item = Reply>) {
-        self.inside.lock().unwrap().replies.extend(replies);
+    pub(crate) fn plan_replies(&self, replies: impl IntoIterator<Item = Reply>) {
+        self.state.lock().unwrap().replies.extend(replies);
     }
 
-    /// What was taken well: a document, or a form as one.
-    pub(crate) fn letters(&self) -> Vec<Value> {
-        self.inside.lock().unwrap().letters.clone()
+    /// The accepted notifications; a form as a JSON object.
+    pub(crate) fn received(&self) -> Vec<Value> {
+        self.state.lock().unwrap().received.clone()
     }
 
-    /// All texts so far.
-    pub(crate) fn told(&self) -> String {
-        let letters = self.letters();
-        let texts = letters.iter().filter_map(|letter| letter["text"].as_str());
+    /// The texts of all accepted notifications.
+    pub(crate) fn texts(&self) -> String {
+        let received = self.received();
+        let texts = received
+            .iter()
+            .filter_map(|message| message["text"].as_str());
         texts.collect::<Vec<_>>().join("\n")
     }
 
-    pub(crate) fn asked(&self) -> usize {
-        self.inside.lock().unwrap().asked
+    pub(crate) fn requests(&self) -> usize {
+        self.state.lock().unwrap().requests
     }
 
-    pub(crate) async fn until(&self, letters: usize) {
-        self.wait("letters", || self.letters().len() >= letters)
+    pub(crate) async fn until(&self, received: usize) {
+        self.wait("received", || self.received().len() >= received)
             .await;
     }
 
-    pub(crate) async fn until_asked(&self, times: usize) {
-        self.wait("being asked", || self.asked() >= times).await;
+    pub(crate) async fn until_requests(&self, times: usize) {
+        self.wait("requests", || self.requests() >= times).await;
     }
 
-    /// Waits for a text while the model's time goes on: its instances take theirs.
-    pub(crate) async fn until_told(&self, text: &str, ec2: &Model) {
+    /// Waits for a text, and advances the model's time meanwhile so that its instances change state.
+    pub(crate) async fn until_text(&self, text: &str, ec2: &Model) {
         self.wait(text, || {
             ec2.advance(1.second());
-            self.told().contains(text)
+            self.texts().contains(text)
         })
         .await;
     }
 
     async fn wait(&self, what: &str, condition: impl Fn() -> bool) {
-        let patience = Duration::from_mins(1);
+        let limit = Duration::from_mins(1);
         let wait = async {
             while !condition() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        let waited = tokio::time::timeout(patience, wait).await;
-        assert!(waited.is_ok(), "not within {patience:?}: {what}: {self:?}");
+        let waited = tokio::time::timeout(limit, wait).await;
+        assert!(waited.is_ok(), "not within {limit:?}: {what}: {self:?}");
     }
 }
 
-async fn take(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) -> Response {
+async fn receive(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) -> Response {
     let reply = {
-        let mut inside = inbox.inside.lock().unwrap();
-        inside.asked += 1;
-        inside.replies.pop_front()
+        let mut state = inbox.state.lock().unwrap();
+        state.requests += 1;
+        state.replies.pop_front()
     };
     match reply {
         None => {}
         Some(Reply::Status(status)) => {
             return StatusCode::from_u16(status).unwrap().into_response();
         }
-        Some(Reply::Patience(seconds)) => {
+        Some(Reply::RetryAfter(seconds)) => {
             let wait = [("retry-after", seconds.to_string())];
             return (StatusCode::TOO_MANY_REQUESTS, wait).into_response();
         }
@@ -130,14 +132,14 @@ async fn take(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) -> Re
     }
     let kind = headers["content-type"].to_str().unwrap();
     if kind.starts_with("application/json") {
-        let letter = serde_json::from_slice(&body).unwrap();
-        inbox.inside.lock().unwrap().letters.push(letter);
+        let message = serde_json::from_slice(&body).unwrap();
+        inbox.state.lock().unwrap().received.push(message);
         return "ok".into_response();
     }
     let form = form_urlencoded::parse(&body);
-    let letter = form.map(|(key, value)| (key.into_owned(), Value::from(value.into_owned())));
-    let letter = Value::Object(letter.collect());
-    inbox.inside.lock().unwrap().letters.push(letter);
+    let message = form.map(|(key, value)| (key.into_owned(), Value::from(value.into_owned())));
+    let message = Value::Object(message.collect());
+    inbox.state.lock().unwrap().received.push(message);
     let answer = r#"<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/">
         <PublishResult><MessageId>94f20ce6-13c5-43a0-9a9e-ca52d816e90b</MessageId></PublishResult>
         <ResponseMetadata><RequestId>f187a3c1-376f-11df-8963-01868b7c937a</RequestId></ResponseMetadata>

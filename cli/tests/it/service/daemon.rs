@@ -1,4 +1,4 @@
-//! The program, its service manager, and what it takes for EC2.
+//! The program with a stub of the service manager and a model of EC2.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -14,10 +14,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// However busy the machine is.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// Long enough for a busy machine.
+const TIME_LIMIT: Duration = Duration::from_mins(2);
 
-/// A model of EC2 that answers.
+/// The model of EC2 behind HTTP.
 pub(crate) struct Ec2 {
     pub(crate) endpoint: String,
     _server: Server,
@@ -36,27 +36,27 @@ impl Ec2 {
     }
 }
 
-/// Somebody who takes calls and never answers.
-pub(crate) struct Silent {
+/// A server that accepts connections and never responds.
+pub(crate) struct SilentServer {
     pub(crate) endpoint: String,
     listener: TcpListener,
 }
 
-impl Silent {
+impl SilentServer {
     pub(crate) fn listen() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         Self { endpoint, listener }
     }
 
-    /// Waits for a call.
-    pub(crate) fn is_asked(&self) {
-        // Dropped at once, it would be a call that failed; the backlog holds all later ones.
+    /// Waits for a connection.
+    pub(crate) fn accept(&self) {
+        // A dropped connection would be a failed call; the backlog keeps all later ones open.
         std::mem::forget(self.listener.accept().unwrap());
     }
 }
 
-/// `curfew run`, and the socket at which it tells its news.
+/// `curfew run`, and the socket that receives its messages to the service manager.
 pub(crate) struct Service {
     state: TempDir,
     socket: UnixDatagram,
@@ -67,7 +67,7 @@ impl Service {
     pub(crate) fn start(endpoint: &str, configuration: &str, watchdog: Option<Duration>) -> Self {
         let state = tempfile::tempdir().unwrap();
         let socket = UnixDatagram::bind(state.path().join("notify")).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(TIME_LIMIT)).unwrap();
         fs::write(state.path().join("curfew.toml"), configuration).unwrap();
         let log = fs::File::create(state.path().join("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_curfew"));
@@ -92,33 +92,36 @@ impl Service {
         }
     }
 
-    /// Waits for news with `text` in them, and returns all up to these.
-    pub(crate) fn hears(&self, text: &str) -> Vec<String> {
+    /// Waits for a message that contains `text`, and returns all messages up to it.
+    pub(crate) fn wait_for_message(&self, text: &str) -> Vec<String> {
         let begun = Instant::now();
-        let mut heard = Vec::new();
+        let mut messages = Vec::new();
         let mut buffer = [0; 8192];
         loop {
             let length = match self.socket.recv(&mut buffer) {
-                Ok(length) if begun.elapsed() < PATIENCE => length,
-                Ok(_) => panic!("`{text}` was not among {heard:?}; {}", self.log()),
+                Ok(length) if begun.elapsed() < TIME_LIMIT => length,
+                Ok(_) => panic!("`{text}` was not among {messages:?}; {}", self.log()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => panic!("{error}: `{text}` was not among {heard:?}; {}", self.log()),
+                Err(error) => panic!(
+                    "{error}: `{text}` was not among {messages:?}; {}",
+                    self.log()
+                ),
             };
             let news = String::from_utf8(buffer[..length].to_vec()).unwrap();
             let found = news.contains(text);
-            heard.push(news);
+            messages.push(news);
             if found {
-                return heard;
+                return messages;
             }
         }
     }
 
-    /// Replaces the configuration file as editors do: by another file of that name.
+    /// Replaces the configuration file by a rename, as editors do.
     pub(crate) fn configuration(&self, text: &str) {
         self.write("curfew.toml", text);
     }
 
-    /// Puts a file beside the configuration, all at once.
+    /// Writes a file atomically into the configuration's folder.
     pub(crate) fn write(&self, name: &str, text: &str) {
         let new = self.path("new");
         fs::write(&new, text).unwrap();
@@ -130,8 +133,8 @@ impl Service {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Waits for the end, and returns the exit code.
-    pub(crate) fn ends(&self) -> Option<i32> {
+    /// Waits for the daemon to exit, and returns its exit code.
+    pub(crate) fn wait_for_exit(&self) -> Option<i32> {
         let mut code = None;
         self.eventually_so("the daemon ends", || {
             let ended = self.child.lock().unwrap().try_wait().unwrap();
@@ -149,19 +152,19 @@ impl Service {
         let begun = Instant::now();
         while !condition() {
             assert!(
-                begun.elapsed() < PATIENCE,
-                "not within {PATIENCE:?}: {what}; {}",
+                begun.elapsed() < TIME_LIMIT,
+                "not within {TIME_LIMIT:?}: {what}; {}",
                 self.log()
             );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// What it answers over HTTP.
+    /// Returns status and body of a GET.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         self.eventually("it listens", || self.listens_at().is_some());
         let mut stream = TcpStream::connect(self.listens_at().unwrap()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIME_LIMIT)).unwrap();
         write!(
             stream,
             "GET {path} HTTP/1.1\r\nHost: curfew\r\nConnection: close\r\n\r\n"
@@ -182,7 +185,7 @@ impl Service {
         line.rsplit_once("address=")?.1.trim().parse().ok()
     }
 
-    /// What it has logged so far.
+    /// Returns the log so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap()
     }

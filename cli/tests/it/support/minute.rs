@@ -1,10 +1,10 @@
-//! The next full minute, which is what a cron can name.
+//! Full minutes, the resolution of cron.
 
 use std::time::{Duration, SystemTime};
 
 use jiff::{Timestamp, Unit};
 
-/// The first full minute that is at least so far away.
+/// The first full minute that is at least this far away.
 #[derive(Clone, Copy)]
 pub(crate) struct NextMinute(Timestamp);
 
@@ -31,7 +31,7 @@ impl NextMinute {
         )
     }
 
-    /// The same in AWS's words.
+    /// The same in AWS's syntax.
     pub(crate) fn aws_cron(self, zone: &str) -> String {
         let local = self.0.in_tz(zone).unwrap();
         format!(
@@ -44,7 +44,7 @@ impl NextMinute {
         )
     }
 
-    /// So many minutes after this one.
+    /// The minute this many minutes later.
     pub(crate) fn later(self, minutes: u64) -> Self {
         Self(self.0.checked_add(Duration::from_mins(minutes)).unwrap())
     }
@@ -57,7 +57,7 @@ impl NextMinute {
         now() < self.0
     }
 
-    /// How long ago it was.
+    /// The time since this minute.
     pub(crate) fn passed(self) -> Duration {
         Duration::try_from(now().duration_since(self.0)).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! One account and region of the emulator, and what is in it.
+//! Resources of one account-region of the emulator.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +12,15 @@ use curfew_deploy::MEMBER_ROLE;
 use curfew_emulator::demo;
 use tokio::runtime::Runtime;
 
-/// One account and region.
+/// An account-region of the emulator.
 pub(crate) struct Place {
     connection: Connection,
     runtime: Runtime,
 }
 
 impl Place {
-    /// The account is the one that the emulator takes a person without keys for, or another by its twelve digits: to the emulator,
-    /// an access key of twelve digits is the account.
+    /// `account` is an account of twelve digits, which the emulator takes from an access key of the same digits. Without it,
+    /// the emulator's default account.
     pub(crate) fn new(endpoint: &str, account: Option<&str>, region: &str) -> Self {
         let runtime = Runtime::new().unwrap();
         let options = ConnectOptions {
@@ -47,12 +47,12 @@ impl Place {
             .unwrap();
     }
 
-    /// Launches an instance for a schedule and answers with its id.
+    /// Launches an instance with the schedule tag and returns its id.
     pub(crate) fn launch(&self, schedule: &str) -> String {
         self.launch_with("Schedule", schedule)
     }
 
-    /// The same where another tag names the schedule.
+    /// The same with another tag key.
     pub(crate) fn launch_with(&self, key: &str, schedule: &str) -> String {
         let tag = Tag::builder().key(key).value(schedule).build();
         let tags = TagSpecification::builder()
@@ -71,13 +71,13 @@ impl Place {
         launched.instances()[0].instance_id().unwrap().to_owned()
     }
 
-    /// Stops an instance as a person would.
+    /// Stops an instance externally.
     pub(crate) fn stop(&self, id: &str) {
         let stop = self.ec2().stop_instances().instance_ids(id);
         self.runtime.block_on(stop.send()).unwrap();
     }
 
-    /// Does away with instances, if they are there.
+    /// Terminates instances, if they exist.
     pub(crate) fn terminate(&self, ids: &[&str]) {
         let ids = ids.iter().map(|id| (*id).to_owned()).collect();
         let terminate = self.ec2().terminate_instances();
@@ -86,7 +86,7 @@ impl Place {
             .block_on(terminate.set_instance_ids(Some(ids)).send());
     }
 
-    /// The state of an instance and its tags.
+    /// Returns the state and tags of an instance.
     pub(crate) fn look(&self, id: &str) -> (String, BTreeMap<String, String>) {
         let describe = self.ec2().describe_instances().instance_ids(id);
         let answer = self.runtime.block_on(describe.send()).unwrap();
@@ -99,13 +99,13 @@ impl Place {
         (state.as_str().to_owned(), tags.collect())
     }
 
-    /// Makes the role by which Curfew, which runs in account `curfew`, gets into this one: from the template that people use.
+    /// Creates the role that Curfew in the account `curfew` assumes in this account, from the published template.
     pub(crate) fn make_member_role(&self, curfew: &str, external_id: &str) -> String {
         let parameters = [("CurfewAccount", curfew), ("ExternalId", external_id)];
         self.create_stack_with_output("curfew-member", MEMBER_ROLE, &parameters, None)
     }
 
-    /// Creates a stack as CloudFormation does for anybody, and answers with its output `FunctionArn`.
+    /// Creates a stack with CloudFormation and returns its output `FunctionArn`.
     pub(crate) fn create_stack(
         &self,
         name: &str,
@@ -115,7 +115,7 @@ impl Place {
         self.create_stack_with_output(name, template, parameters, Some("FunctionArn"))
     }
 
-    /// Answers with the output of this key, or with the first.
+    /// Returns the output of this key, or the first one.
     fn create_stack_with_output(
         &self,
         name: &str,
@@ -152,9 +152,9 @@ impl Place {
         }
     }
 
-    /// Puts an object into a bucket that is made for it.
+    /// Creates a bucket and puts an object into it.
     pub(crate) fn upload(&self, bucket: &str, key: &str, content: Vec<u8>) {
-        // The code of a development build takes a busy machine longer than other calls.
+        // Uploading the code of a development build takes longer than other calls on a busy machine.
         let timeouts = aws_sdk_s3::config::timeout::TimeoutConfig::builder()
             .operation_attempt_timeout(std::time::Duration::from_mins(3))
             .build();
@@ -179,7 +179,7 @@ impl Place {
             .unwrap();
     }
 
-    /// Makes an EventBridge rule with one target: its id and input.
+    /// Creates an EventBridge rule with one target, given by its id and input.
     pub(crate) fn put_rule(
         &self,
         name: &str,
@@ -206,7 +206,7 @@ impl Place {
         assert_eq!(answer.failed_entry_count(), 0, "{answer:?}");
     }
 
-    /// Puts a message into a queue, by the queue's name.
+    /// Sends a message to the queue of this name.
     pub(crate) fn send(&self, queue: &str, body: &str) {
         let client = aws_sdk_sqs::Client::new(&self.connection.sdk);
         let send = client
@@ -216,8 +216,8 @@ impl Place {
         self.runtime.block_on(send.send()).unwrap();
     }
 
-    /// Receives a message of a queue and leaves it there, as somebody does who can't read it.
-    pub(crate) fn receive_in_vain(&self, queue: &str) {
+    /// Receives a message without deleting it, as a consumer that fails does.
+    pub(crate) fn receive_without_deleting(&self, queue: &str) {
         let client = aws_sdk_sqs::Client::new(&self.connection.sdk);
         let receive = client
             .receive_message()
@@ -228,7 +228,7 @@ impl Place {
         assert_eq!(answer.messages().len(), 1);
     }
 
-    /// How many messages a queue has, those that are being worked on included.
+    /// The number of messages in a queue, in-flight messages included.
     pub(crate) fn messages(&self, queue: &str) -> usize {
         let client = aws_sdk_sqs::Client::new(&self.connection.sdk);
         let counts = [
@@ -247,11 +247,11 @@ impl Place {
             .sum()
     }
 
-    /// The address of a queue.
+    /// The URL of a queue.
     fn queue(&self, name: &str) -> String {
         let client = aws_sdk_sqs::Client::new(&self.connection.sdk);
-        let asked = client.get_queue_url().queue_name(name);
-        let answer = self.runtime.block_on(asked.send()).unwrap();
+        let request = client.get_queue_url().queue_name(name);
+        let answer = self.runtime.block_on(request.send()).unwrap();
         answer.queue_url().unwrap().to_owned()
     }
 

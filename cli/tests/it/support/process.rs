@@ -1,4 +1,4 @@
-//! A `curfew` that stays, until it is told to end.
+//! A long-running `curfew` process.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// A `curfew` that stays.
+/// A long-running `curfew` process.
 pub(crate) struct CurfewProcess {
     child: Child,
     log: PathBuf,
@@ -16,7 +16,7 @@ pub(crate) struct CurfewProcess {
 }
 
 impl CurfewProcess {
-    pub(super) fn start(mut command: Command, log: &Path, invited: bool) -> Self {
+    pub(super) fn start(mut command: Command, log: &Path, wait_for_outputs: bool) -> Self {
         let errors = File::options().create(true).append(true).open(log).unwrap();
         let mut child = command
             .stdin(Stdio::null())
@@ -26,7 +26,7 @@ impl CurfewProcess {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut document = String::new();
-        while invited && !document.ends_with("\n}\n") {
+        while wait_for_outputs && !document.ends_with("\n}\n") {
             let Some(Ok(line)) = lines.next() else {
                 panic!(
                     "curfew ended before it was up:\n{}",
@@ -35,7 +35,7 @@ impl CurfewProcess {
             };
             document = document + &line + "\n";
         }
-        let outputs = if invited {
+        let outputs = if wait_for_outputs {
             serde_json::from_str(&document).unwrap()
         } else {
             Value::Null
@@ -55,7 +55,7 @@ impl CurfewProcess {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Ctrl-C, and a clean end.
+    /// Sends SIGINT, and waits for a successful exit.
     pub(crate) fn end(&mut self) {
         Command::new("kill")
             .args(["-INT", &self.child.id().to_string()])
@@ -74,7 +74,7 @@ impl CurfewProcess {
 }
 
 impl Drop for CurfewProcess {
-    /// A test that fails leaves nothing behind either.
+    /// Kills the process after a test that failed, too.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,4 +1,4 @@
-//! A pseudo-terminal: what a person sees, and types.
+//! A pseudo-terminal, for prompts and output on a terminal.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// A program on a terminal of 40 lines and 160 columns.
 pub(crate) struct Terminal {
@@ -43,16 +43,16 @@ impl Terminal {
             .stderr(other_end())
             .spawn()
             .unwrap();
-        // It keeps the other ends open.
+        // `command` would keep the other ends open.
         drop(command);
         let keyboard = File::from(main);
         let mut reading = keyboard.try_clone().unwrap();
         let (send, screen) = channel();
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // The kernel says that the last reader of the other end is gone by an error.
+            // Linux reports that the other end was closed as an error.
             while let Ok(read @ 1..) = reading.read(&mut buffer) {
-                let _nobody_looks_any_more = send.send(buffer[..read].to_vec());
+                let _receiver_dropped = send.send(buffer[..read].to_vec());
             }
         });
         Self {
@@ -65,7 +65,7 @@ impl Terminal {
 
     /// Waits for `text`.
     pub(crate) fn until(&mut self, text: &str) -> &mut Self {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIME_LIMIT;
         while !self.seen.contains(text) {
             let rest = deadline.saturating_duration_since(Instant::now());
             match self.screen.recv_timeout(rest) {
@@ -81,16 +81,16 @@ impl Terminal {
         self
     }
 
-    /// The exit code, and all that was to be seen, with plain line ends and without control sequences.
+    /// Returns the exit code and all output, with plain line ends and without control sequences.
     pub(crate) fn end(mut self) -> (i32, String) {
-        while let Ok(bytes) = self.screen.recv_timeout(PATIENCE) {
+        while let Ok(bytes) = self.screen.recv_timeout(TIME_LIMIT) {
             self.seen += &String::from_utf8_lossy(&bytes);
         }
         let status = self.child.wait().unwrap();
         (status.code().unwrap(), plain(&self.seen))
     }
 
-    /// Ends a program that would not end by itself.
+    /// Kills a program that has not exited.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -18,11 +18,11 @@ impl Execution<'_> {
     /// Plans the instances of a batch again before its call is made, and calls for those whose step comes out the same.
     pub(super) fn decide_again(&mut self, batch: &Batch, seen: &Observation) {
         // What a person asked for stands in the tags by now, beside what others said since.
-        let unasked = Basis {
+        let without_request = Basis {
             request: None,
             ..self.basis
         };
-        let plan = unasked.plan(&seen.instances, self.basis.clock.now());
+        let plan = without_request.plan(&seen.instances, self.basis.clock.now());
         let steps: HashMap<&InstanceId, &Step> =
             plan.steps.iter().map(|one| (&one.instance, one)).collect();
         let skips: HashMap<&InstanceId, &str> = (plan.skipped.iter())

@@ -9,7 +9,7 @@ use crate::instance::{Instance, InstanceState};
 use crate::schedule::Schedule;
 use crate::schedule_cache::CachedSchedule;
 use crate::skip::SkipReason;
-use crate::state_tags::{Cause, instant_of_pass};
+use crate::state_tags::{Cause, pass_instant};
 use crate::step::{Step, StepAction};
 use crate::timetable::Action;
 use crate::transition::direction;
@@ -36,7 +36,7 @@ impl<'a> Evaluator<'a> {
             view,
             tags,
             now,
-            effective_now: instant_of_pass(&instance.tags, now),
+            effective_now: pass_instant(&instance.tags, now),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::instance::{Instance, InstanceState};
 use crate::request::{Request, RequestDuration, RequestKind, RequestTags};
 use crate::schedule_cache::CachedSchedule;
 use crate::state_tags::{
-    Cause, Override, OverrideState, RecordedRequest, instant_of_person, whole_second,
+    Cause, Override, OverrideState, RecordedRequest, request_instant, whole_second,
 };
 use crate::step::{Step, StepAction};
 use crate::timetable::Action;
@@ -24,7 +24,7 @@ pub(super) fn request_tags(
     tags: &TagState,
     now: Timestamp,
 ) -> RequestTags {
-    let at = instant_of_person(&instance.tags, now);
+    let at = request_instant(&instance.tags, now);
     let by = || request.by.clone();
     let plain = |action| RequestTags {
         request: Some(RecordedRequest {

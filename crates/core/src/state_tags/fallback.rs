@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::{MalformedTag, TYPE_TAG};
 use crate::instance::InstanceType;
 
-/// A fallback in force: EC2 had no capacity for the wanted type, so that the instance was given another.
+/// A fallback in force: EC2 had no capacity for the desired type, so that the instance was given another.
 ///
-/// The present type is recorded to distinguish a fallback from a type that was changed outside Curfew.
+/// The current type is recorded to distinguish a fallback from a type that was changed outside Curfew.
 ///
 /// ```
 /// use curfew_core::state_tags::Fallback;

@@ -20,15 +20,15 @@ pub const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
 ///
 /// ```
 /// use std::collections::BTreeMap;
-/// use curfew_core::state_tags::instant_of_person;
+/// use curfew_core::state_tags::request_instant;
 ///
 /// let applied_early = "2026-11-23T19:00:00Z stop schedule office".to_owned();
 /// let tags = BTreeMap::from([("curfew:last".to_owned(), applied_early)]);
 /// let now = "2026-11-23T18:59:40Z".parse()?;
-/// assert_eq!(instant_of_person(&tags, now).to_string(), "2026-11-23T19:00:01Z");
+/// assert_eq!(request_instant(&tags, now).to_string(), "2026-11-23T19:00:01Z");
 /// # Ok::<(), jiff::Error>(())
 /// ```
-pub fn instant_of_person(tags: &BTreeMap<String, String>, now: Timestamp) -> Timestamp {
+pub fn request_instant(tags: &BTreeMap<String, String>, now: Timestamp) -> Timestamp {
     let known = TagInstants::of(tags);
     let over = known.until.filter(|until| *until <= now);
     let newest = known.plausible(now).chain(over).max();
@@ -39,7 +39,7 @@ pub fn instant_of_person(tags: &BTreeMap<String, String>, now: Timestamp) -> Tim
 
 /// The instant at which a pass decides about a resource: the latest of its `now` and all instants in the resource's tags except the
 /// end of an override, so that no directive is in its future.
-pub fn instant_of_pass(tags: &BTreeMap<String, String>, now: Timestamp) -> Timestamp {
+pub fn pass_instant(tags: &BTreeMap<String, String>, now: Timestamp) -> Timestamp {
     TagInstants::of(tags)
         .plausible(now)
         .fold(now, Timestamp::max)
@@ -98,19 +98,19 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the clocks show, a request is newer than all earlier directives, and no pass decides before it.
+        /// With any clocks, a request is newer than all earlier directives, and no pass decides before it.
         #[test]
         fn a_request_is_the_newest_directive_and_no_pass_is_before_it(
             now in 10_000_i64..20_000, last in 0_i64..20_000, request in 0_i64..20_000, since in 0_i64..20_000, until in 0_i64..20_000,
         ) {
             let tags = tags(last, request, since, until);
             let now = at(now);
-            let person = instant_of_person(&tags, now);
+            let person = request_instant(&tags, now);
             prop_assert!(person >= now);
-            for word in [last, request, since] {
-                let ahead = at(word).duration_since(now);
-                prop_assert!(ahead > CLOCKS_APART || person > at(word));
-                prop_assert!(ahead > CLOCKS_APART || instant_of_pass(&tags, now) >= at(word));
+            for instant in [last, request, since] {
+                let ahead = at(instant).duration_since(now);
+                prop_assert!(ahead > CLOCKS_APART || person > at(instant));
+                prop_assert!(ahead > CLOCKS_APART || pass_instant(&tags, now) >= at(instant));
             }
             prop_assert!(at(until) > now || person > at(until));
         }
@@ -120,16 +120,16 @@ mod tests {
     fn the_end_of_an_override_in_force_does_not_delay_a_request() {
         let now = at(10_000);
         let tags = tags(0, 0, 9_000, 12_000);
-        assert_eq!(instant_of_person(&tags, now), now);
-        assert_eq!(instant_of_pass(&tags, now), now);
-        assert_eq!(instant_of_person(&tags, at(12_000)), at(12_001));
+        assert_eq!(request_instant(&tags, now), now);
+        assert_eq!(pass_instant(&tags, now), now);
+        assert_eq!(request_instant(&tags, at(12_000)), at(12_001));
     }
 
     #[test]
     fn an_implausible_instant_delays_nothing() {
         let now = at(10_000);
         let far = 10_000 + CLOCKS_APART.as_secs() + 1;
-        assert_eq!(instant_of_person(&tags(far, far, far, far + 1), now), now);
-        assert_eq!(instant_of_pass(&tags(far, far, far, far + 1), now), now);
+        assert_eq!(request_instant(&tags(far, far, far, far + 1), now), now);
+        assert_eq!(pass_instant(&tags(far, far, far, far + 1), now), now);
     }
 }

@@ -23,7 +23,7 @@ use crate::timetable::{Action, Desired};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecordedRequest {
-    /// The instant of the request ([`instant_of_person`](super::instant_of_person)).
+    /// The instant of the request, to the second.
     pub at: Timestamp,
     /// The requested action.
     pub action: Action,
@@ -75,7 +75,7 @@ impl FromStr for RecordedRequest {
 pub struct Override {
     /// The state that the override demands.
     pub state: OverrideState,
-    /// The start of the override ([`instant_of_person`](super::instant_of_person)).
+    /// The start of the override, to the second.
     pub since: Timestamp,
     /// The end of the override, exclusive.
     pub until: Timestamp,

@@ -174,7 +174,7 @@ impl ZonedRules {
                     (wall, action) = (next, later);
                 }
             }
-            if first == wall || !self.goes_on(first, action) {
+            if first == wall || !self.continues(first, action) {
                 return Some(Edge { at, action });
             }
         }
@@ -195,7 +195,7 @@ impl ZonedRules {
                     first = previous;
                 }
             }
-            if first == last || !self.goes_on(first, action) {
+            if first == last || !self.continues(first, action) {
                 return Some(Edge { at, action });
             }
             until = minute_before(first)?;
@@ -205,7 +205,7 @@ impl ZonedRules {
     /// Returns whether a run continues through a gap, so that there is no edge at the jump. Several window edges fall on the
     /// jump; `first` is the first of them, and `last` is the action of the last. A run that begins and ends inside the gap has
     /// no running time, but its stop fires.
-    fn goes_on(&self, first: Wall, last: Action) -> bool {
+    fn continues(&self, first: Wall, last: Action) -> bool {
         let before =
             minute_before(first).and_then(|wall| self.coverage.previous(wall, &self.exceptions));
         last == Action::Start && before.is_some_and(|(_, action)| action == Action::Start)

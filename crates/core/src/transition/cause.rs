@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Sighting, direction, wants};
+use super::{KnownState, direction, wants};
 use crate::instance::{Instance, InstanceState};
 use crate::schedule::Enforcement;
 use crate::schedule_set::ScheduleSet;
@@ -15,7 +15,7 @@ use crate::timetable::Action;
 const APPLIED_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 
 /// The instant of the change as EC2 reports it. AWS dates starts and stops by users; emulators date neither.
-pub(super) fn evidence(before: &Sighting, after: &Instance) -> Option<Timestamp> {
+pub(super) fn reported_instant(before: &KnownState, after: &Instance) -> Option<Timestamp> {
     match direction(after.state)? {
         Action::Start => after.launched_at.filter(|launched| {
             let earlier = before.launched_at;
@@ -35,9 +35,9 @@ pub(super) fn evidence(before: &Sighting, after: &Instance) -> Option<Timestamp>
 
 /// Returns the cause of the change, and the instant of the edge that it applied, if there is one.
 pub(super) fn cause(
-    before: &Sighting,
+    before: &KnownState,
     after: &Instance,
-    evidence: Option<Timestamp>,
+    reported_instant: Option<Timestamp>,
     schedule_set: &ScheduleSet,
     now: Timestamp,
 ) -> (Cause, Option<Timestamp>) {
@@ -52,10 +52,16 @@ pub(super) fn cause(
         .tags
         .get(LAST_TAG)
         .and_then(|value| value.parse().ok())
-        // A pass records `adopted` at first sight, before its call; the edge that the call applies replaces it afterwards.
+        // A pass records `adopted` when it first observes the instance, before its call; the edge that the call applies replaces it afterwards.
         .filter(|last: &LastApplied| last.cause != Cause::Adopted);
     let earlier: Option<LastApplied> = before.last.as_deref().and_then(|value| value.parse().ok());
-    if let Some(edge) = replaced(after, newest.as_ref(), direction, evidence, schedule_set) {
+    if let Some(edge) = overwritten_edge(
+        after,
+        newest.as_ref(),
+        direction,
+        reported_instant,
+        schedule_set,
+    ) {
         return edge;
     }
     if let Some(last) = newest.filter(|last| last.action == direction) {
@@ -64,7 +70,7 @@ pub(super) fn cause(
             earlier.at != last.at || earlier.action != last.action || earlier.pending
         });
         // A cause applies only to changes after it.
-        let was_earlier = evidence.is_some_and(|at| !last.may_explain(at));
+        let was_earlier = reported_instant.is_some_and(|at| !last.may_explain(at));
         if is_new && !was_earlier {
             return (last.cause, Some(last.at));
         }
@@ -73,7 +79,7 @@ pub(super) fn cause(
         .tags
         .get(OVERRIDE_TAG)
         .and_then(|value| value.parse().ok());
-    let at = evidence.unwrap_or(now);
+    let at = reported_instant.unwrap_or(now);
     let request: Option<RecordedRequest> = after
         .tags
         .get(REQUEST_TAG)
@@ -107,14 +113,14 @@ pub(super) fn cause(
 
 /// Returns the edge of the managing schedule that explains a change older than the value of `curfew:last`: if events are read late,
 /// newer edges have overwritten the tag.
-fn replaced(
+fn overwritten_edge(
     after: &Instance,
     newest: Option<&LastApplied>,
     direction: Action,
-    evidence: Option<Timestamp>,
+    reported_instant: Option<Timestamp>,
     schedule_set: &ScheduleSet,
 ) -> Option<(Cause, Option<Timestamp>)> {
-    let at = evidence.filter(|at| newest.is_some_and(|newest| newest.at > *at))?;
+    let at = reported_instant.filter(|at| newest.is_some_and(|newest| newest.at > *at))?;
     let schedule = schedule_set.schedule_for(after).ok()?;
     let edge = schedule.timetable.last_edge(at)?;
     let explains = edge.action == direction && at.duration_since(edge.at) <= APPLIED_WITHIN;

@@ -27,10 +27,10 @@ fn managed_by(name: &str, enforcement: Enforcement) -> ScheduleSet {
     }
 }
 
-fn running_with(last: &str) -> Sighting {
+fn running_with(last: &str) -> KnownState {
     let mut instance = test_support::instance("web");
     instance.tags.insert(LAST_TAG.into(), last.into());
-    Sighting::of(&instance, None)
+    KnownState::of(&instance, None)
 }
 
 fn stopped_with(last: &str) -> Instance {
@@ -40,7 +40,7 @@ fn stopped_with(last: &str) -> Instance {
     instance
 }
 
-fn seen(before: &Sighting, after: &Instance) -> Transition {
+fn observed(before: &KnownState, after: &Instance) -> Transition {
     transition(before, after, &no_schedules(), NOW.parse().unwrap()).unwrap()
 }
 
@@ -49,7 +49,7 @@ fn no_change_is_no_transition() {
     let instance = test_support::instance("web");
     assert_eq!(
         transition(
-            &Sighting::of(&instance, None),
+            &KnownState::of(&instance, None),
             &instance,
             &no_schedules(),
             NOW.parse().unwrap()
@@ -59,16 +59,16 @@ fn no_change_is_no_transition() {
 }
 
 #[test]
-fn the_record_of_first_sight_explains_no_change_and_the_edge_after_it_does() {
-    let first_sight = "2026-11-23T18:59:59Z stop adopted";
-    let mut before = running_with(first_sight);
-    for unseen in [Some(first_sight.to_owned()), None] {
-        before.last = unseen;
-        let between = seen(&before, &stopped_with(first_sight));
-        assert_eq!((between.cause, between.edge), (Cause::External, None));
+fn a_record_of_adoption_explains_no_change_and_the_edge_after_it_does() {
+    let adopted = "2026-11-23T18:59:59Z stop adopted";
+    let mut before = running_with(adopted);
+    for last in [Some(adopted.to_owned()), None] {
+        before.last = last;
+        let change = observed(&before, &stopped_with(adopted));
+        assert_eq!((change.cause, change.edge), (Cause::External, None));
 
         let applied = stopped_with("2026-11-23T19:00:00Z stop schedule office");
-        let found = seen(&before, &applied);
+        let found = observed(&before, &applied);
         assert_eq!(found.cause.to_string(), "schedule office");
     }
 }
@@ -76,7 +76,7 @@ fn the_record_of_first_sight_explains_no_change_and_the_edge_after_it_does() {
 #[test]
 fn a_new_last_tag_names_the_cause_and_the_edge() {
     let before = running_with("2026-11-23T07:00:00Z start schedule office");
-    let found = seen(
+    let found = observed(
         &before,
         &stopped_with("2026-11-23T19:00:00Z stop schedule office"),
     );
@@ -85,7 +85,7 @@ fn a_new_last_tag_names_the_cause_and_the_edge() {
     assert_eq!(
         found.at,
         NOW.parse().unwrap(),
-        "an emulator dates nothing: it is when it was seen"
+        "an emulator reports no instant: that of the observation is used"
     );
 }
 
@@ -93,7 +93,7 @@ fn a_new_last_tag_names_the_cause_and_the_edge() {
 fn an_old_last_tag_explains_nothing() {
     let last = "2026-11-22T19:00:00Z stop schedule office";
     assert_eq!(
-        seen(&running_with(last), &stopped_with(last)).cause,
+        observed(&running_with(last), &stopped_with(last)).cause,
         Cause::External
     );
 }
@@ -101,20 +101,20 @@ fn an_old_last_tag_explains_nothing() {
 #[test]
 fn a_retried_start_has_the_cause_of_its_edge() {
     let last = "2026-11-23T18:30:00Z start schedule office pending";
-    let before = Sighting::of(&stopped_with(last), None);
+    let before = KnownState::of(&stopped_with(last), None);
     let mut after = stopped_with(last);
     after.state = InstanceState::Pending;
-    let found = seen(&before, &after);
+    let found = observed(&before, &after);
     assert_eq!(found.cause.to_string(), "schedule office");
     assert_eq!(found.edge, Some("2026-11-23T18:30:00Z".parse().unwrap()));
 
     let settled = "2026-11-23T18:30:00Z start schedule office";
     after.tags.insert(LAST_TAG.into(), settled.into());
-    let before = Sighting::of(&stopped_with(settled), None);
+    let before = KnownState::of(&stopped_with(settled), None);
     assert_eq!(
-        seen(&before, &after).cause,
+        observed(&before, &after).cause,
         Cause::External,
-        "once it was seen running, another start is somebody else's"
+        "after it was observed running, another start is external"
     );
 }
 
@@ -125,7 +125,7 @@ fn an_enforced_schedule_explains_its_desired_state_without_a_new_last_tag() {
     let mut before = running_with(last);
     let mut after = stopped_with(last);
     after.tags.insert("Schedule".into(), "strict".into());
-    let seen_at = |before: &Sighting, after: &Instance, now: &str| {
+    let seen_at = |before: &KnownState, after: &Instance, now: &str| {
         let found = transition(before, after, &schedule_set, now.parse().unwrap());
         found.unwrap().cause.to_string()
     };
@@ -151,8 +151,11 @@ fn a_start_that_falls_back_is_not_a_stop_by_the_schedule() {
     let last = "2026-11-23T19:00:00Z start schedule office pending";
     let mut pending = stopped_with(last);
     pending.state = InstanceState::Pending;
-    let before = Sighting::of(&pending, Some("schedule office".parse().unwrap()));
-    assert_eq!(seen(&before, &stopped_with(last)).cause, Cause::External);
+    let before = KnownState::of(&pending, Some("schedule office".parse().unwrap()));
+    assert_eq!(
+        observed(&before, &stopped_with(last)).cause,
+        Cause::External
+    );
 }
 
 #[test]
@@ -160,7 +163,7 @@ fn a_stop_dated_before_the_edge_is_not_caused_by_it() {
     let before = running_with("2026-11-23T07:00:00Z start schedule office");
     let mut after = stopped_with("2026-11-23T19:00:00Z stop schedule office");
     after.transition_reason = Some("User initiated (2026-11-23 18:40:00 GMT)".into());
-    let found = seen(&before, &after);
+    let found = observed(&before, &after);
     assert_eq!(found.cause, Cause::External);
     assert_eq!(found.at, "2026-11-23T18:40:00Z".parse().unwrap());
 }
@@ -170,9 +173,9 @@ fn a_completed_transition_has_the_cause_of_its_start() {
     let last = "2026-11-23T19:00:00Z stop schedule office";
     let mut stopping = stopped_with(last);
     stopping.state = InstanceState::Stopping;
-    let before = Sighting::of(&stopping, Some("request by alice".parse().unwrap()));
+    let before = KnownState::of(&stopping, Some("request by alice".parse().unwrap()));
     assert_eq!(
-        seen(&before, &stopped_with(last)).cause.to_string(),
+        observed(&before, &stopped_with(last)).cause.to_string(),
         "request by alice"
     );
 }
@@ -186,7 +189,7 @@ fn an_override_in_force_explains_its_desired_state() {
         "stopped since 2026-11-23T12:00:00Z until 2026-11-23T22:00:00Z by bob".into(),
     );
     assert_eq!(
-        seen(&running_with(last), &after).cause.to_string(),
+        observed(&running_with(last), &after).cause.to_string(),
         "override by bob"
     );
     after.tags.insert(
@@ -194,7 +197,7 @@ fn an_override_in_force_explains_its_desired_state() {
         "stopped since 2026-11-23T12:00:00Z until 2026-11-23T18:00:00Z by bob".into(),
     );
     assert_eq!(
-        seen(&running_with(last), &after).cause,
+        observed(&running_with(last), &after).cause,
         Cause::External,
         "that override is over"
     );
@@ -206,18 +209,18 @@ fn an_event_dates_the_transition_and_the_tag_explains_it() {
     let after = stopped_with("2026-11-23T19:00:00Z stop schedule office");
     let at = "2026-11-23T19:00:01Z".parse().unwrap();
     let to = InstanceState::Stopping;
-    let seen = told(&after.id, &before, to, at, Some(&after), &no_schedules());
-    assert_eq!((seen.to, seen.at), (to, at));
-    assert_eq!(seen.cause.to_string(), "schedule office");
-    assert_eq!(seen.source, TransitionSource::Event);
-    let unseen = told(&after.id, &before, to, at, None, &no_schedules());
+    let observed = transition_from_event(&after.id, &before, to, at, Some(&after), &no_schedules());
+    assert_eq!((observed.to, observed.at), (to, at));
+    assert_eq!(observed.cause.to_string(), "schedule office");
+    assert_eq!(observed.source, TransitionSource::Event);
+    let unobserved = transition_from_event(&after.id, &before, to, at, None, &no_schedules());
     assert_eq!(
-        unseen.cause,
+        unobserved.cause,
         Cause::External,
-        "without a look nobody knows yet"
+        "the cause is unknown without an observation"
     );
     assert_eq!(
-        explained(unseen, &before, &after, &no_schedules())
+        with_current_cause(unobserved, &before, &after, &no_schedules())
             .cause
             .to_string(),
         "schedule office"
@@ -233,7 +236,7 @@ fn an_edge_explains_a_transition_whose_last_tag_was_overwritten() {
     let cause_at = |at: &str| {
         let to = InstanceState::Stopping;
         let at = at.parse().unwrap();
-        told(&after.id, &before, to, at, Some(&after), &schedule_set).cause
+        transition_from_event(&after.id, &before, to, at, Some(&after), &schedule_set).cause
     };
     assert_eq!(
         cause_at("2026-11-20T19:00:02Z").to_string(),
@@ -251,10 +254,10 @@ fn an_edge_explains_a_transition_whose_last_tag_was_overwritten() {
     );
 
     // A `curfew:last` of the same instant has overwritten nothing.
-    let asked = "2026-11-23T19:00:02Z start request by alice";
-    after.tags.insert(LAST_TAG.into(), asked.into());
+    let request = "2026-11-23T19:00:02Z start request by alice";
+    after.tags.insert(LAST_TAG.into(), request.into());
     let at = "2026-11-23T19:00:02Z".parse().unwrap();
-    let stopping = told(
+    let stopping = transition_from_event(
         &after.id,
         &before,
         InstanceState::Stopping,
@@ -273,7 +276,7 @@ fn ec2s_reason_is_recorded_for_external_changes_only() {
         code: "Server.SpotInstanceShutdown".into(),
         message: "Spot capacity is gone".into(),
     });
-    let by = |after: &Instance| seen(&running_with(last), after).actor;
+    let by = |after: &Instance| observed(&running_with(last), after).actor;
     assert_eq!(by(&after).as_deref(), Some("Server.SpotInstanceShutdown"));
     let ours = "2026-11-23T19:00:00Z stop schedule office";
     after.tags.insert(LAST_TAG.into(), ours.into());
@@ -282,27 +285,30 @@ fn ec2s_reason_is_recorded_for_external_changes_only() {
 
 #[test]
 fn a_cause_applies_only_to_later_changes() {
-    // Launched at 18:52, held at 18:56, and seen running for the first time after that.
+    // Launched at 18:52, an override at 18:56, and first observed running after that.
     let override_ = "running since 2026-11-23T18:56:00Z until 2026-11-23T22:00:00Z by alice";
     let mut launched = test_support::instance("web");
     launched.launched_at = Some("2026-11-23T18:52:00Z".parse().unwrap());
-    let mut before = Sighting::of(&launched, None);
+    let mut before = KnownState::of(&launched, None);
     before.state = InstanceState::Pending;
     launched.tags.insert(OVERRIDE_TAG.into(), override_.into());
-    let found = seen(&before, &launched);
+    let found = observed(&before, &launched);
     assert_eq!(
         (found.cause, found.at),
         (Cause::External, launched.launched_at.unwrap())
     );
     let recorded = "2026-11-23T18:56:00Z start override by alice";
     launched.tags.insert(LAST_TAG.into(), recorded.into());
-    assert_eq!(seen(&before, &launched).cause, Cause::External);
+    assert_eq!(observed(&before, &launched).cause, Cause::External);
 
     // Stopped at 18:40 in the console, and then a stop requested with nothing to do, before the next observation.
     let earlier = "2026-11-23T07:00:00Z start schedule office";
     let mut after = stopped_with("2026-11-23T18:40:30Z stop request by alice");
     after.transition_reason = Some("User initiated (2026-11-23 18:40:00 GMT)".into());
-    assert_eq!(seen(&running_with(earlier), &after).cause, Cause::External);
+    assert_eq!(
+        observed(&running_with(earlier), &after).cause,
+        Cause::External
+    );
 }
 
 #[test]
@@ -347,7 +353,7 @@ fn a_request_in_force_on_an_enforced_schedule_explains_its_action() {
     assert_eq!(
         asked_for("2026-11-23T19:00:00Z stop by alice"),
         "request by alice",
-        "at one instant a person's word is newer than an edge"
+        "at one instant a request is newer than an edge"
     );
     assert_eq!(
         asked_for("2026-11-23T19:00:01Z start by alice"),
@@ -358,7 +364,7 @@ fn a_request_in_force_on_an_enforced_schedule_explains_its_action() {
 
 /// The last known state of a running instance, and the instance as observed after EC2 reported its stop: by then it has another name and
 /// type, a schedule manages it, and it is starting again.
-fn renamed_since() -> (Sighting, Instance, ScheduleSet) {
+fn renamed_since() -> (KnownState, Instance, ScheduleSet) {
     let mut before = running_with("2026-11-23T07:00:00Z start schedule office");
     before.name = Some("old".into());
     before.instance_type = Some("t3.nano".into());
@@ -394,7 +400,9 @@ fn an_event_without_an_observation_uses_the_last_known_facts() {
         actor: None,
         instance_type: Some("t3.nano".into()),
     };
-    let of = |before: &Sighting, to| told(&after.id, before, to, at, None, &schedule_set);
+    let of = |before: &KnownState, to| {
+        transition_from_event(&after.id, before, to, at, None, &schedule_set)
+    };
     assert_eq!(of(&before, InstanceState::Stopping), expected);
 
     // The cause of a change that is under way is that of its end as well, and of nothing else.
@@ -434,7 +442,7 @@ fn an_event_with_an_observation_uses_the_current_facts() {
         instance_type: Some("t3.large".into()),
     };
     assert_eq!(
-        told(&after.id, &before, to, at, Some(&after), &schedule_set),
+        transition_from_event(&after.id, &before, to, at, Some(&after), &schedule_set),
         expected
     );
     assert_eq!(
@@ -454,7 +462,7 @@ fn an_event_with_an_observation_uses_the_current_facts() {
         ..expected
     };
     assert_eq!(
-        told(&after.id, &before, to, at, Some(&after), &schedule_set),
+        transition_from_event(&after.id, &before, to, at, Some(&after), &schedule_set),
         external
     );
     let principal = Some("arn:aws:iam::123456789012:user/bob".to_owned());
@@ -463,7 +471,7 @@ fn an_event_with_an_observation_uses_the_current_facts() {
         ..external.clone()
     };
     assert_eq!(
-        explained(named, &before, &after, &schedule_set).actor,
+        with_current_cause(named, &before, &after, &schedule_set).actor,
         principal
     );
     assert_eq!(
@@ -482,7 +490,7 @@ fn stopped_by(before: &str, tags: &[(&str, &str)]) -> String {
     for (key, value) in tags {
         after.tags.insert((*key).into(), (*value).into());
     }
-    seen(&running_with(before), &after).cause.to_string()
+    observed(&running_with(before), &after).cause.to_string()
 }
 
 #[test]
@@ -560,12 +568,12 @@ fn ec2s_dates_apply_only_to_their_own_change() {
         |from: InstanceState, known: Option<Timestamp>, cause: Option<Cause>, launched| {
             let mut after = test_support::instance("web");
             after.launched_at = Some(launched);
-            let before = Sighting {
+            let before = KnownState {
                 state: from,
                 launched_at: known,
-                ..Sighting::of(&after, cause)
+                ..KnownState::of(&after, cause)
             };
-            seen(&before, &after).at
+            observed(&before, &after).at
         };
     let cause: Cause = "request by alice".parse().unwrap();
     let (pending, stopped) = (InstanceState::Pending, InstanceState::Stopped);
@@ -589,11 +597,11 @@ fn ec2s_dates_apply_only_to_their_own_change() {
         let mut after = stopped_with("");
         after.launched_at = launched;
         after.transition_reason = Some("User initiated (2026-11-23 18:30:00 GMT)".into());
-        let before = Sighting {
+        let before = KnownState {
             state: from,
-            ..Sighting::of(&after, None)
+            ..KnownState::of(&after, None)
         };
-        seen(&before, &after).at
+        observed(&before, &after).at
     };
     let second = jiff::SignedDuration::from_secs(1);
     assert_eq!(stopped_at(InstanceState::Running, Some(launch)), later);
@@ -620,12 +628,16 @@ fn a_transition_in_progress_completes_in_one_direction() {
     ] {
         let mut after = test_support::instance("web");
         after.state = to;
-        let before = Sighting {
+        let before = KnownState {
             state: from,
-            ..Sighting::of(&after, Some(cause.clone()))
+            ..KnownState::of(&after, Some(cause.clone()))
         };
         let expected = if goes_on { &cause } else { &Cause::External };
-        assert_eq!(&seen(&before, &after).cause, expected, "{from:?} → {to:?}");
+        assert_eq!(
+            &observed(&before, &after).cause,
+            expected,
+            "{from:?} → {to:?}"
+        );
     }
 }
 
@@ -655,13 +667,13 @@ fn an_unlisted_instance_was_terminated_with_the_last_known_facts() {
 
 #[test]
 fn the_text_of_a_source_parses_to_the_same_value() {
-    for (evidence, word) in [
+    for (source, word) in [
         (TransitionSource::Event, "event"),
         (TransitionSource::Poll, "poll"),
         (TransitionSource::Inferred, "inferred"),
     ] {
-        assert_eq!(evidence.to_string(), word);
-        assert_eq!(word.parse::<TransitionSource>().unwrap(), evidence);
+        assert_eq!(source.to_string(), word);
+        assert_eq!(word.parse::<TransitionSource>().unwrap(), source);
     }
     let unknown = "rumour".parse::<TransitionSource>().unwrap_err();
     assert_eq!(

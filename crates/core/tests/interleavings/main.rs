@@ -51,7 +51,7 @@ const RULES: Rules = Rules {
 const PLAIN: Scenario = Scenario {
     rules: RULES,
     instants: &AROUND_THE_START,
-    vocabulary: &[
+    templates: &[
         RequestTemplate::Start,
         RequestTemplate::Stop,
         RequestTemplate::KeepRunning,
@@ -134,7 +134,7 @@ fn a_request_a_console_change_and_a_refused_call() {
 #[test]
 fn an_override_that_ignores_the_instance() {
     holds(Scenario {
-        vocabulary: &[RequestTemplate::KeepOff, RequestTemplate::Start],
+        templates: &[RequestTemplate::KeepOff, RequestTemplate::Start],
         ..PLAIN
     });
 }
@@ -236,7 +236,7 @@ fn everything_at_once_over_both_edges() {
     ] {
         holds(Scenario {
             instants: &AROUND_BOTH,
-            vocabulary: &[
+            templates: &[
                 RequestTemplate::Start,
                 RequestTemplate::Stop,
                 RequestTemplate::KeepRunning,
@@ -275,7 +275,7 @@ fn without_fresh_observations_a_request_is_overruled() {
                 ..RULES
             },
             instants: &[0, 16, 32],
-            vocabulary: &[RequestTemplate::Stop],
+            templates: &[RequestTemplate::Stop],
             depth: Depth {
                 words: 1,
                 ..NOTHING
@@ -296,7 +296,7 @@ fn if_passes_delete_override_tags_a_newer_override_is_lost() {
                 ..RULES
             },
             instants: &[-8, 0, 8],
-            vocabulary: &[RequestTemplate::KeepStopped],
+            templates: &[RequestTemplate::KeepStopped],
             ..PLAIN
         },
         Violation::OverrideNotFollowed,
@@ -312,7 +312,7 @@ fn without_rereading_the_last_tag_it_goes_back() {
                 ..RULES
             },
             instants: &[-8, 0],
-            vocabulary: &[RequestTemplate::Start],
+            templates: &[RequestTemplate::Start],
             depth: Depth {
                 words: 1,
                 ..NOTHING

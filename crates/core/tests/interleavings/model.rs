@@ -20,7 +20,7 @@ pub(crate) struct Scenario {
     pub(crate) rules: Rules,
     /// The instants at which events happen.
     pub(crate) instants: &'static [Second],
-    pub(crate) vocabulary: &'static [RequestTemplate],
+    pub(crate) templates: &'static [RequestTemplate],
     pub(crate) depth: Depth,
     pub(crate) enforcement: Enforcement,
     /// Whether no pass has observed the instance before.
@@ -95,7 +95,7 @@ pub(crate) struct RunningPass {
 pub(crate) struct ConsoleChange {
     pub(crate) to: Action,
     /// The newest directive before the change.
-    pub(crate) word: NewestDirective,
+    pub(crate) directive: NewestDirective,
     /// Whether that directive was recorded as done.
     pub(crate) recorded: bool,
 }
@@ -160,7 +160,7 @@ impl Exploration {
             // Running at night: it was started in the console.
             let changed = (known && machine.power == Power::Running).then(|| ConsoleChange {
                 to: Action::Start,
-                word: PersonRequests::default().newest(-1),
+                directive: PersonRequests::default().newest(-1),
                 recorded: true,
             });
             State {
@@ -197,11 +197,11 @@ impl Exploration {
         now.max(last.max(requests.latest()).unwrap_or(now))
     }
 
-    fn word_of(&self, spoken: RequestTemplate, tick: u8) -> PersonRequest {
+    fn request_from(&self, template: RequestTemplate, tick: u8) -> PersonRequest {
         let instants = self.scenario.instants;
         let later = usize::from(tick) + 2;
         let until = || instants.get(later).copied().unwrap_or(3_600);
-        match spoken {
+        match template {
             RequestTemplate::Start => PersonRequest::Start,
             RequestTemplate::Stop => PersonRequest::Stop,
             RequestTemplate::KeepRunning => PersonRequest::Keep(OverrideTarget::Running, until()),
@@ -284,14 +284,14 @@ impl Exploration {
         let step = planned.step.filter(|_| self.now(state) < planned.ends)?;
         let calls = self.shell.calls(step);
         let decided = decided_at(trigger, now);
-        let word =
+        let directive =
             state
                 .requests
                 .newest(self.effective_now(state.machine, &state.requests, decided));
         let again = calls
-            && !word.in_force
+            && !directive.in_force
             && self.scenario.enforcement == Enforcement::OncePerEdge
-            && (word.at, word.rank) <= state.done;
+            && (directive.at, directive.rank) <= state.done;
         let pass = Pass::Running(RunningPass {
             step,
             refused: false,
@@ -308,7 +308,7 @@ impl Exploration {
     }
 
     /// The possible results of the next operation of a pass.
-    fn goes_on(&mut self, state: &State, slot: usize) -> Vec<Next<Self>> {
+    fn advances(&mut self, state: &State, slot: usize) -> Vec<Next<Self>> {
         let Pass::Running(pass) = state.passes[slot] else {
             return Vec::new();
         };
@@ -449,15 +449,15 @@ impl Exploration {
         }
     }
 
-    fn sends_request(&mut self, state: &State, word: PersonRequest) -> Next<Self> {
+    fn sends_request(&mut self, state: &State, request: PersonRequest) -> Next<Self> {
         let now = self.now(state);
-        let (machine, at) = self.shell.write_request(state.machine, word, now);
+        let (machine, at) = self.shell.write_request(state.machine, request, now);
         let last = self.shell.last(state.machine).map(|last| second(last.at));
         let known = last.max(state.requests.latest());
         let is_newer = at >= now && known.is_none_or(|known| at > known);
-        let spoken = State {
+        let requested = State {
             machine,
-            requests: state.requests.and(word, at),
+            requests: state.requests.and(request, at),
             left: Depth {
                 words: state.left.words - 1,
                 ..state.left
@@ -465,8 +465,8 @@ impl Exploration {
             ..*state
         };
         Next {
-            event: Event::Request(word),
-            state: spoken,
+            event: Event::Request(request),
+            state: requested,
             violation: (!is_newer).then_some(Violation::InstantNotNewer),
         }
     }
@@ -478,14 +478,17 @@ impl Exploration {
             Power::Starting | Power::Stopping => return None,
         };
         let now = self.now(state);
-        let word = state
-            .requests
-            .newest(self.effective_now(state.machine, &state.requests, now));
+        let directive =
+            state
+                .requests
+                .newest(self.effective_now(state.machine, &state.requests, now));
         let last = self.shell.last(state.machine);
         let recorded = last.is_some_and(|last| {
             let key = (second(last.at), rank(&last, &state.requests));
-            !last.pending && key == (word.at, word.rank) && Some(last.action) == word.want
-        }) && word
+            !last.pending
+                && key == (directive.at, directive.rank)
+                && Some(last.action) == directive.want
+        }) && directive
             .want
             .is_some_and(|want| state.machine.power.is_at(want));
         let changed = State {
@@ -494,7 +497,11 @@ impl Exploration {
                 console: state.left.console - 1,
                 ..state.left
             },
-            changed: Some(ConsoleChange { to, word, recorded }),
+            changed: Some(ConsoleChange {
+                to,
+                directive,
+                recorded,
+            }),
             ..*state
         };
         Some(Next {
@@ -570,9 +577,9 @@ impl Model for Exploration {
             });
         }
         if state.left.words > 0 {
-            for &spoken in self.scenario.vocabulary {
-                let word = self.word_of(spoken, state.tick);
-                all.push(self.sends_request(state, word));
+            for &template in self.scenario.templates {
+                let request = self.request_from(template, state.tick);
+                all.push(self.sends_request(state, request));
             }
         }
         if state.left.console > 0 {
@@ -621,7 +628,7 @@ impl Model for Exploration {
             if slot > 0 && state.passes[slot] == state.passes[slot - 1] {
                 continue;
             }
-            all.extend(self.goes_on(state, slot));
+            all.extend(self.advances(state, slot));
         }
         all
     }

@@ -42,12 +42,12 @@ pub(crate) struct Override {
 
 impl PersonRequests {
     /// Adds a request whose instant is `at`.
-    pub(crate) fn and(self, word: PersonRequest, at: Second) -> Self {
+    pub(crate) fn and(self, request: PersonRequest, at: Second) -> Self {
         let plain = |action| Self {
             plain: Some((at, action)),
             ..self
         };
-        match word {
+        match request {
             PersonRequest::Start => plain(Action::Start),
             PersonRequest::Stop => plain(Action::Stop),
             PersonRequest::Resume => plain(edge(at).1),
@@ -93,21 +93,21 @@ impl PersonRequests {
                 in_force: true,
             };
         }
-        let word = |(at, action), rank| NewestDirective {
+        let directive = |(at, action), rank| NewestDirective {
             at,
             rank,
             want: Some(action),
             in_force: false,
         };
-        let scheduled = word(edge(now), Rank::Edge);
-        let plain = self.plain.map(|plain| word(plain, Rank::Person));
+        let scheduled = directive(edge(now), Rank::Edge);
+        let plain = self.plain.map(|plain| directive(plain, Rank::Person));
         let end = self
             .standing()
-            .map(|kept| word((kept.until, edge(kept.until).1), Rank::EndOfOverride));
+            .map(|kept| directive((kept.until, edge(kept.until).1), Rank::EndOfOverride));
         [Some(scheduled), end, plain]
             .into_iter()
             .flatten()
-            .max_by_key(|word| (word.at, word.rank))
+            .max_by_key(|directive| (directive.at, directive.rank))
             .expect("there is an edge")
     }
 }

@@ -112,7 +112,7 @@ impl Shell {
         }
         let tags = self.tags.get(machine.tags);
         let instances = [machine.observed(tags)];
-        let world = World::unasked(&self.schedule_set, &instances);
+        let world = World::without_request(&self.schedule_set, &instances);
         let Plan {
             steps,
             skipped,
@@ -241,10 +241,10 @@ impl Shell {
         };
         let world = World {
             request: Some(&request),
-            ..World::unasked(&self.schedule_set, &instances)
+            ..World::without_request(&self.schedule_set, &instances)
         };
         let plan = plan(&world, instant(now));
-        let step = plan.steps.first().expect("a person's word is a step");
+        let step = plan.steps.first().expect("a request is a step");
         let request_tags = step.request_tags.as_ref().expect("the tags of the request");
         request_tags.write_to(&mut tags);
         let at = match kind {

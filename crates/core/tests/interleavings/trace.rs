@@ -17,7 +17,7 @@ impl Exploration {
         };
         let what = match event {
             Event::Tick => return format!("it is {}", wall(self.now(after))),
-            Event::Request(word) => format!("a request: {}", describe_request(word)),
+            Event::Request(request) => format!("a request: {}", describe_request(request)),
             Event::Console(action) => format!("console: {action}"),
             Event::FallsBack => "the start falls back".to_owned(),
             Event::Arrives => format!("it is {:?} now", after.machine.power),
@@ -92,8 +92,8 @@ impl Exploration {
     }
 }
 
-fn describe_request(word: PersonRequest) -> String {
-    match word {
+fn describe_request(request: PersonRequest) -> String {
+    match request {
         PersonRequest::Start => "start".to_owned(),
         PersonRequest::Stop => "stop".to_owned(),
         PersonRequest::Keep(kept, until) => format!("keep it {kept:?} until {}", wall(until)),

@@ -68,13 +68,13 @@ impl Exploration {
         if let Some(violation) = self.unfollowed(state, second_, now) {
             wrong.push(violation);
         }
-        let word = state
+        let directive = state
             .requests
             .newest(self.effective_now(second_, &state.requests, now));
-        if word.rank == Rank::Person
-            && word.want.is_some()
+        if directive.rank == Rank::Person
+            && directive.want.is_some()
             && !third.waits
-            && !self.is_recorded(second_, word)
+            && !self.is_recorded(second_, directive)
         {
             wrong.push(Violation::NotRecorded);
         }
@@ -111,21 +111,26 @@ impl Exploration {
         if self.shell.plan(machine, now).waits {
             return None;
         }
-        let word = state
+        let directive = state
             .requests
             .newest(self.effective_now(machine, &state.requests, now));
-        let followed = word.want.is_none_or(|want| machine.power.is_at(want));
-        if word.in_force {
+        let followed = directive.want.is_none_or(|want| machine.power.is_at(want));
+        if directive.in_force {
             return (!followed).then_some(Violation::OverrideNotFollowed);
         }
         if self.scenario.enforcement == Enforcement::Enforced {
             return (!followed).then_some(Violation::DirectiveNotFollowed);
         }
-        match state.changed.filter(|changed| changed.word == word) {
+        match state
+            .changed
+            .filter(|changed| changed.directive == directive)
+        {
             Some(change) => (change.recorded && !machine.power.is_at(change.to))
                 .then_some(Violation::ConsoleUndone),
-            None => (!followed && !self.is_adopted(machine, word) && !self.is_early(machine, now))
-                .then_some(Violation::DirectiveNotFollowed),
+            None => {
+                (!followed && !self.is_adopted(machine, directive) && !self.is_early(machine, now))
+                    .then_some(Violation::DirectiveNotFollowed)
+            }
         }
     }
 
@@ -136,16 +141,17 @@ impl Exploration {
     }
 
     /// Whether the newest edge counts as past, since the instance was first observed after it.
-    fn is_adopted(&self, machine: Machine, word: NewestDirective) -> bool {
+    fn is_adopted(&self, machine: Machine, directive: NewestDirective) -> bool {
         let last = self.shell.last(machine);
         self.scenario.never_observed
-            && word.rank == Rank::Edge
-            && last.is_some_and(|last| last.cause == Cause::Adopted && second(last.at) >= word.at)
+            && directive.rank == Rank::Edge
+            && last
+                .is_some_and(|last| last.cause == Cause::Adopted && second(last.at) >= directive.at)
     }
 
-    fn is_recorded(&self, machine: Machine, word: NewestDirective) -> bool {
+    fn is_recorded(&self, machine: Machine, directive: NewestDirective) -> bool {
         self.shell
             .last(machine)
-            .is_some_and(|last| second(last.at) >= word.at)
+            .is_some_and(|last| second(last.at) >= directive.at)
     }
 }

@@ -115,8 +115,8 @@ fn all_problems_are_reported_with_their_place() {
 #[test]
 fn the_document_has_the_same_targets() {
     let written = raw(&format!("[managing]\nregions = ['eu-west-1']\n{PAYMENTS}"));
-    let told = RawScheduleSet::from_json(&written.to_json()).unwrap();
-    assert_eq!(told.targets(), written.targets());
+    let read = RawScheduleSet::from_json(&written.to_json()).unwrap();
+    assert_eq!(read.targets(), written.targets());
     assert_eq!(
         raw("").to_json(),
         r#"{"version":"1.0","managing":{"tag":"Schedule"},"schedules":{}}"#

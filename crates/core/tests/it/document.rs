@@ -81,10 +81,7 @@ fn the_origin_of_a_document_has_no_effect_on_decisions() {
     });
     let with_origin = RawScheduleSet::from_json(&with_origin).unwrap();
     let without = RawScheduleSet::from_json(UNVERSIONED).unwrap();
-    assert_ne!(
-        with_origin, without,
-        "it is kept, for whoever publishes next"
-    );
+    assert_ne!(with_origin, without, "it is kept for the next publication");
     assert_eq!(with_origin.resolve(), without.resolve());
     assert_eq!(with_origin.targets(), without.targets());
 }

@@ -3,13 +3,16 @@
 use curfew_core::configuration::RawScheduleSet;
 use serde_json::Value;
 
-fn whole() -> Value {
+fn complete_schema() -> Value {
     serde_json::from_str(include_str!("../../../../config/curfew.schema.json")).unwrap()
 }
 
 #[test]
 fn the_schema_in_the_repository_has_this_crates_definitions() {
-    let (whole, ours) = (whole(), curfew_core::schema::of::<RawScheduleSet>());
+    let (whole, ours) = (
+        complete_schema(),
+        curfew_core::schema::of::<RawScheduleSet>(),
+    );
     let definitions = ours["definitions"].as_object().unwrap();
     let names: Vec<_> = definitions.keys().map(String::as_str).collect();
     for name in [
@@ -33,7 +36,7 @@ fn the_schema_in_the_repository_has_this_crates_definitions() {
 
 #[test]
 fn the_schema_refuses_unknown_keys_and_lists_allowed_values() {
-    let whole = whole();
+    let whole = complete_schema();
     let schedule = &whole["definitions"]["RawSchedule"];
     assert_eq!(schedule["additionalProperties"], Value::Bool(false));
     assert_eq!(whole["additionalProperties"], Value::Bool(false));

@@ -156,7 +156,7 @@ fn excepting_the_day_that_a_zone_skips_changes_nothing() {
     assert_eq!(
         edges(&week, "2011-12-28T00:00:00Z", "2012-01-01T12:00:00Z"),
         ["2011-12-30T10:00:00Z start", "2012-01-01T06:00:00Z stop"],
-        "what runs is told to run once more, at the jump",
+        "a start of running instances at the jump",
     );
     assert_eq!(week.desired(at("2011-12-30T09:59:59Z")), Desired::Running);
     assert_eq!(week.desired(at("2011-12-30T10:00:00Z")), Desired::Running);

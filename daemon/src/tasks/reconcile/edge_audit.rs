@@ -255,7 +255,10 @@ mod tests {
     }
 
     fn look(instances: Vec<Instance>, now: &str) -> Pass {
-        let plan = plan(&World::unasked(&schedule_set(), &instances), at(now));
+        let plan = plan(
+            &World::without_request(&schedule_set(), &instances),
+            at(now),
+        );
         Pass {
             at: at(now),
             instances,

@@ -240,7 +240,7 @@ mod tests {
     fn look(instance: &Instance, now: &str) -> Pass {
         let instances = vec![instance.clone()];
         let schedule_set = schedule_set();
-        let plan = plan(&World::unasked(&schedule_set, &instances), at(now));
+        let plan = plan(&World::without_request(&schedule_set, &instances), at(now));
         Pass {
             at: at(now),
             instances,

@@ -41,7 +41,7 @@ impl Triggers {
             .queue_url(url)
             .message_body(work.to_message())
             .message_group_id(work.group())
-            .message_deduplication_id(work.deduplication_of_audit())
+            .message_deduplication_id(work.daemon_deduplication())
             .send()
             .await
             .map_err(|error| CloudError::from_sdk("sqs:SendMessage", error))?;

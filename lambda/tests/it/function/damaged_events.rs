@@ -164,7 +164,7 @@ async fn damaged_events_without_a_token_change_nothing() {
     let mut world = World::with([at_work("web")]).await;
     world.app.auth = Authenticator::Token(format!("alice={}", "00".repeat(32)).parse().unwrap());
     let damage = Damage::new();
-    // Only 5,000, because each passes through the whole function and many run a pass. The test above covers the parsing of 100,000.
+    // Only 5,000, because each runs the complete function and many run a pass. The test above covers the parsing of 100,000.
     for number in 0..5_000 {
         let event = damage.event(number);
         if let Ok(answer) = world.send(&event).await

@@ -1,4 +1,4 @@
-//! Responses to requests whose AWS calls fail.
+//! Responses to requests with failing AWS calls.
 
 use std::time::Duration;
 

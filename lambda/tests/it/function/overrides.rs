@@ -79,7 +79,7 @@ async fn a_request_on_an_enforced_schedule_lasts_until_the_next_edge() {
 }
 
 #[tokio::test]
-async fn a_stop_of_a_starting_instance_is_postponed() {
+async fn a_stop_of_a_starting_instance_is_deferred() {
     let world = World::with([at_work("web").stopped()]).await;
     world.get("/start").await;
     assert_eq!(world.state("web"), "pending");

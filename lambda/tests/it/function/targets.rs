@@ -40,7 +40,7 @@ async fn a_missing_target_without_managed_instances_is_not_found() {
 }
 
 #[tokio::test]
-async fn an_unknown_id_fails_the_whole_request() {
+async fn an_unknown_id_fails_the_request() {
     let world = World::with([at_work("web")]).await;
     let web = world.id("web");
     let answer = world

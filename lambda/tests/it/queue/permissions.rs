@@ -1,5 +1,5 @@
-//! The function's permissions: what the templates' roles grant is what it calls, no more and no less; and what their conditions leave
-//! of it, by an evaluator of policies that is not ours.
+//! The function's permissions: the templates' roles grant exactly the calls that it makes; an independent policy evaluator
+//! confirms their conditions.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,7 +29,8 @@ const OF_LAMBDA: [&str; 5] = [
     "sqs:GetQueueAttributes",
 ];
 
-/// What `curfew deploy` fills in for this organisation on AWS; its own tests hold this file to what it says.
+/// The values that `curfew deploy` passes for this organisation on AWS; the tests of the deploy crate compare this file with
+/// them.
 const FLEET_POLICY: &str = include_str!("../../queue/fleet-policy.json");
 
 fn stack() -> Template {
@@ -84,8 +85,8 @@ async fn cloud() -> Arc<SimulatedLambda> {
     cloud
 }
 
-/// Everything that the function does: stops and starts, Spot requests, another type for one that finds no room and its own again, holds
-/// and their end, in its own account and in another.
+/// Every kind of call of the function: stops and starts, Spot requests, a fallback type for an instance without capacity and
+/// its original type again, overrides and their end, in its own account and in another.
 async fn live(cloud: &Arc<SimulatedLambda>) {
     cloud.ec2.set_capacity("m5.large", "eu-west-3a", 0);
     let mut held = Vec::new();
@@ -180,7 +181,7 @@ async fn the_roles_grant_exactly_the_calls_made() {
         })
         .collect()
     };
-    // The model sees whose call it is; the recorder sees the parameter store, too.
+    // The model records the account of each call; the recorder includes the parameter store.
     let mut own = called(HOME);
     own.extend(
         cloud
@@ -254,12 +255,12 @@ fn an_independent_evaluator_confirms_the_role_conditions() {
         tagged("ec2:StopInstances", &instance(HOME, REGIONS[1])),
         tagged("ec2:StopInstances", &instance("999999999999", REGIONS[0])),
         tagged("ec2:StartInstances", &instance("999999999999", REGIONS[0])),
-        // Tags that are not Curfew's; and those of an instance that is not managed.
+        // Tags that are not Curfew's, and tags of an instance that is not managed.
         keys("ec2:CreateTags", &["Schedule"]),
         keys("ec2:CreateTags", &["curfew:last", "Name"]),
         keys("ec2:DeleteTags", &["Name"]),
         PolicyQuestion::of("ec2:CreateTags", &here).with("aws:TagKeys", ["curfew:last"].as_slice()),
-        // A deletion that names no tag deletes every one.
+        // A deletion without tag keys deletes every tag.
         tagged("ec2:DeleteTags", &here),
         // Volumes have tags, too.
         PolicyQuestion::of(
@@ -268,7 +269,7 @@ fn an_independent_evaluator_confirms_the_role_conditions() {
         )
         .with("aws:ResourceTag/Schedule", "office")
         .with("aws:TagKeys", ["curfew:last"].as_slice()),
-        // Setting an instance's user data means running programs on it.
+        // User data is executed by the instance.
         tagged("ec2:ModifyInstanceAttribute", &here).with("ec2:Attribute/UserData", "x"),
         tagged("ec2:ModifyInstanceAttribute", &here).with("ec2:Attribute", "UserData"),
         tagged("ec2:TerminateInstances", &here),
@@ -377,7 +378,7 @@ fn a_permissions_boundary_limits_the_role() {
     );
 }
 
-/// Deployed by hand, without parameters: what carries the tag `Schedule`, in the stack's own account and region.
+/// Deployed by hand with default parameters: instances with the tag `Schedule` in the stack's own account and region.
 #[test]
 fn the_template_defaults_are_as_restrictive() {
     let Ok(simulator) = PolicySimulator::find() else {
@@ -419,7 +420,7 @@ fn key_grants_are_limited_to_aws_services_and_licenses_to_starts() {
         .with("ExternalId", EXTERNAL_ID)
         .with("KmsKeys", &format!("{},{}", key("1a"), key("1b")))
         .with("Licenses", &license("0a"));
-    // What `curfew deploy` adds to the policy of the stack's own role; its tests hold it to these words.
+    // The statement that `curfew deploy` adds to the policy of the stack's role; the tests of the deploy crate compare it.
     let statements = json!([
         {"Effect": "Allow", "Action": "kms:CreateGrant", "Resource": [key("1a"), key("1b")],
          "Condition": {"Bool": {"kms:GrantIsForAWSResource": "true"}}},

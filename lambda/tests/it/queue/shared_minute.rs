@@ -1,4 +1,4 @@
-//! Schedules whose edges share a minute, against EC2's token buckets: one rule, one message, one pass. The table is in
+//! Schedules with edges in the same minute, against EC2's token buckets: one rule, one message, one pass. The table is in
 //! docs/performance.md, "Schedules that share a minute".
 
 use std::time::Duration;

@@ -110,10 +110,10 @@ impl Promises {
             self.check_action(world, before, pass, id, action);
         }
         if let Some(pass) = pass {
-            let unasked =
+            let without_request =
                 |id: &&Ec2InstanceId| !self.away.contains(*id) && self.asked.as_ref() != Some(id);
             let managed = before.instances.iter().filter(|(_, one)| is_managed(one));
-            for id in managed.map(|(id, _)| id).filter(unasked) {
+            for id in managed.map(|(id, _)| id).filter(without_request) {
                 assert_applied_or_reported(world, pass, id);
             }
         }

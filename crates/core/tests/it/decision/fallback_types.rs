@@ -122,7 +122,7 @@ fn a_start_that_fell_back_without_capacity_continues_with_the_next_type() {
             assert_eq!(
                 order(cloud),
                 "m5.large m5a.large m6i.large",
-                "another type mends no volume"
+                "another type repairs no volume"
             );
         },
     );

@@ -58,7 +58,7 @@ enum Event {
     TriggeredEarlyFor(usize, i64),
     PersonStarts(usize),
     PersonStops(usize),
-    Asked(usize, Wish),
+    Request(usize, Wish),
     NextStartFallsBack(usize),
     NextStartFindsNoRoom(usize),
     /// EC2 has no capacity for these types from now on.
@@ -105,7 +105,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (0..WAKING.len(), 0_i64..=60).prop_map(|(which, early)| Event::TriggeredEarlyFor(which, early)),
         4 => (0..FLEET.len()).prop_map(Event::PersonStarts),
         4 => (0..FLEET.len()).prop_map(Event::PersonStops),
-        4 => (0..FLEET.len(), wish).prop_map(|(which, wish)| Event::Asked(which, wish)),
+        4 => (0..FLEET.len(), wish).prop_map(|(which, wish)| Event::Request(which, wish)),
         1 => (0..MANAGED).prop_map(Event::NextStartFallsBack),
         1 => (0..MANAGED).prop_map(Event::NextStartFindsNoRoom),
         3 => room.prop_map(Event::Full),
@@ -118,7 +118,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_promises_hold_in_every_history(
+    fn the_guarantees_hold_in_every_history(
         state_details in prop_oneof![Just(StateDetails::Reported), Just(StateDetails::Missing)],
         start in 0_i64..365 * 24 * 60,
         running in proptest::array::uniform11(any::<bool>()),
@@ -186,7 +186,7 @@ impl History {
             Event::PersonStops(which) => self.person(*which, |cloud, id| {
                 cloud.stop_by_hand(id);
             }),
-            Event::Asked(which, wish) => self.asked(*which, *wish),
+            Event::Request(which, wish) => self.request(*which, *wish),
             Event::NextStartFallsBack(which) => {
                 let id = self.ids[*which].clone();
                 self.cloud.machine(&id).next_start_falls_back();
@@ -232,10 +232,10 @@ impl History {
             };
             self.assert_the_newest_request_is_recorded(id);
             let retry: Option<Retry> = self.cloud.retry(id).parse().ok();
-            let hands_off = held == Some(Desired::Unmanaged);
+            let ignored = held == Some(Desired::Unmanaged);
             let too_late = matches!(&seen.decision, Decision::Skip(skip) if matches!(skip.reason, SkipReason::TooLate { .. }));
             assert!(
-                hands_off || too_late || retry.is_none_or(|retry| retry.edge > now),
+                ignored || too_late || retry.is_none_or(|retry| retry.edge > now),
                 "nothing is refused any more: {}",
                 self.cloud.retry(id)
             );
@@ -309,7 +309,7 @@ impl History {
         }
     }
 
-    fn asked(&mut self, which: usize, wish: Wish) {
+    fn request(&mut self, which: usize, wish: Wish) {
         let id = self.ids[which].clone();
         let until = |minutes: i64| self.cloud.now + SignedDuration::from_mins(minutes);
         let lasting = |minutes: Option<i64>| {
@@ -351,7 +351,7 @@ impl History {
         for id in &self.ids[MANAGED..] {
             assert_eq!(
                 before[id].instance, self.cloud.machines[id].instance,
-                "what nothing manages is not touched"
+                "unmanaged instances are unchanged"
             );
         }
         self.assert_the_desired_type_is_never_lost();
@@ -393,7 +393,7 @@ impl History {
             let least = SignedDuration::from_mins(WAITS[times.min(WAITS.len()) - 1] - 1);
             assert!(
                 now.duration_since(last) >= least,
-                "asked again after {last}: {step:#?}"
+                "retried too soon after {last}: {step:#?}"
             );
             times
         });

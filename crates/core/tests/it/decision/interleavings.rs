@@ -41,18 +41,18 @@ enum Event {
     /// A process observes and plans, triggered by its schedule's rule or not.
     Observe(usize, bool),
     /// A process makes its next operation: the first `curfew:last`, sending the call, its arrival, the record.
-    GoOn(usize),
+    Advance(usize),
     /// A process dies at its current operation.
     Dies(usize),
     /// The call that a process was about to send fails.
     Fails(usize),
-    Says(Word),
+    Request(RequestTemplate),
     ConsoleStarts,
     ConsoleStops,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Word {
+enum RequestTemplate {
     Start(Option<i64>),
     Stop(Option<i64>),
     Ignore(i64),
@@ -61,20 +61,20 @@ enum Word {
 
 fn event() -> impl Strategy<Value = Event> {
     let seconds = || proptest::option::of(5_i64..120);
-    let word = prop_oneof![
-        3 => seconds().prop_map(Word::Start),
-        3 => seconds().prop_map(Word::Stop),
-        1 => (5_i64..120).prop_map(Word::Ignore),
-        1 => Just(Word::Resume),
+    let template = prop_oneof![
+        3 => seconds().prop_map(RequestTemplate::Start),
+        3 => seconds().prop_map(RequestTemplate::Stop),
+        1 => (5_i64..120).prop_map(RequestTemplate::Ignore),
+        1 => Just(RequestTemplate::Resume),
     ];
     prop_oneof![
         4 => (1_i64..6).prop_map(Event::Wait),
         2 => (6_i64..90).prop_map(Event::Wait),
-        6 => (0..2_usize, proptest::bool::weighted(0.2)).prop_map(|(who, early)| Event::Observe(who, early)),
-        12 => (0..2_usize).prop_map(Event::GoOn),
+        6 => (0..2_usize, proptest::bool::weighted(0.2)).prop_map(|(process, early)| Event::Observe(process, early)),
+        12 => (0..2_usize).prop_map(Event::Advance),
         1 => (0..2_usize).prop_map(Event::Dies),
         1 => (0..2_usize).prop_map(Event::Fails),
-        4 => word.prop_map(Event::Says),
+        4 => template.prop_map(Event::Request),
         1 => Just(Event::ConsoleStarts),
         1 => Just(Event::ConsoleStops),
     ]
@@ -167,15 +167,15 @@ impl Story {
                     self.second();
                 }
             }
-            Event::Observe(who, early) => self.observe(who, early),
-            Event::GoOn(who) => self.go_on(who),
-            Event::Dies(who) => self.processes[who] = Process::Idle,
-            Event::Fails(who) => {
-                if let Process::Planned { .. } = self.processes[who] {
-                    self.processes[who] = Process::Idle;
+            Event::Observe(process, early) => self.observe(process, early),
+            Event::Advance(process) => self.advance(process),
+            Event::Dies(process) => self.processes[process] = Process::Idle,
+            Event::Fails(process) => {
+                if let Process::Planned { .. } = self.processes[process] {
+                    self.processes[process] = Process::Idle;
                 }
             }
-            Event::Says(word) => self.write_request(word),
+            Event::Request(template) => self.write_request(template),
             Event::ConsoleStarts => {
                 self.cloud.start_by_hand(&self.id);
                 self.console = Some(self.cloud.now);
@@ -190,17 +190,17 @@ impl Story {
     /// Lets a second pass. A call arrives when it has taken the longest time.
     fn second(&mut self) {
         self.cloud.wait(SignedDuration::from_secs(1));
-        for who in 0..self.processes.len() {
-            if let Process::Sent { at, .. } = self.processes[who]
+        for process in 0..self.processes.len() {
+            if let Process::Sent { at, .. } = self.processes[process]
                 && self.cloud.now.duration_since(at) >= FRESH
             {
-                self.go_on(who);
+                self.advance(process);
             }
         }
     }
 
-    fn observe(&mut self, who: usize, early: bool) {
-        if !matches!(self.processes[who], Process::Idle) {
+    fn observe(&mut self, process: usize, early: bool) {
+        if !matches!(self.processes[process], Process::Idle) {
             return;
         }
         let plan = if early {
@@ -213,7 +213,7 @@ impl Story {
         } = plan;
         if let Some(step) = steps.into_iter().next() {
             self.assert_not_called_again(&step);
-            self.processes[who] = Process::Planned {
+            self.processes[process] = Process::Planned {
                 at: self.cloud.now,
                 step: Box::new(step),
                 until: outdated_at,
@@ -221,11 +221,11 @@ impl Story {
         }
     }
 
-    fn go_on(&mut self, who: usize) {
+    fn advance(&mut self, index: usize) {
         let now = self.cloud.now;
         let people = self.people();
-        let process = std::mem::replace(&mut self.processes[who], Process::Idle);
-        self.processes[who] = match process {
+        let process = std::mem::replace(&mut self.processes[index], Process::Idle);
+        self.processes[index] = match process {
             Process::Idle => Process::Idle,
             // After the next edge nothing is done or written, and no call is sent on an old observation.
             Process::Planned { until, .. } if until.is_some_and(|until| now >= until) => {
@@ -241,7 +241,7 @@ impl Story {
                 Process::Planned { at, step, until }
             }
             Process::Planned { step, .. } if step.action == StepAction::Record => {
-                self.remember(&step);
+                self.record(&step);
                 Process::Idle
             }
             Process::Planned { at, .. } if now.duration_since(at) > FRESH => Process::Idle,
@@ -261,20 +261,20 @@ impl Story {
                 }
             }
             Process::Called(step) => {
-                self.remember(&step);
+                self.record(&step);
                 Process::Idle
             }
         };
         assert_eq!(people, self.people(), "no pass writes what people say");
     }
 
-    fn remember(&mut self, step: &Step) {
-        let mut remember = step.tag_changes.clone();
-        if let Some(last) = remember.last.take() {
+    fn record(&mut self, step: &Step) {
+        let mut record = step.tag_changes.clone();
+        if let Some(last) = record.last.take() {
             self.write(&last);
         }
         let id = self.id.clone();
-        remember.write_to(&mut self.cloud.machine(&id).instance.tags);
+        record.write_to(&mut self.cloud.machine(&id).instance.tags);
     }
 
     fn write(&mut self, last: &LastApplied) {
@@ -303,34 +303,34 @@ impl Story {
     }
 
     /// Writes only the tags of a request; one of the two passes applies it.
-    fn write_request(&mut self, word: Word) {
+    fn write_request(&mut self, template: RequestTemplate) {
         let until = |seconds: i64| self.cloud.now + SignedDuration::from_secs(seconds);
         let lasting = |seconds: Option<i64>| {
             seconds.map_or(RequestDuration::NextEdge, |s| {
                 RequestDuration::Until(until(s))
             })
         };
-        let ask = match word {
-            Word::Start(seconds) => RequestKind::Start(lasting(seconds)),
-            Word::Stop(seconds) => RequestKind::Stop(lasting(seconds)),
-            Word::Ignore(seconds) => RequestKind::Ignore {
+        let request = match template {
+            RequestTemplate::Start(seconds) => RequestKind::Start(lasting(seconds)),
+            RequestTemplate::Stop(seconds) => RequestKind::Stop(lasting(seconds)),
+            RequestTemplate::Ignore(seconds) => RequestKind::Ignore {
                 until: until(seconds),
             },
-            Word::Resume => RequestKind::Resume,
+            RequestTemplate::Resume => RequestKind::Resume,
         };
         let before = self.cloud.machines[&self.id].instance.tags.clone();
-        self.cloud.write_request(&self.id, ask);
+        self.cloud.write_request(&self.id, request);
         let after = &self.cloud.machines[&self.id].instance.tags;
         assert_newer(&before, after);
     }
 
     /// Lets all operations in progress end or die, without new requests, and then runs passes.
     fn end(mut self) {
-        for who in 0..self.processes.len() {
-            while let Process::Sent { .. } | Process::Called(_) = self.processes[who] {
-                self.go_on(who);
+        for process in 0..self.processes.len() {
+            while let Process::Sent { .. } | Process::Called(_) = self.processes[process] {
+                self.advance(process);
             }
-            self.processes[who] = Process::Idle;
+            self.processes[process] = Process::Idle;
         }
         let quiet = self.cloud.now;
         self.cloud.wait(SETTLING);

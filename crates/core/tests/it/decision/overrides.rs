@@ -249,7 +249,7 @@ fn a_plain_stop_ends_a_long_override_for_good() {
         assert_eq!(
             cloud.last(&web),
             "2026-11-25T07:00:00Z start schedule office",
-            "the end of the override is no word any more"
+            "the end of the override is no directive any more"
         );
     });
 }

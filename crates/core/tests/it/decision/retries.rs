@@ -53,7 +53,7 @@ fn a_start_without_capacity_is_recorded_and_retried() {
         assert_eq!(
             plan.next_edge,
             Some(paris("2026-11-23 08:01")),
-            "that is when to look again"
+            "the next attempt is due then"
         );
 
         cloud.full.clear();
@@ -169,7 +169,7 @@ fn a_refused_stop_is_retried_after_a_wait() {
         assert_eq!(
             outcome(&cloud.request_stop(&web)),
             "stop: request by alice",
-            "whoever asks does not wait"
+            "a request does not wait"
         );
         assert_eq!(cloud.retry(&web), "");
     });

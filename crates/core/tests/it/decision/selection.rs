@@ -84,7 +84,7 @@ fn change_of(
     targets: &InstanceSelector,
     limit: usize,
 ) -> Result<(Vec<String>, Vec<String>), SelectError> {
-    on_seen(cloud, targets, |seen, _| {
+    with_evaluated(cloud, targets, |seen, _| {
         let selection = for_change(targets, &seen, &cloud.schedule_set, limit)?;
         let names = |seen: &[&EvaluatedInstance<'_>]| -> Vec<String> {
             seen.iter()
@@ -95,7 +95,7 @@ fn change_of(
     })
 }
 
-fn on_seen<T>(
+fn with_evaluated<T>(
     cloud: &Cloud,
     targets: &InstanceSelector,
     then: impl FnOnce(Vec<EvaluatedInstance<'_>>, Timestamp) -> T,
@@ -106,7 +106,7 @@ fn on_seen<T>(
         .map(|machine| machine.instance.clone())
         .filter(|instance| named(targets, instance))
         .collect();
-    let world = World::unasked(&cloud.schedule_set, &instances);
+    let world = World::without_request(&cloud.schedule_set, &instances);
     then(EvaluatedInstance::all(&world, cloud.now), cloud.now)
 }
 
@@ -121,14 +121,14 @@ fn refused(targets: &InstanceSelector) -> String {
 
 #[test]
 fn a_selector_is_unnamed_only_without_ids_schedules_tags_and_all() {
-    assert!(InstanceSelector::default().are_unnamed());
+    assert!(InstanceSelector::default().is_empty());
     for targets in [
         ids(&[ONE]),
         schedule("office"),
         tag("Team:web"),
         everything(),
     ] {
-        assert!(!targets.are_unnamed(), "{targets:?}");
+        assert!(!targets.is_empty(), "{targets:?}");
     }
 }
 
@@ -307,7 +307,7 @@ fn a_long_list_of_choices_is_truncated_and_the_rest_counted() {
 
 fn shown(targets: &InstanceSelector) -> Result<(Vec<String>, usize), SelectError> {
     let cloud = fleet();
-    on_seen(&cloud, targets, |seen, _| {
+    with_evaluated(&cloud, targets, |seen, _| {
         let (shown, left_out) = for_status(targets, seen, &cloud.schedule_set)?;
         let names = shown
             .iter()

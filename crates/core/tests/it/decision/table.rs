@@ -109,11 +109,11 @@ impl Case<'_> {
 
 #[test]
 fn a_pending_directive_without_its_source_is_applied() {
-    let remembered = Case {
+    let recorded = Case {
         last: Some("2026-11-23T19:30:00Z stop request by alice pending"),
         ..RUNNING
     };
-    assert_eq!(remembered.at("2026-11-23 21:00"), "stop: request by alice");
+    assert_eq!(recorded.at("2026-11-23 21:00"), "stop: request by alice");
     let done = Case {
         last: Some("2026-11-23T19:30:00Z stop request by alice"),
         ..RUNNING
@@ -145,13 +145,13 @@ fn an_enforced_schedule_applies_its_edge_although_the_last_tag_is_newer() {
 #[test]
 fn a_request_is_in_force_only_on_an_enforced_schedule() {
     for (schedule, stands) in [("strict", true), ("office", false)] {
-        let asked = Case {
+        let request = Case {
             schedule,
             last: Some("2026-11-23T19:30:00Z start request by alice"),
             request: Some("2026-11-23T19:30:00Z start by alice"),
             ..RUNNING
         };
-        let cloud = asked.cloud("2026-11-23 21:00");
+        let cloud = request.cloud("2026-11-23 21:00");
         let web = cloud.machines.keys().next().unwrap();
         let seen = cloud.assess(web);
         assert_eq!(seen.request.is_some(), stands, "{schedule}");
@@ -268,20 +268,20 @@ fn a_user_change_counts_from_15_seconds_after_the_directive() {
 
 #[test]
 fn a_user_change_after_an_unobserved_request_does_not_count() {
-    let asked = Case {
+    let request = Case {
         last: Some("2026-11-23T19:00:00Z stop schedule office"),
         request: Some("2026-11-23T19:30:00Z start by alice"),
         stopped: Some("2026-11-23 19:40:00"),
         ..STOPPED
     };
     assert_eq!(
-        asked.at("2026-11-23 21:00"),
+        request.at("2026-11-23 21:00"),
         "start: request by alice [2026-11-23T19:30:00Z start request by alice pending]"
     );
     // It counts once the request was applied and its state was not observed yet.
     let applied = Case {
         last: Some("2026-11-23T19:30:00Z start request by alice pending"),
-        ..asked
+        ..request
     };
     assert_eq!(
         applied.at("2026-11-23 21:00"),
@@ -355,20 +355,20 @@ fn only_instances_never_acted_on_converge() {
 #[test]
 fn convergence_makes_no_old_request_due() {
     // Early on Monday the newest edge is Friday's, and the request Saturday's.
-    let asked = Case {
+    let request = Case {
         schedule: "eager",
         last: Some("2026-11-20T18:59:59Z start adopted"),
         request: Some("2026-11-21T10:00:00Z start by alice"),
         ..STOPPED
     };
-    assert_eq!(asked.at("2026-11-23 06:00"), "too_late");
-    let unasked = Case {
+    assert_eq!(request.at("2026-11-23 06:00"), "too_late");
+    let without_request = Case {
         request: None,
         state: Running,
-        ..asked
+        ..request
     };
     assert_eq!(
-        unasked.at("2026-11-23 06:00"),
+        without_request.at("2026-11-23 06:00"),
         "stop: schedule eager [2026-11-20T19:00:00Z stop schedule eager pending]"
     );
 }

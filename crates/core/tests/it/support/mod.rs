@@ -276,7 +276,7 @@ impl Cloud {
 
     /// Evaluates an instance now.
     pub(crate) fn assess(&self, id: &InstanceId) -> Assessment<'_> {
-        let world = World::unasked(&self.schedule_set, &[]);
+        let world = World::without_request(&self.schedule_set, &[]);
         assess(&self.machines[id].instance, &world, self.now)
     }
 
@@ -354,7 +354,7 @@ impl Cloud {
         };
         let decided = plan(&world, now);
         assert_eq!(decided, plan(&world, now), "a plan is deterministic");
-        assert_judged_one_by_one(&world, now, &decided);
+        assert_evaluated_one_by_one(&world, now, &decided);
         decided
     }
 
@@ -370,9 +370,9 @@ impl Cloud {
         for (key, value) in step.request_tags.iter().flat_map(|word| word.tags()) {
             self.machine(&step.instance).tag(key, &value);
         }
-        let mends = step.replaces.as_deref();
+        let invalid = step.replaces.as_deref();
         if let Some(first) = &step.adopt {
-            self.write_last(&step.instance, first, mends);
+            self.write_last(&step.instance, first, invalid);
         }
         if failure == Some(Failure::CrashBeforeCalls) {
             return;
@@ -386,10 +386,10 @@ impl Cloud {
                 Err(code) => {
                     let crashed = failure == Some(Failure::CrashBeforeRecord);
                     if let Some(next) = step.if_refused.filter(|_| !crashed) {
-                        self.remember(
+                        self.record(
                             &step.instance,
                             TagChanges::refused(next, code),
-                            mends,
+                            invalid,
                             failure,
                         );
                     }
@@ -398,13 +398,13 @@ impl Cloud {
             }
         }
         let now = &self.machines[&step.instance].instance;
-        let mut remember = step.tag_changes.clone().after_response(now.state);
+        let mut record = step.tag_changes.clone().after_response(now.state);
         let stands_in = |types: &TypesToTry| types.wanted.as_str() != now.instance_type;
         if step.types.as_deref().is_some_and(stands_in) {
-            remember.fallback = FallbackChange::Keep;
+            record.fallback = FallbackChange::Keep;
         }
         if failure != Some(Failure::CrashBeforeRecord) {
-            self.remember(&step.instance, remember, mends, failure);
+            self.record(&step.instance, record, invalid, failure);
         }
     }
 
@@ -486,32 +486,32 @@ impl Cloud {
     }
 
     /// Writes like the real executor: the tag is read again, and never goes back.
-    fn write_last(&mut self, id: &InstanceId, last: &LastApplied, mends: Option<&str>) {
-        if last.may_be_written_over(Some(self.last(id)), mends) {
+    fn write_last(&mut self, id: &InstanceId, last: &LastApplied, invalid: Option<&str>) {
+        if last.may_be_written_over(Some(self.last(id)), invalid) {
             self.machine(id).tag(LAST_TAG, &last.to_string());
         }
     }
 
-    fn remember(
+    fn record(
         &mut self,
         id: &InstanceId,
-        remember: TagChanges,
-        mends: Option<&str>,
+        record: TagChanges,
+        invalid: Option<&str>,
         failure: Option<Failure>,
     ) {
         let set_only = || TagChanges {
-            last: remember.last.clone(),
-            retry: Some(remember.retry.clone())
+            last: record.last.clone(),
+            retry: Some(record.retry.clone())
                 .filter(|retry| *retry != RetryChange::Clear)
                 .unwrap_or_default(),
             fallback: FallbackChange::Keep,
         };
         let mut written = match failure {
             Some(Failure::CrashBeforeClearing) => set_only(),
-            _ => remember,
+            _ => record,
         };
         if let Some(last) = written.last.take() {
-            self.write_last(id, &last, mends);
+            self.write_last(id, &last, invalid);
         }
         let tags = &mut self.machine(id).instance.tags;
         written.write_to(tags);
@@ -520,7 +520,7 @@ impl Cloud {
 }
 
 /// Asserts that every instance has exactly one step or skip, in order, and the same as when it is evaluated alone.
-fn assert_judged_one_by_one(world: &World<'_>, now: Timestamp, decided: &Plan) {
+fn assert_evaluated_one_by_one(world: &World<'_>, now: Timestamp, decided: &Plan) {
     let assessed: Vec<_> = world
         .instances
         .iter()

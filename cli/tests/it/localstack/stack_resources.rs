@@ -1,25 +1,26 @@
-//! What a stack has in the cloud, asked of each service by its own list: there after deploying, gone after destroying.
+//! The resources of a stack, listed by each service: present after deploying, absent after destroying.
 
 use serde_json::Value;
 
-use crate::support::House;
+use crate::support::Sandbox;
 
-/// How a service lists what it has.
+/// The request by which a service lists its resources.
 enum List {
-    /// By a GET of this path.
+    /// A GET of this path.
     Get(&'static str),
-    /// By this action of the query protocol, with its parameters, in this version.
+    /// This action of the query protocol, with its parameters and version.
     Query(&'static str, &'static str),
-    /// By this target of the JSON protocol.
+    /// This target of the JSON protocol.
     Json(&'static str),
 }
 
-/// Those that are gone are listed too, unless they are left out.
+/// CloudFormation lists deleted stacks, too, unless they are filtered out.
 const STACKS: &str = "ListStacks&StackStatusFilter.member.1=CREATE_COMPLETE&StackStatusFilter.member.2=UPDATE_COMPLETE\
     &StackStatusFilter.member.3=DELETE_FAILED&StackStatusFilter.member.4=ROLLBACK_COMPLETE";
 
-/// What a stack consists of: the service, its list, and how the stack's own is told there. `STACK` stands for the stack's name.
-const BELONGINGS: [(&str, List, &str); 10] = [
+/// The resources of a stack: the service, its list request, and the text that marks the stack's own. `STACK` stands for the
+/// stack's name.
+const STACK_RESOURCES: [(&str, List, &str); 10] = [
     (
         "cloudformation",
         List::Query(STACKS, "2010-05-15"),
@@ -56,21 +57,21 @@ const BELONGINGS: [(&str, List, &str); 10] = [
     ),
 ];
 
-/// What there is of the stack, by the marks above.
+/// The marks of the stack's resources that exist.
 pub(crate) fn of(endpoint: &str, stack: &str) -> Vec<&'static str> {
-    let there = BELONGINGS.iter().filter(|(service, list, mark)| {
+    let there = STACK_RESOURCES.iter().filter(|(service, list, mark)| {
         list.ask(endpoint, service)
             .contains(&mark.replace("STACK", stack))
     });
     there.map(|(_, _, mark)| *mark).collect()
 }
 
-/// Everything that a stack has while it is deployed.
+/// Every resource of a deployed stack.
 pub(crate) fn all() -> Vec<&'static str> {
-    BELONGINGS.iter().map(|(_, _, mark)| *mark).collect()
+    STACK_RESOURCES.iter().map(|(_, _, mark)| *mark).collect()
 }
 
-/// The names of the rules by which the stack is woken.
+/// The names of the rules that trigger the stack's function.
 pub(crate) fn rules(endpoint: &str, stack: &str) -> Vec<String> {
     let answer = List::Json("AWSEvents.ListRules").ask(endpoint, "events");
     let answer: Value = serde_json::from_str(&answer).unwrap();
@@ -83,7 +84,7 @@ pub(crate) fn rules(endpoint: &str, stack: &str) -> Vec<String> {
     names
 }
 
-/// What the function finds in its environment, but for what the cloud puts there itself.
+/// The function's environment, without the variables that the cloud sets.
 pub(crate) fn environment(endpoint: &str, stack: &str) -> Value {
     let answer = List::Get("2015-03-31/functions/").ask(endpoint, "lambda");
     let answer: Value = serde_json::from_str(&answer).unwrap();
@@ -95,7 +96,7 @@ pub(crate) fn environment(endpoint: &str, stack: &str) -> Value {
 
 impl List {
     fn ask(&self, endpoint: &str, service: &str) -> String {
-        // Emulators tell services by the scope of a signature, and verify none.
+        // Emulators route requests by the scope of the signature, and verify none.
         let scope = format!("test/20260101/us-east-1/{service}/aws4_request");
         let signature = format!(
             "Authorization: AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0\r\n"
@@ -116,7 +117,7 @@ impl List {
             ),
         };
         let url = format!("{endpoint}/{path}");
-        let (status, answer) = House::fetch(method, &url, &(signature + &headers), &body);
+        let (status, answer) = Sandbox::fetch(method, &url, &(signature + &headers), &body);
         assert_eq!(status, 200, "{service}: {answer}");
         answer
     }
