@@ -1,8 +1,9 @@
-//! How long to wait before trying again.
+//! The delay between retries.
 
 use std::time::Duration;
 
-/// Doubles from a second to a minute: an emulator that restarts is found within seconds, and one that stays away is not hammered.
+/// A delay that doubles from a second to a minute: a restarting emulator is found within seconds, and one that stays down is
+/// not flooded with requests.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
@@ -12,12 +13,12 @@ impl Backoff {
     const FIRST: Duration = Duration::from_secs(1);
     const LONGEST: Duration = Duration::from_mins(1);
 
-    /// How often in a row it has failed.
+    /// The number of consecutive failures.
     pub(crate) fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// Notes a failure and says how long to wait.
+    /// Records a failure, and returns the delay before the next attempt.
     pub(crate) fn after_failure(&mut self) -> Duration {
         let wait = Self::FIRST
             .saturating_mul(1 << self.failures.min(6))
@@ -26,7 +27,7 @@ impl Backoff {
         wait
     }
 
-    /// Notes a success; whether it ends a series of failures.
+    /// Records a success, and returns whether it ends a series of failures.
     pub(crate) fn after_success(&mut self) -> bool {
         std::mem::take(&mut self.failures) > 0
     }

@@ -1,6 +1,7 @@
-//! What the daemon knows of itself: which of its tasks are at work, what is still missing, and what is wrong.
+//! The daemon's health: which of its tasks are running, which conditions of readiness are missing, and which problems there
+//! are.
 //!
-//! It decides nothing. It is what the service manager, `/readyz` and the end of the daemon go by.
+//! It decides nothing. The service manager, `/readyz` and the end of the daemon use it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How the daemon is. Clones are the same one.
+/// The health of the daemon and its tasks. Clones share the same state.
 #[derive(Clone, Debug, Default)]
 pub struct Health(Arc<Shared>);
 
@@ -32,35 +33,35 @@ struct HealthState {
 #[derive(Debug)]
 struct TaskRecord {
     run_state: TaskState,
-    /// What has to happen once before the daemon is ready, in words, until it has.
+    /// The condition that must hold once before the daemon is ready; `None` once it has.
     missing: Option<&'static str>,
-    /// What is wrong at the moment.
+    /// The current problem.
     trouble: Option<String>,
-    /// When it wants to have been heard of again.
+    /// When the task has to report progress again.
     deadline: Option<Instant>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum TaskState {
     AtWork,
-    /// It died, and has not been started again yet.
+    /// It failed, and has not been restarted yet.
     Down {
         why: String,
     },
     Ended,
 }
 
-/// What the last pass or check saw.
+/// A summary of what the last passes or checks observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FleetSummary {
     /// When something is due next.
     pub(crate) next_edge: Option<Timestamp>,
-    /// How many instances a schedule manages.
+    /// The number of instances that a schedule manages.
     pub(crate) managed: usize,
 }
 
 impl Health {
-    /// Why the daemon is not ready, in words; nothing, if it is.
+    /// Returns the reasons why the daemon is not ready; empty if it is.
     pub fn unready(&self) -> Vec<String> {
         let state = self.lock();
         if state.tasks.is_empty() {
@@ -82,7 +83,7 @@ impl Health {
         reasons
     }
 
-    /// The tasks that should have been heard of by now.
+    /// Returns the tasks that are past their deadline at `now`.
     pub fn stuck(&self, now: Instant) -> Vec<String> {
         let state = self.lock();
         let overdue = |task: &TaskRecord| {
@@ -92,7 +93,7 @@ impl Health {
         stuck.map(|(name, _)| name.clone()).collect()
     }
 
-    /// The tasks that have not ended.
+    /// Returns the tasks that have not ended.
     pub fn at_work(&self) -> Vec<String> {
         let state = self.lock();
         let tasks = state.tasks.iter();
@@ -100,7 +101,7 @@ impl Health {
         tasks.map(|(name, _)| name.clone()).collect()
     }
 
-    /// One line for people.
+    /// Returns the status as one line.
     pub fn status(&self) -> String {
         let unready = self.unready();
         let state = self.lock();
@@ -124,12 +125,13 @@ impl Health {
         line
     }
 
-    /// Waits until something may have changed. For one waiter.
+    /// Waits until something may have changed. Supports one waiter only.
     pub(crate) async fn changed(&self) {
         self.0.changed.notified().await;
     }
 
-    /// A task begins, or begins again. Until it says [`TaskHealth::ok`], `missing` is.
+    /// Records that a task starts or restarts. Until it reports [`TaskHealth::ok`], the daemon is not ready because of
+    /// `missing`.
     pub(crate) fn begins(&self, name: &str, missing: Option<&'static str>) -> TaskHealth {
         let task = TaskRecord {
             run_state: TaskState::AtWork,
@@ -146,23 +148,23 @@ impl Health {
         }
     }
 
-    /// A task died, and will begin again.
+    /// Records that a task failed and will be restarted.
     pub(crate) fn is_down(&self, name: &str, why: &str) {
         let why = why.to_owned();
         self.change_task(name, |task| task.run_state = TaskState::Down { why });
     }
 
-    /// A task has ended as it should.
+    /// Records that a task has ended as intended.
     pub(crate) fn ended(&self, name: &str) {
         self.change_task(name, |task| task.run_state = TaskState::Ended);
     }
 
-    /// What was seen last.
+    /// Replaces the summary of the fleet.
     pub(crate) fn set_fleet(&self, sight: FleetSummary) {
         self.change(|state| state.sight = Some(sight));
     }
 
-    /// The configuration in force, and why newer ones are not, if there are newer ones.
+    /// Records the generation of the configuration in force, and the problem of a newer configuration that was rejected.
     pub(crate) fn configuration(&self, generation: u64, problem: Option<String>) {
         self.change(|state| {
             state.generation = generation;
@@ -183,13 +185,13 @@ impl Health {
         self.0.changed.notify_one();
     }
 
-    /// Nothing of ours panics while it holds the lock, and half a change can't be seen.
+    /// Returns the state even if a thread panicked with the lock: each change is complete at once.
     fn lock(&self) -> MutexGuard<'_, HealthState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// By it a task says how it is.
+/// A task's handle for reporting its own health.
 #[derive(Clone, Debug)]
 pub(crate) struct TaskHealth {
     name: Arc<str>,
@@ -197,7 +199,7 @@ pub(crate) struct TaskHealth {
 }
 
 impl TaskHealth {
-    /// It has done what it is there for, and nothing is wrong.
+    /// Reports that the task works: nothing is missing, and no problem exists.
     pub(crate) fn ok(&self) {
         self.health.change_task(&self.name, |task| {
             task.missing = None;
@@ -205,20 +207,20 @@ impl TaskHealth {
         });
     }
 
-    /// Something is wrong that it can't mend.
+    /// Reports a problem that the task can't solve.
     pub(crate) fn degraded(&self, what: String) {
         self.health
             .change_task(&self.name, |task| task.trouble = Some(what));
     }
 
-    /// It will say so again within `time`, or is stuck.
+    /// Sets the deadline: the task calls this again within `time`, or counts as stuck.
     pub(crate) fn expect_within(&self, time: Duration) {
         let by = Instant::now() + time;
         self.health
             .change_task(&self.name, |task| task.deadline = Some(by));
     }
 
-    /// It waits for others, for however long.
+    /// Removes the deadline: the task waits for an external event.
     pub(crate) fn waiting(&self) {
         self.health
             .change_task(&self.name, |task| task.deadline = None);

@@ -1,7 +1,7 @@
 //! The thread that owns the journal's connection, behind a channel that drops nothing.
 //!
-//! Each call waits until the thread has processed it, so that a caller has one request in the channel at most, and knows what is on
-//! disk before it acknowledges anything. What can't be written waits in the thread's [`BufferedJournal`].
+//! Each call waits until the thread has processed it, so that a caller has one request in the channel at most, and knows what
+//! is on disk before it acknowledges anything. What can't be written waits in the thread's [`BufferedJournal`].
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -41,13 +41,13 @@ pub enum JournalWriterError {
 /// What one call of [`JournalWriter::write`] adds to the journal.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WriteRequest {
-    /// Transitions, and the states that they lead to.
+    /// Transitions with the resulting states.
     pub(crate) records: Vec<TransitionRecord>,
     /// Outcomes of edges.
     pub(crate) edges: Vec<EdgeRecord>,
     /// Complete observations, for the coverage.
     pub(crate) observations: Vec<CoverageObservation>,
-    /// Principals of calls; their transitions may be written already.
+    /// Principals of calls, whose transitions may be written already.
     pub(crate) attributions: Vec<Attribution>,
     /// Transitions before this instant are removed.
     pub(crate) prune_before: Option<Timestamp>,
@@ -66,7 +66,6 @@ impl WriteRequest {
 /// Events of a batch that need no record any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RecordedEvents {
-    /// Their ids.
     pub(crate) ids: HashSet<String>,
     /// Whether all of them are on disk, so that their messages can be deleted.
     pub(crate) durable: bool,
@@ -158,7 +157,7 @@ impl Drop for JournalWriter {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread has reached the caller already.
+            // The caller has received a panic of the thread already.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! What can be counted of the daemon, for Prometheus.
+//! The daemon's metrics, for Prometheus.
 //!
 //! Labels have few values: no instance, no free text, and of accounts and regions only those that the configuration names.
 //! docs/monitoring explains each metric, and what to do when it reports a problem.
@@ -31,7 +31,7 @@ use curfew_journal::EdgeOutcome;
 
 pub use serve::serve;
 
-/// From a reaction in time to an edge that was caught up after an outage, in seconds.
+/// Seconds, from an edge that is applied promptly to one that is caught up after an outage.
 const LATENCIES: [f64; 13] = [
     0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 7200.0,
 ];
@@ -86,7 +86,7 @@ pub struct Metrics {
     last_pass: Seconds,
     region_up: Family<AccountRegionLabels, Gauge>,
     region_last_pass: Family<AccountRegionLabels, Seconds>,
-    /// The account-regions that the configuration names: the only ones that are told apart.
+    /// The account-regions that the configuration names: only these get labels.
     named: Arc<Mutex<BTreeSet<AccountRegion>>>,
     steps: Family<StepLabels, Counter>,
     edges: Family<OutcomeLabel, Counter>,
@@ -106,7 +106,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Nothing counted yet, besides what `calls` counts.
+    /// Creates the metrics at zero, with the API calls that `calls` counts.
     pub fn new(calls: Calls) -> Self {
         let mut registry = Registry::default();
         let mut metrics = Self::registered(&mut registry);
@@ -116,7 +116,7 @@ impl Metrics {
         metrics
     }
 
-    /// All metrics but those of the calls, in `registry`.
+    /// Registers all metrics but those of the API calls.
     fn registered(registry: &mut Registry) -> Self {
         Self {
             passes: registered(
@@ -211,7 +211,7 @@ impl Metrics {
         }
     }
 
-    /// So that a first failure is an increase.
+    /// Creates the series of counters at zero, so that a first failure is an increase.
     fn begin_at_zero(&self) {
         for outcome in ["done", "failed"] {
             let _ = self.passes.get_or_create(&OutcomeLabel { outcome });
@@ -222,14 +222,14 @@ impl Metrics {
         }
     }
 
-    /// Everything as Prometheus reads it.
+    /// Returns the metrics in the Prometheus text format.
     pub fn text(&self) -> String {
         let mut text = String::new();
         prometheus_text::encode(&mut text, &self.registry).expect("a string takes all text");
         text
     }
 
-    /// From now on these account-regions are told apart, and no others: labels come from the configuration alone, so that they stay few.
+    /// Replaces the account-regions that get labels: labels come from the configuration alone, so that there are few.
     pub(crate) fn keep_account_regions(&self, named: &BTreeSet<&AccountRegion>) {
         let mut known = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         for gone in known
@@ -246,7 +246,7 @@ impl Metrics {
             .collect();
     }
 
-    /// A pass or check over an account-region: made at that instant, or failed.
+    /// Records a pass or check over an account-region: its instant, or `None` if it failed.
     pub(crate) fn account_region(&self, account_region: &AccountRegion, made: Option<Timestamp>) {
         let outcome = if made.is_some() { "done" } else { "failed" };
         self.passes.get_or_create(&OutcomeLabel { outcome }).inc();
@@ -308,7 +308,7 @@ impl Metrics {
         self.transitions.get_or_create(&labels).inc();
     }
 
-    /// An instance is in the state that an edge wants, so long after it.
+    /// Counts an edge that an instance has reached, and records its latency.
     pub(crate) fn edge_done(&self, latency: SignedDuration) {
         self.edge_latency
             .observe(latency.max(SignedDuration::ZERO).as_secs_f64());
@@ -325,7 +325,7 @@ impl Metrics {
         self.queue_lag.set(lag.as_secs_f64());
     }
 
-    /// So many messages are in a queue of dead letters; none, where there is no such queue (any more).
+    /// Records the number of messages in a dead-letter queue; removes the series if there is no such queue (any more).
     pub(crate) fn dead_letters(&self, queue: &str, messages: Option<u64>) {
         let queue = QueueLabel {
             queue: queue.to_owned(),
@@ -341,7 +341,7 @@ impl Metrics {
         }
     }
 
-    /// A task is at work. So its first death is an increase, and no new series that begins at 1.
+    /// Creates the restart counter of a task at zero, so that its first failure is an increase.
     pub(crate) fn task_begins(&self, task: &str) {
         let _ = self.task_restarts.get_or_create(&task.into());
     }
@@ -425,7 +425,7 @@ fn edge_latency(registry: &mut Registry) -> Histogram {
     histogram
 }
 
-/// Calls are counted where they are made; the counts are read at each scrape.
+/// The counter of API calls is updated where they are made, and read at each scrape.
 #[derive(Debug)]
 struct CallCounts(Calls);
 

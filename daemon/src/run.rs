@@ -16,7 +16,7 @@
 //!  all ──▶ health ──▶ systemd notifier ──▶ systemd
 //! ```
 //!
-//! Triggers carry no decision: every pass looks at EC2 afresh. So a task that dies is simply started again.
+//! Triggers carry no decision: every pass observes EC2 afresh. So a task that fails is simply restarted.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -58,43 +58,43 @@ pub use crate::tasks::queue::{EventQueue, QueueAddress};
 pub use crate::tasks::reconcile::{BootClock, BootTime, EdgeTimerError, Triggers};
 pub use crate::tasks::reload::Reload;
 
-/// What the daemon runs on, besides its configuration: everything that touches the outside.
+/// What the daemon needs besides its configuration: everything that interacts with the environment.
 #[derive(Debug)]
 pub struct Dependencies {
-    /// The time.
+    /// The current time, corrected by AWS's.
     pub clock: Clock,
-    /// The time since the boot.
+    /// The time since the boot, which detects a suspended machine.
     pub boot_clock: BootClock,
     /// The instances of every managed account and region.
     pub organisation: Organisation,
     /// The directory of the journal, where transitions are kept.
     pub state_dir: PathBuf,
-    /// Where EC2's state changes are read, if anywhere.
+    /// The queue of EC2's state changes, if there is one.
     pub events: Option<EventQueue>,
     /// Publishes the rules that trigger the cloud's passes; `None` where the daemon makes the passes itself.
     pub rules: Option<RulePublication>,
     /// Sends a trigger to the cloud for overdue edges; `None` where the daemon makes the passes itself.
     pub triggers: Option<Triggers>,
-    /// The stack's queues of dead letters; none, where the daemon makes the passes itself.
+    /// The stack's dead-letter queues; `None` where the daemon makes the passes itself.
     pub dead_letters: Option<DeadLetterQueues>,
-    /// Takes what people are to be told.
+    /// Queues notifications.
     pub notifier: Notifier,
-    /// Bring it to them.
+    /// Deliver the notifications, one task for each destination.
     pub deliveries: Vec<Delivery>,
     /// The service manager that started the daemon, if any.
     pub manager: ServiceManager,
-    /// How to read the configuration again, where they may change.
+    /// How to read the configuration again; `None` if it can't change.
     pub reload: Option<Reload>,
     /// The daemon's health, for the HTTP endpoints and the service manager.
     pub health: Health,
-    /// What is counted.
+    /// The metrics of all tasks.
     pub metrics: Metrics,
-    /// Where that is told, over HTTP.
+    /// The address of the metrics endpoint; `None` disables it.
     pub listen: Option<SocketAddr>,
 }
 
 impl Dependencies {
-    /// A daemon without notifications, service manager, reloads and endpoints.
+    /// Returns dependencies without notifications, service manager, reloads and endpoints.
     pub fn quiet(clock: Clock, organisation: Organisation, state_dir: PathBuf) -> Self {
         Self {
             clock,
@@ -116,13 +116,13 @@ impl Dependencies {
     }
 }
 
-/// A daemon that can't go on.
+/// Why the daemon can't continue.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The journal can't be read at the start.
+    /// The journal can't be opened at the start.
     #[error(transparent)]
     Journal(#[from] JournalWriterError),
-    /// The edge timer can't be set up.
+    /// The edge timer can't be created.
     #[error(transparent)]
     EdgeTimer(#[from] EdgeTimerError),
     /// Tasks did not finish after the shutdown.
@@ -130,14 +130,14 @@ pub enum RunError {
     NotFinished(#[from] UnfinishedTasks),
 }
 
-/// Runs until `shutdown` is cancelled, then lets every task finish what it is at.
+/// Runs until `shutdown` is cancelled, then waits for every task to finish its current work.
 pub async fn run(
     configuration: &DaemonConfiguration,
     schedule_set: Arc<ScheduleSet>,
     dependencies: Dependencies,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
-    // What waiting can't mend is an error of the start.
+    // An error that waiting can't resolve ends the start.
     let journal = JournalWriter::open(&dependencies.state_dir)?;
     if let Some(replaced) = journal.take_replaced().await {
         let now = dependencies.clock.now();
@@ -173,7 +173,7 @@ pub async fn run(
     Ok(joined?)
 }
 
-/// What the tasks are made from.
+/// What the tasks are created from.
 struct Start<'a> {
     configuration: &'a DaemonConfiguration,
     schedule_set: Arc<ScheduleSet>,
@@ -183,8 +183,8 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// Spawns every task. Each channel's ends, and the notifier, are with the tasks alone afterwards: deliveries end with the last sender.
-    /// Returns the service manager, which the tasks share.
+    /// Spawns every task. Each channel's ends, and the notifier, belong to the tasks alone afterwards: deliveries end with
+    /// the last sender. Returns the service manager, which the tasks share.
     #[expect(
         clippy::too_many_lines,
         reason = "one literal a task, where they are wired"

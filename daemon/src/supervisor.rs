@@ -25,11 +25,11 @@ use crate::systemd::{News, ServiceManager};
 /// After this long without a failure, the next one counts as the first again.
 const SETTLED: Duration = Duration::from_mins(10);
 
-/// Failures in a row from which on a notification is sent: one may be a hiccup, and is in the log.
+/// The number of consecutive failures after which a notification is sent: a single failure may be a hiccup, and is logged.
 const WORTH_TELLING: u32 = 3;
 
-/// How long tasks may take to finish after the shutdown: a call to EC2 that hangs is given up after 15 s, and tried three times in
-/// all. Below `TimeoutStopSec` of the unit, so that the daemon itself names what did not finish.
+/// How long tasks may take to finish after the shutdown: a call to EC2 that hangs fails after 15 s, and is made three times
+/// in all. Below `TimeoutStopSec` of the unit, so that the daemon can name what did not finish.
 const DRAIN: Duration = Duration::from_secs(50);
 
 /// The interval at which unfinished tasks are logged while draining.
@@ -37,12 +37,13 @@ const REMINDER: Duration = Duration::from_secs(5);
 
 /// A part of the daemon that runs until the shutdown.
 ///
-/// The supervisor keeps the object across restarts: what `run` needs afresh after a failure, it makes at its start.
+/// The supervisor keeps the object across restarts; `run` creates at its start whatever a failure invalidates.
 pub(crate) trait Task: Send + 'static {
     /// The name in logs, metrics and `/readyz`.
     const NAME: &'static str;
 
-    /// Why the daemon is not ready before the task has reported [`TaskHealth::ok`]; none, if it does not wait for the task.
+    /// Why the daemon is not ready before the task has reported [`TaskHealth::ok`]; `None` if readiness does not depend on
+    /// the task.
     const NOT_READY: Option<&'static str> = None;
 
     /// The full name, where several tasks of one kind run.
@@ -64,7 +65,7 @@ pub(crate) struct TaskContext {
     pub(crate) shutdown: CancellationToken,
 }
 
-/// Why a task ended that is to be restarted.
+/// Why a task failed that will be restarted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TaskError {
     /// The journal can't be opened.
@@ -76,11 +77,11 @@ pub(crate) enum TaskError {
 #[derive(Debug, thiserror::Error)]
 #[error("the daemon ended without `{tasks}`, which did not finish in 50 s")]
 pub struct UnfinishedTasks {
-    /// Their names.
+    /// The names of the tasks, separated by commas.
     pub tasks: String,
 }
 
-/// What the supervisor reports failures to.
+/// Where the supervisor reports failures.
 #[derive(Clone, Debug)]
 pub(crate) struct TaskObservers {
     pub(crate) health: Health,
@@ -100,7 +101,7 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor without tasks. `shutdown` ends the tasks that it gets.
+    /// Creates a supervisor without tasks. `shutdown` ends the tasks that it gets.
     pub(crate) fn new(shutdown: CancellationToken, observers: TaskObservers) -> Self {
         Self {
             tracker: TaskTracker::new(),
@@ -110,10 +111,10 @@ impl Supervisor {
         }
     }
 
-    /// Runs `task`, and runs it again with a growing delay each time that it fails.
+    /// Runs `task`, and restarts it with a growing delay after each failure.
     pub(crate) fn spawn<T: Task>(&self, task: T) {
         let name = task.name();
-        // Before the first look at the daemon's readiness.
+        // Registers the task before readiness is first checked.
         self.observers.health.begins(&name, T::NOT_READY);
         self.observers.metrics.task_begins(&name);
         let supervised = SupervisedTask {
@@ -173,7 +174,7 @@ impl<T: Task> SupervisedTask<T> {
             clock,
         } = &observers;
         let name = name.as_str();
-        // Locked by one run at a time. A panic leaves it unlocked, and the object for the next run.
+        // Locked by one run at a time. A panic unlocks it, and keeps the object for the next run.
         let task = Arc::new(Mutex::new(task));
         let mut backoff = Backoff::default();
         let mut notified = false;
@@ -228,7 +229,7 @@ impl<T: Task> SupervisedTask<T> {
     }
 }
 
-/// The error with its sources, in one line.
+/// Returns the error and its sources in one line.
 fn error_chain(error: &TaskError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -252,7 +253,7 @@ mod tests {
     use super::*;
     use crate::notify::TestSink;
 
-    /// A task that does what its script says in each of its lives.
+    /// A task that follows its script, one step in each run.
     struct Scripted<F> {
         lives: Arc<AtomicU32>,
         script: F,
@@ -288,7 +289,7 @@ mod tests {
         RunsToTheEnd,
     }
 
-    /// Another task, under a name of its own.
+    /// A task that never ends, with a distinct name.
     struct Hanging;
 
     impl Task for Hanging {

@@ -1,6 +1,7 @@
-//! The service manager's notification protocol, `sd_notify(3)`: one datagram for each piece of news.
+//! The service manager's notification protocol, `sd_notify(3)`: one datagram for each notification.
 //!
-//! A few lines over a socket, where a crate would read the process's environment for each of them: here a test has a manager of its own.
+//! Implemented over a socket, where a crate would read the process's environment for each notification: so a test can have
+//! its own manager.
 
 use std::env;
 use std::ffi::OsStr;
@@ -13,18 +14,18 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use tracing::warn;
 
-/// News for the service manager.
+/// A notification for the service manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News<'a> {
     /// Start-up, or a reload, is complete.
     Ready,
-    /// A reload has begun. It ends with [`News::Ready`].
+    /// A reload has begun. It ends with [`SystemdMessage::Ready`].
     Reloading,
-    /// The end has begun.
+    /// The shutdown has begun.
     Stopping,
-    /// One line for people: `systemctl status` shows it.
+    /// The status line that `systemctl status` shows.
     Status(&'a str),
-    /// Everything makes progress.
+    /// All tasks make progress.
     Watchdog,
 }
 
@@ -36,10 +37,10 @@ pub struct ServiceManager {
 }
 
 impl ServiceManager {
-    /// Time limit for a message to the manager, which reads at once unless it hangs.
+    /// The time limit for a message to the manager, which reads at once unless it hangs.
     const PATIENCE: Duration = Duration::from_secs(1);
 
-    /// No service manager.
+    /// Returns a handle that sends nothing, for a process outside systemd.
     pub fn absent() -> Self {
         Self {
             socket: None,
@@ -47,14 +48,14 @@ impl ServiceManager {
         }
     }
 
-    /// The service manager named in the environment: `NOTIFY_SOCKET`, with `WATCHDOG_USEC` and `WATCHDOG_PID`.
+    /// Returns the service manager named in the environment: `NOTIFY_SOCKET`, with `WATCHDOG_USEC` and `WATCHDOG_PID`.
     pub fn from_environment() -> Self {
         let Some(address) = env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty())
         else {
             return Self::absent();
         };
         let number = |name| env::var(name).ok()?.parse::<u64>().ok();
-        // Child processes inherit the variables without being meant by them.
+        // Child processes inherit the variables that are meant for their parent.
         let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
         let watchdog = number("WATCHDOG_USEC").filter(|usec| ours && *usec > 0);
         Self::at(&address, watchdog.map(Duration::from_micros)).unwrap_or_else(|error| {
@@ -63,8 +64,8 @@ impl ServiceManager {
         })
     }
 
-    /// The manager that listens at `address`, a path or (with an `@` before it) an abstract name; it expects [`News::Watchdog`] at
-    /// least once in every `watchdog`.
+    /// Returns the manager that listens at `address`, a path or (with an `@` before it) an abstract name; it expects
+    /// [`SystemdMessage::Watchdog`] at least once in every `watchdog`.
     pub fn at(address: &OsStr, watchdog: Option<Duration>) -> io::Result<Self> {
         let address = match address.as_bytes().strip_prefix(b"@") {
             Some(name) => SocketAddr::from_abstract_name(name)?,
@@ -79,12 +80,12 @@ impl ServiceManager {
         })
     }
 
-    /// How often it wants to hear that all is well.
+    /// Returns the interval within which the manager expects a watchdog message.
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog
     }
 
-    /// Tells all of it at once. A manager that does not listen any more is none of our troubles.
+    /// Sends the messages in one datagram. Errors are only logged.
     pub fn tell(&self, news: &[News<'_>]) {
         let Some(socket) = &self.socket else { return };
         let lines: Vec<String> = news.iter().map(line).collect();
@@ -98,7 +99,7 @@ fn line(news: &News<'_>) -> String {
     match news {
         News::Ready => "READY=1".to_owned(),
         News::Reloading => {
-            // By it the manager tells this reload from an earlier one; it has to be the monotonic clock's.
+            // The manager distinguishes reloads by it; it has to be the monotonic clock's.
             let now = clock_gettime(ClockId::Monotonic);
             let usec = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
             format!("RELOADING=1\nMONOTONIC_USEC={usec}")

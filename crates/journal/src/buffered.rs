@@ -1,4 +1,4 @@
-//! The journal with a buffer: where it can't be written, records wait, up to a limit, and what does not fit is counted. A corrupt
+//! The journal with a buffer: while it can't be written, records wait up to a limit, and further ones are counted. A corrupt
 //! file is quarantined under another name, one that was removed or moved is detected, and a new one is begun.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -16,7 +16,8 @@ use super::{
     TransitionRecord,
 };
 
-/// Beside the journal: held by the daemon that writes it, and released by the system however that daemon ends.
+/// The lock file next to the journal: the writing daemon holds the lock, and the operating system releases it when the daemon
+/// ends.
 pub const LOCK: &str = "journal.lock";
 
 /// Writes the journal of one state directory.
@@ -25,27 +26,27 @@ pub struct BufferedJournal {
     directory: PathBuf,
     open: Option<Open>,
     waiting: VecDeque<TransitionRecord>,
-    /// Edges that wait likewise.
+    /// Edges that wait to be written.
     edges: VecDeque<EdgeRecord>,
     /// Transitions that did not fit since the journal could last be written.
     dropped: u64,
-    /// Edges that did not.
+    /// Edges that did not fit since then.
     dropped_edges: u64,
-    /// What the journal that was opened stands in for.
+    /// The journal that the open one replaces.
     replaced: Option<JournalReplacement>,
 }
 
-/// Why a journal begins anew, with nothing of what was known.
+/// Why a journal begins anew, without the known states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JournalReplacement {
-    /// Its file was broken, and is kept under this name.
+    /// The file was corrupt, and is kept under this name.
     Broken {
-        /// The new name.
+        /// The path of the quarantined file.
         kept: PathBuf,
     },
-    /// Its file was removed or moved while the daemon wrote it.
+    /// The file was removed or moved while the daemon wrote it.
     Detached {
-        /// Where the new file is, and the old one was.
+        /// The path of the new file, which the old one had.
         path: PathBuf,
     },
 }
@@ -59,26 +60,26 @@ struct Open {
 /// The result of an attempt to write.
 #[derive(Debug, Default)]
 pub struct WriteReport {
-    /// What is new in the journal.
+    /// The new entries of the journal.
     pub entries: Vec<JournalEntry>,
     /// The events that need no further attempt: their records are in the journal, or will never be.
     pub events: Vec<String>,
-    /// Why the journal is a new one, which has nothing yet of what is known, if it is.
+    /// Why the journal is a new one, without the known states; `None` if it is not.
     pub replaced: Option<JournalReplacement>,
-    /// Why records wait, if they do.
+    /// Why records are waiting; `None` if they were written.
     pub error: Option<JournalError>,
-    /// Transitions that were lost, as is known once the journal can be written again.
+    /// The number of transitions that were lost; reported once the journal can be written again.
     pub lost: u64,
     /// How many transitions wait after the attempt.
     pub waiting: usize,
 }
 
 impl BufferedJournal {
-    /// Records that wait for a journal that can't be written: a transition is about 500 bytes, so this is 5 MB, and four days of a
-    /// thousand instances that start and stop once a day.
+    /// The capacity of the buffer: a transition is about 500 bytes, so this is 5 MB, and four days of a thousand instances
+    /// that start and stop once a day.
     pub const WAITING: usize = 10_000;
 
-    /// Opens the journal in `directory`, or goes on without, if it can't be opened now. Only what waiting can't mend is an error.
+    /// Opens the journal in `directory`, or continues without it if it can't be opened now. Fails only if waiting can't help.
     pub fn open(directory: &Path) -> Result<Self, JournalError> {
         let mut buffered = Self {
             directory: directory.to_owned(),
@@ -101,7 +102,7 @@ impl BufferedJournal {
         Ok(buffered)
     }
 
-    /// What was last known of every instance; nothing, while the journal can't be read.
+    /// Returns the last known state of every instance; empty while the journal can't be read.
     pub fn sightings(&self) -> HashMap<InstanceId, Sighting> {
         let known = match &self.open {
             Some(open) => open.journal.sightings(),
@@ -114,13 +115,13 @@ impl BufferedJournal {
         })
     }
 
-    /// Whether events have told of anything since `since`.
+    /// Whether the journal has a transition since `since` that an event reported.
     pub fn heard_events_since(&self, since: Timestamp) -> bool {
         let journal = self.open.as_ref().map(|open| &open.journal);
         journal.is_some_and(|journal| journal.heard_events_since(since).unwrap_or(false))
     }
 
-    /// Those of `events` that need no record any more: they are in the journal, or wait for it.
+    /// Returns those of `events` that need no record any more: they are in the journal, or wait to be written.
     pub fn events(&self, events: &[String]) -> HashSet<String> {
         let written = self.open.as_ref().map(|open| open.journal.events(events));
         let mut known = written.and_then(Result::ok).unwrap_or_default();
@@ -132,12 +133,12 @@ impl BufferedJournal {
         known
     }
 
-    /// Whether records wait to be written, so that their events should not be deleted yet.
+    /// Whether records wait to be written, so that their events must not be deleted yet.
     pub fn is_behind(&self) -> bool {
         !self.waiting.is_empty() || !self.edges.is_empty()
     }
 
-    /// Takes what became of edges, for the next [`Self::write`].
+    /// Takes the outcomes of edges, for the next [`Self::write`].
     pub fn follow(&mut self, edges: Vec<EdgeRecord>) {
         for edge in edges {
             if self.edges.len() == Self::WAITING {
@@ -148,7 +149,7 @@ impl BufferedJournal {
         }
     }
 
-    /// Why the journal that was opened began anew; once, for the notification.
+    /// Takes the reason why the journal that was opened began anew, for the notification.
     pub fn take_replaced(&mut self) -> Option<JournalReplacement> {
         self.replaced.take()
     }
@@ -159,14 +160,15 @@ impl BufferedJournal {
         open.is_some_and(|open| open.journal.is_detached())
     }
 
-    /// How many transitions wait.
+    /// The number of transitions that wait to be written.
     pub fn waiting(&self) -> usize {
         let transitions = self.waiting.iter();
         let transitions = transitions.filter(|record| record.transition.is_some());
         transitions.count()
     }
 
-    /// Writes `records` after those that wait, and the edges that do, or lets them wait too. A journal that could not be opened is tried again.
+    /// Writes the waiting transitions and edges, then `records`; on failure all of them wait. Retries to open a journal that
+    /// could not be opened.
     pub fn write(&mut self, records: Vec<TransitionRecord>) -> WriteReport {
         self.enqueue(records);
         let mut written = WriteReport::default();
@@ -174,7 +176,7 @@ impl BufferedJournal {
         if !self.is_behind() && self.open.is_some() {
             return written;
         }
-        // Twice: a file that turns out to be broken is replaced, and the new one takes everything.
+        // Twice: a file that turns out to be corrupt is replaced, and the new one receives everything.
         for _ in 0..2 {
             match self.try_write(&mut written) {
                 Ok(()) => {
@@ -213,7 +215,8 @@ impl BufferedJournal {
         written
     }
 
-    /// Notes looks and callers, where there is a journal: without them, hours are unknown and names missing, which is said.
+    /// Records coverage and principals, if there is a journal. If that fails, hours stay unknown and principals missing,
+    /// which is logged.
     pub fn note(
         &mut self,
         looks: &[CoverageObservation],
@@ -234,7 +237,7 @@ impl BufferedJournal {
         noted.inspect_err(|error| complain(error, self.waiting.len()))
     }
 
-    /// Removes what is older than `cutoff`, where there is a journal.
+    /// Removes transitions older than `cutoff`, if there is a journal.
     pub fn prune(&mut self, cutoff: Timestamp) -> Result<(), JournalError> {
         let Some(open) = &mut self.open else {
             return Ok(());
@@ -250,7 +253,7 @@ impl BufferedJournal {
     fn enqueue(&mut self, records: Vec<TransitionRecord>) {
         for record in records {
             if self.waiting.len() == Self::WAITING {
-                // The newest says what is known now; the oldest is what has waited in vain for longest.
+                // The newest record has the current state, so the oldest one is dropped.
                 let oldest = self.waiting.pop_front();
                 let lost = oldest.is_some_and(|oldest| oldest.transition.is_some());
                 self.dropped += u64::from(lost);
@@ -296,7 +299,7 @@ impl BufferedJournal {
         written.replaced = Some(JournalReplacement::Detached { path });
     }
 
-    /// Opens the journal; where it is a new one instead of a broken one, says where that is now.
+    /// Opens the journal; if a new one replaces a corrupt one, returns where that is now.
     fn reopen(&mut self) -> Result<Option<JournalReplacement>, JournalError> {
         let lock = lock(&self.directory)?;
         let (journal, replaced) = match Journal::open(&self.directory) {
@@ -338,14 +341,14 @@ fn lock(directory: &Path) -> Result<File, JournalError> {
             path: directory.join(FILE),
         }),
         Err(errno) => {
-            // Some network file systems have no locks: then it is for the operator to run one daemon only.
+            // Some network file systems have no locks: then the operator has to run one daemon only.
             warn!(error = %errno, "this file system has no locks: nothing keeps a second daemon from writing the journal");
             Ok(lock)
         }
     }
 }
 
-/// Puts a broken file out of the way of a new one, and says so and where.
+/// Quarantines a corrupt file, logs its new path and returns it.
 fn replace(directory: &Path, error: &JournalError) -> Result<PathBuf, JournalError> {
     let aside = quarantine(directory)?;
     let source = std::error::Error::source(error).map(ToString::to_string);
@@ -353,7 +356,7 @@ fn replace(directory: &Path, error: &JournalError) -> Result<PathBuf, JournalErr
     Ok(aside)
 }
 
-/// Renames the file and what SQLite keeps beside it to the first name that is free.
+/// Renames the file and SQLite's auxiliary files to the first free name.
 fn quarantine(directory: &Path) -> Result<PathBuf, JournalError> {
     let name = |number: u32| directory.join(format!("{FILE}.broken-{number}"));
     let aside = (1..u32::MAX)

@@ -1,4 +1,4 @@
-//! The times at which instances were observed: the journal says nothing about other times.
+//! The times at which instances were observed: the journal has no information about other times.
 
 use curfew_core::instance::{AccountId, Region};
 use jiff::{SignedDuration, Timestamp};
@@ -6,34 +6,34 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Journal, JournalError, from_column, to_column};
 
-/// A look at all instances of one account and region.
+/// A complete observation of one account and region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoverageObservation {
-    /// The account.
+    /// The account whose instances were observed.
     pub account: AccountId,
-    /// The region.
+    /// The region whose instances were observed.
     pub region: Region,
-    /// When.
+    /// The time of the observation.
     pub at: Timestamp,
-    /// How long the time before may be that this look speaks for too.
+    /// The longest time since the previous observation that this one covers too.
     pub bridges: SignedDuration,
 }
 
 /// A time without a gap in the coverage of an account and region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoverageInterval {
-    /// The account.
+    /// The account whose instances were observed.
     pub account: AccountId,
-    /// The region.
+    /// The region whose instances were observed.
     pub region: Region,
-    /// The first look.
+    /// The time of the first observation.
     pub begun: Timestamp,
-    /// The last one.
+    /// The time of the last observation.
     pub ended: Timestamp,
 }
 
 impl Journal {
-    /// Notes looks: each goes on with the last stretch, or begins another one.
+    /// Records observations: each extends the last interval, or begins another one.
     pub fn watched(&mut self, looks: &[CoverageObservation]) -> Result<(), JournalError> {
         const LAST: &str = "
             SELECT begun, ended FROM watched
@@ -57,7 +57,7 @@ impl Journal {
                     .map(|(begun, _)| begun);
                 let at = to_column(look.at);
                 match begun {
-                    // A clock that was set back must not make a stretch shorter.
+                    // A clock that was set back must not shorten an interval.
                     Some(begun) => batch.execute(GO_ON, params![place[0], place[1], begun, at]),
                     None => batch.execute(BEGIN, params![place[0], place[1], at]),
                 }?;
@@ -66,7 +66,7 @@ impl Journal {
         })
     }
 
-    /// Every stretch, in order.
+    /// Returns every interval, in order.
     pub fn coverage_intervals(&self) -> Result<Vec<CoverageInterval>, JournalError> {
         let read = || -> rusqlite::Result<Vec<CoverageInterval>> {
             let mut query = self.connection.prepare(

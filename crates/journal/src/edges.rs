@@ -14,32 +14,32 @@ use serde::Serialize;
 
 use super::{HistoryFilter, Journal, JournalError, from_column, to_column};
 
-/// An edge of one instance, and what became of it.
+/// An edge of one instance, with its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EdgeRecord {
-    /// The edge.
+    /// The instant of the edge.
     pub edge: Timestamp,
-    /// The instance.
+    /// The instance ID.
     pub instance: InstanceId,
-    /// Its name at that time.
+    /// The instance's name at that time.
     pub name: Option<String>,
-    /// What the edge says.
+    /// What the edge does to the instance.
     pub action: Action,
     /// The cause of the edge: a schedule, or an override's end.
     pub cause: Cause,
     /// The schedule that manages the instance.
     pub schedule: Option<ScheduleName>,
-    /// What became of it.
+    /// Whether it was applied, and by which process.
     pub outcome: EdgeOutcome,
-    /// When that was seen: it happened no later.
+    /// When the outcome was observed: an upper bound of the time at which it was applied.
     pub at: Timestamp,
-    /// Where the instance lives.
+    /// The region of the instance.
     pub region: Region,
     /// The account of the instance.
     pub account: AccountId,
 }
 
-/// What became of an edge.
+/// The outcome of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EdgeOutcome {
@@ -47,31 +47,31 @@ pub enum EdgeOutcome {
     InTime,
     /// The cloud applied it, after the grace.
     Late,
-    /// The cloud did not: the daemon applied it.
+    /// The cloud did not apply it, and the daemon did.
     Missed,
-    /// The daemon could not either, so far.
+    /// The daemon could not apply it either, so far.
     NotApplied,
 }
 
-/// A followed edge with its number in the journal.
+/// The outcome of an edge, with its number in the journal.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EdgeEntry {
     /// Counts up, with gaps, in the order of recording.
     pub id: i64,
-    /// The edge.
+    /// The edge with its outcome.
     #[serde(flatten)]
     pub followed: EdgeRecord,
-    /// From the edge until it was seen to be applied, or not to be: an upper bound, in seconds.
+    /// The time from the edge to the observation of its outcome, in seconds: an upper bound.
     pub latency_seconds: f64,
 }
 
-/// An outcome that only a newer Curfew knows.
+/// An outcome that only a newer Curfew has.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not an outcome of an edge")]
 pub struct UnknownOutcome(String);
 
 impl EdgeOutcome {
-    /// The word for it in journals and documents.
+    /// Returns the text for it in journals and documents.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InTime => "in_time",
@@ -100,14 +100,15 @@ impl FromStr for EdgeOutcome {
 }
 
 impl Journal {
-    /// Writes all of `edges` or none. What became of an edge is kept once; only one that was not applied may still become something.
+    /// Writes all of `edges` or none. The first outcome of an edge is kept, unless it is [`EdgeOutcome::NotApplied`], which a
+    /// later one replaces.
     pub fn follow(&mut self, edges: &[EdgeRecord]) -> Result<(), JournalError> {
         self.write("written", |batch| {
             edges.iter().try_for_each(|edge| follow(batch, edge))
         })
     }
 
-    /// The newest edges that `filter` lets through, oldest first. Its times are those of the edges.
+    /// Returns the newest edges that `filter` matches, oldest first. Its times are those of the edges.
     pub fn edges(&self, filter: &HistoryFilter) -> Result<Vec<EdgeEntry>, JournalError> {
         let columns =
             "id, edge, instance, name, action, cause, schedule, outcome, at, region, account";
@@ -145,7 +146,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<EdgeEntry> {
         name: row.get(3)?,
         action: match row.get::<_, String>(4)?.as_str() {
             "start" => Action::Start,
-            // The table takes nothing else.
+            // The table's constraint allows no other value.
             _ => Action::Stop,
         },
         cause: from_column(row, 5)?,

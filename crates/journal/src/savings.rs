@@ -1,4 +1,4 @@
-//! What the record says about how long instances were off, where always-on would have had them run.
+//! The savings report: how long instances were off instead of always on.
 //!
 //! Only known time counts: in hours without observation an instance may have been in any state, so they count neither as on
 //! nor as off, and save nothing.
@@ -12,10 +12,10 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use crate::{CoverageInterval, InitialState, JournalEntry};
 
-/// What the journal has.
+/// The journal's contents that the report uses.
 #[derive(Clone, Debug, Default)]
 pub struct RecordedHistory {
-    /// What was there when the record of each instance began.
+    /// The state of each instance when its record began.
     pub beginnings: Vec<InitialState>,
     /// Every transition, in order.
     pub entries: Vec<JournalEntry>,
@@ -23,52 +23,52 @@ pub struct RecordedHistory {
     pub stretches: Vec<CoverageInterval>,
 }
 
-/// What is asked.
+/// The parameters of the report.
 #[derive(Clone, Debug)]
 pub struct SavingsQuery {
     /// From this instant on.
     pub since: Timestamp,
-    /// Up to this one.
+    /// Before this instant.
     pub until: Timestamp,
-    /// What makes a line.
+    /// What the lines stand for.
     pub by: By,
     /// Only these instances, by id or name, if any are named.
     pub instances: Vec<String>,
     /// Only while this schedule managed them.
     pub schedule: Option<ScheduleName>,
-    /// What an hour of each type costs.
+    /// The price of an hour for each instance type.
     pub prices: BTreeMap<String, f64>,
-    /// Where months begin.
+    /// The time zone in which months begin.
     pub zone: TimeZone,
 }
 
-/// What makes a line.
+/// What the lines of the report stand for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// The schedule that managed the instances.
+    /// One line for each schedule that managed instances.
     Schedule,
-    /// The instance.
+    /// One line for each instance.
     Instance,
-    /// The month.
+    /// One line for each month.
     Month,
-    /// The account.
+    /// One line for each account.
     Account,
-    /// The region.
+    /// One line for each region.
     Region,
 }
 
-/// One line, or all of them together.
+/// One line of the report, or the total.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SavingsLine {
     /// How long instances were on: billed, in any state but stopped.
     pub on: SignedDuration,
-    /// How long they were off.
+    /// How long instances were stopped.
     pub off: SignedDuration,
     /// The time without observation.
     pub unknown: SignedDuration,
-    /// What the time off would have cost, as far as there are prices.
+    /// The price of the time off, for the types that have one.
     pub saved: f64,
-    /// The time off that has no price.
+    /// The time off of types without a price.
     pub unpriced: SignedDuration,
     /// The instances counted.
     pub instances: BTreeSet<InstanceId>,
@@ -79,7 +79,7 @@ pub struct SavingsLine {
 }
 
 impl SavingsLine {
-    /// The share of the known time that they were off, from 0 to 1; nothing, if nothing is known.
+    /// Returns the share of the known time that they were off, from 0 to 1; `None` if no time is known.
     pub fn share_off(&self) -> Option<f64> {
         let known = (self.on + self.off).as_secs_f64();
         (known > 0.0).then(|| self.off.as_secs_f64() / known)
@@ -107,12 +107,12 @@ impl SavingsLine {
     }
 }
 
-/// The answer.
+/// The savings report of a query.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Savings {
-    /// The lines by their names.
+    /// The lines by name.
     pub lines: BTreeMap<String, SavingsLine>,
-    /// All of them together.
+    /// The sum of all lines.
     pub total: SavingsLine,
 }
 
@@ -129,7 +129,7 @@ struct StatePeriod<'a> {
     until: Timestamp,
 }
 
-/// Answers `question` from `account`.
+/// Computes the report for `question` from `account`.
 pub fn savings(account: &RecordedHistory, question: &SavingsQuery) -> Savings {
     let mut watched: HashMap<(&AccountId, &Region), Vec<&CoverageInterval>> = HashMap::new();
     for stretch in &account.stretches {
@@ -159,7 +159,7 @@ pub fn savings(account: &RecordedHistory, question: &SavingsQuery) -> Savings {
     answer
 }
 
-/// The instances' histories, as periods of one state. A terminated instance has no hours, on or off.
+/// Returns the instances' histories as periods of one state. A terminated instance has no hours, on or off.
 fn pieces(account: &RecordedHistory, until: Timestamp) -> Vec<StatePeriod<'_>> {
     let mut entries: HashMap<&InstanceId, Vec<&JournalEntry>> = HashMap::new();
     for entry in &account.entries {
@@ -187,7 +187,7 @@ fn pieces(account: &RecordedHistory, until: Timestamp) -> Vec<StatePeriod<'_>> {
             life.iter().filter(|entry| entry.transition.at < until)
         {
             let at = transition.at.max(piece.from);
-            // A journal of an older version did not note types: what is known later was so before.
+            // A journal of an older version did not record types: a type that becomes known later applies to the time before.
             piece.instance_type = piece.instance_type.or(transition.instance_type.as_deref());
             end(&mut pieces, &piece, at);
             piece = StatePeriod {
@@ -204,7 +204,7 @@ fn pieces(account: &RecordedHistory, until: Timestamp) -> Vec<StatePeriod<'_>> {
     pieces
 }
 
-/// A piece ends at `at`, if it had any time, and its instance was there.
+/// Ends a period at `at`, unless it is empty or its instance did not exist.
 fn end<'a>(pieces: &mut Vec<StatePeriod<'a>>, piece: &StatePeriod<'a>, at: Timestamp) {
     let over = matches!(
         piece.state,
@@ -218,7 +218,7 @@ fn end<'a>(pieces: &mut Vec<StatePeriod<'a>>, piece: &StatePeriod<'a>, at: Times
     }
 }
 
-/// How much of a piece was watched.
+/// Returns how much of a period was observed.
 fn known(piece: &StatePeriod<'_>, stretches: &[&CoverageInterval]) -> SignedDuration {
     let first = stretches.partition_point(|stretch| stretch.ended <= piece.from);
     let within = stretches[first..]
@@ -241,7 +241,7 @@ impl SavingsQuery {
             && (self.schedule.is_none() || piece.schedule == self.schedule.as_ref())
     }
 
-    /// The part of a piece that is asked about, cut up into lines.
+    /// Returns the part of a period that the query covers, divided among its lines.
     fn lines<'a>(&self, piece: StatePeriod<'a>) -> Vec<(String, StatePeriod<'a>)> {
         let piece = StatePeriod {
             from: piece.from.max(self.since),

@@ -1,4 +1,4 @@
-//! The journal in its own file; `buffered/tests.rs` has what goes wrong with that file.
+//! The journal in its own file; `buffered/tests.rs` has the failures of that file.
 
 use curfew_core::transition::TransitionSource;
 
@@ -231,14 +231,14 @@ const SECOND: &str = "
         ('123456789012', 'eu-west-3', '2026-11-02T15:00:00.000000000Z', '2026-11-23T19:00:31.500000000Z');
 ";
 
-/// What the third version has besides.
+/// The additional tables of the third version.
 const EDGES: &str = "
     INSERT INTO edges (edge, instance, name, action, cause, schedule, outcome, at, region, account) VALUES
         ('2026-11-23T19:00:00.000000000Z', 'i-0abc1234def567890', 'web', 'stop', 'schedule office', 'office', 'in_time',
          '2026-11-23T19:00:05.000000000Z', 'eu-west-3', '123456789012');
 ";
 
-/// Journals as older versions wrote them, each with something in it.
+/// Journals in the formats of older versions, each with data.
 const OLDER: [&[&str]; 3] = [&[FIRST], &[SECOND], &[SECOND, EDGES]];
 
 #[test]

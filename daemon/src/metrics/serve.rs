@@ -1,4 +1,4 @@
-//! `/metrics`, and whether the daemon is alive and ready, over HTTP.
+//! The HTTP endpoints: `/metrics`, `/healthz` and `/readyz`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,24 +23,24 @@ use tracing::{error, info};
 use super::Metrics;
 use crate::health::Health;
 
-/// Connections that are served at once: a few monitors, and a person. Further ones wait in the system's backlog. More would let a
-/// client that opens connections and sends nothing take the daemon's file descriptors.
+/// The most concurrent connections: enough for a few monitors and a browser. Further ones wait in the system's backlog. More
+/// would let a client that opens connections and sends nothing exhaust the daemon's file descriptors.
 const CONNECTIONS: usize = 32;
 
-/// A request's head comes within this time of the connection. Shorter could cut off a busy machine's monitor.
+/// The time limit for a request's head. Less could reject the monitor of a busy machine.
 const HEAD: Duration = Duration::from_secs(5);
 
-/// A connection, which carries one request, ends within this time, its answer included: Prometheus gives up after ten seconds too.
+/// The time limit for a connection, which carries one request and its response: Prometheus gives up after ten seconds too.
 const CONNECTION: Duration = Duration::from_secs(10);
 
-/// What the routes answer from.
+/// The state of the routes.
 #[derive(Clone)]
 struct Known {
     metrics: Metrics,
     health: Health,
 }
 
-/// Answers at `address` until the shutdown. Where that can't be, the daemon goes on without.
+/// Serves the endpoints at `address` until the shutdown. If the address can't be bound, the daemon continues without them.
 pub async fn serve(
     address: SocketAddr,
     metrics: Metrics,
@@ -63,14 +63,14 @@ pub async fn serve(
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .with_state(Known { metrics, health });
-    // A request under way does not hold up the end.
+    // Requests in progress don't delay the shutdown.
     tokio::select! {
         () = accept(&listener, &routes) => {}
         () = shutdown.cancelled() => {}
     }
 }
 
-/// Serves connections, each in a task of its own that ends when this future is dropped.
+/// Serves connections, each in a task that ends when this future is dropped.
 async fn accept(listener: &TcpListener, routes: &Router) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
@@ -86,7 +86,7 @@ async fn accept(listener: &TcpListener, routes: &Router) {
                     drop(place);
                 });
             }
-            // Out of file descriptors, most likely: others may become free.
+            // Most likely the process is out of file descriptors, and others will be closed.
             Err(error) => {
                 error!(%error, "a connection to the metrics port can't be accepted");
                 sleep(Duration::from_secs(1)).await;
@@ -101,7 +101,7 @@ async fn answer(stream: TcpStream, routes: Router) {
         .header_read_timeout(HEAD)
         .keep_alive(false);
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
-    // A client that breaks off, or is too slow, misses its own answer alone.
+    // A client that disconnects or is too slow only loses its own response.
     drop(timeout(CONNECTION, connection).await);
 }
 
@@ -111,7 +111,7 @@ async fn metrics_text(State(known): State<Known>) -> impl IntoResponse {
     (format, known.metrics.text())
 }
 
-/// Whether restarting it would mend anything.
+/// Returns whether no task is stuck, which a restart would recover.
 async fn alive(State(known): State<Known>) -> (StatusCode, String) {
     let stuck = known.health.stuck(Instant::now());
     let reasons = stuck
@@ -124,7 +124,7 @@ async fn ready(State(known): State<Known>) -> (StatusCode, String) {
     verdict("ready", &known.health.unready())
 }
 
-/// A word if all is well, else the reasons, a line each.
+/// Returns `good` if there are no reasons, else the reasons, a line each.
 fn verdict(good: &str, reasons: &[String]) -> (StatusCode, String) {
     if reasons.is_empty() {
         (StatusCode::OK, format!("{good}\n"))

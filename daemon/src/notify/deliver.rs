@@ -1,4 +1,5 @@
-//! Bringing one destination's notifications out, one message after the other, until they are taken or refused for good.
+//! Delivers the notifications of one destination, one message after the other, until each is accepted or permanently
+//! rejected.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +15,14 @@ use super::queue::{NotificationBatch, NotificationQueue};
 use super::transport::{SendError, Transport};
 use crate::backoff::Backoff;
 
-/// After the shutdown, so long is tried to bring out what waits: a healthy destination takes everything within it, and a dead one
-/// must not hold up the service's stop.
+/// How long after the shutdown waiting notifications are still delivered: a healthy destination accepts all of them within
+/// it, and a dead one must not delay the service's stop.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// The longest that a destination may ask for patience and be heard.
+/// The longest `Retry-After` that is honoured.
 const LONGEST_PATIENCE: Duration = Duration::from_mins(5);
 
-/// One destination, with its queue.
+/// One destination with its queue.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     pub(super) transport: Transport,
@@ -29,12 +30,12 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Where to, without anything secret.
+    /// Returns the destination's name without secrets.
     pub fn destination(&self) -> String {
         self.transport.to_string()
     }
 
-    /// Sends a trial at once, past the queue, and only once.
+    /// Sends a test notification at once, past the queue and without retries.
     pub async fn test(&self, now: Timestamp) -> Result<(), SendError> {
         let batch = NotificationBatch {
             notifications: vec![Notification::test(now)],
@@ -43,7 +44,7 @@ impl Delivery {
         self.transport.send(&NotificationMessage::of(&batch)).await
     }
 
-    /// Delivers until every notifier is gone and its notifications are out, or for a bounded time after the shutdown.
+    /// Delivers until every notifier is dropped and the queue is empty, or for a bounded time after the shutdown.
     pub async fn run(self, shutdown: CancellationToken) {
         let patience = async {
             shutdown.cancelled().await;
@@ -103,7 +104,7 @@ impl Delivery {
     }
 }
 
-/// Half of the time and up to all of it: destinations that failed together are not asked together.
+/// Between half of the delay and all of it: destinations that failed together are not retried together.
 fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(0.5 + fastrand::f64() / 2.0)
 }

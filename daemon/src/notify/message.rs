@@ -1,4 +1,4 @@
-//! From notifications to one message: a text for people, and the same for programs.
+//! Combines notifications into one message: as text, and as structured data.
 
 use curfew_config::notify::NotificationKind;
 use serde_json::{Value, json};
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use super::notification::Notification;
 use super::queue::NotificationBatch;
 
-/// What is sent, in the forms that the channels need.
+/// The content of a message, in the forms that the transports need.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct NotificationMessage {
     /// One line for each thing that happened.
     pub(super) text: String,
-    /// How many notifications are in it.
+    /// How many notifications it contains.
     pub(super) notifications: usize,
     notes: Value,
     dropped: u64,
@@ -38,10 +38,10 @@ impl NotificationMessage {
         }
     }
 
-    /// For a webhook: `text` is what Slack and its like show, `curfew` is for programs, and nothing else can be taken for one of
-    /// their own keys.
+    /// The body for a webhook: `text` is what Slack and compatible services show, `curfew` is the structured data, and
+    /// nothing else could be mistaken for one of their own keys.
     pub(super) fn slack(&self) -> Value {
-        // Slack's markup begins with these characters, and a name is free text: `<!channel>` would notify a whole channel.
+        // Slack's markup begins with these characters, and a name is free text: `<!channel>` would notify a complete channel.
         let text = self
             .text
             .replace('&', "&amp;")
@@ -50,12 +50,12 @@ impl NotificationMessage {
         json!({"text": text, "curfew": self.structured()})
     }
 
-    /// For programs.
+    /// Returns the structured data of all notifications.
     pub(super) fn structured(&self) -> Value {
         json!({"notifications": self.notes, "dropped": self.dropped})
     }
 
-    /// For the subject of an e-mail: SNS takes up to 100 printable ASCII characters.
+    /// Returns the subject of an e-mail: SNS accepts up to 100 printable ASCII characters.
     pub(super) fn subject(&self) -> String {
         const LONGEST: usize = 100;
         let first = self.text.lines().next().unwrap_or_default();
@@ -67,7 +67,7 @@ impl NotificationMessage {
     }
 }
 
-/// Notifications of the same sort that say the same, in the order of the first of each.
+/// Groups notifications of the same kind and text, in the order of the first of each.
 fn grouped(notifications: &[Notification]) -> Vec<Vec<&Notification>> {
     let mut groups: Vec<Vec<&Notification>> = Vec::new();
     let same = |a: &Notification, b: &Notification| (a.kind, &a.what) == (b.kind, &b.what);
@@ -81,7 +81,7 @@ fn grouped(notifications: &[Notification]) -> Vec<Vec<&Notification>> {
 }
 
 fn line(group: &Vec<&Notification>) -> String {
-    /// Names that are still read in one line; the rest is counted.
+    /// The most names in a line; further ones are counted.
     const NAMED: usize = 5;
     let mark = match group[0].kind {
         NotificationKind::Failure => "Failure: ",

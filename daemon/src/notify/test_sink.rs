@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::queue::NotificationQueue;
 use super::{Notification, Notifier, Subscription, Subscriptions};
 
-/// A destination that takes everything, and is never called.
+/// A destination that accepts everything, and is never called.
 pub(crate) struct TestSink(Arc<NotificationQueue>);
 
 impl TestSink {
@@ -25,7 +25,7 @@ impl TestSink {
         (Notifier(Arc::new(Subscriptions(vec![outlet]))), Self(queue))
     }
 
-    /// What was told since the last time, in sentences.
+    /// Returns the sentences of the notifications since the last call.
     pub(crate) async fn told(&self) -> Vec<String> {
         /// Longer than a queue collects.
         const SILENCE: Duration = Duration::from_secs(2);

@@ -11,7 +11,7 @@ use super::channels::Ack;
 use super::queue::{BATCH, EventQueue, TOGETHER};
 use crate::supervisor::{Task, TaskContext, TaskError};
 
-/// Deletes messages with recorded events.
+/// Deletes the messages whose events are recorded.
 #[derive(Debug)]
 pub(crate) struct AcknowledgeTask {
     queue: EventQueue,
@@ -29,7 +29,7 @@ impl AcknowledgeTask {
         }
     }
 
-    /// Deletes until every sender is gone.
+    /// Deletes messages until every sender is dropped.
     async fn delete_all(&mut self) {
         let mut received = Vec::new();
         while self.acks.recv_many(&mut received, TOGETHER).await > 0 {
@@ -55,7 +55,7 @@ impl Task for AcknowledgeTask {
 
     async fn run(&mut self, ctx: &TaskContext) -> Result<(), TaskError> {
         self.delete_all().await;
-        // The senders are gone at the shutdown only.
+        // The senders are dropped at the shutdown only.
         ctx.shutdown.cancelled().await;
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! Dead letters: messages of the stack that failed again and again, in queues that nothing reads. They are counted for the metrics;
-//! people are told when some come, and when all are gone.
+//! Dead letters: messages of the stack that failed repeatedly, in queues without a consumer. The task counts them for the
+//! metrics, and sends a notification when some arrive and when all are gone.
 //!
-//! Nothing is received here and nothing deleted: what becomes of a dead letter is for a person to say.
+//! The task receives and deletes nothing: an operator decides about each dead letter.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,21 +21,21 @@ use crate::metrics::Metrics;
 use crate::notify::{Notification, Notifier};
 use crate::supervisor::{Task, TaskContext, TaskError};
 
-/// While a cause is not mended, every trigger may leave another dead letter, in each account-region: more of them are told again after
-/// this long only.
+/// The least time between two notifications about a rising count. While the cause lasts, every trigger may leave another dead
+/// letter in each account-region.
 const AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
-/// The queues of dead letters of a stack, and the way to them.
+/// A stack's dead-letter queues and the client that reads them.
 #[derive(Clone, Debug)]
 pub struct DeadLetterQueues {
     client: Client,
     names: BTreeMap<StackQueue, String>,
-    /// How often they are counted.
+    /// The interval between counts.
     pub interval: Duration,
 }
 
 impl DeadLetterQueues {
-    /// Those that `deploy` makes for a stack.
+    /// Returns the queues that `deploy` creates for a stack.
     pub fn of_stack(connection: &Connection, stack: &StackName) -> Self {
         let names = StackQueue::DEAD_LETTERS.map(|queue| (queue, queue.name(stack)));
         Self {
@@ -45,8 +45,8 @@ impl DeadLetterQueues {
         }
     }
 
-    /// The number of messages in a queue, including those that a `ReceiveMessage` has made invisible for a while; `None` if
-    /// there is no such queue.
+    /// Returns the number of messages in a queue, including those that a `ReceiveMessage` has made invisible for a while;
+    /// `None` if the queue does not exist.
     async fn count(&self, url: &str) -> Result<Option<u64>, CloudError> {
         const ACTION: &str = "sqs:GetQueueAttributes";
         const COUNTED: [QueueAttributeName; 2] = [
@@ -70,7 +70,7 @@ impl DeadLetterQueues {
     }
 }
 
-/// Counts dead letters, and tells of them.
+/// Counts dead letters and sends notifications about them.
 #[derive(Debug)]
 pub(crate) struct DeadLetters {
     queues: DeadLetterQueues,
@@ -84,7 +84,7 @@ pub(crate) struct DeadLetters {
 impl Task for DeadLetters {
     const NAME: &'static str = "dead-letters";
 
-    /// Counts them at once, and every [`DeadLetterQueues::interval`].
+    /// Counts at once, and then every [`DeadLetterQueues::interval`].
     async fn run(&mut self, ctx: &TaskContext) -> Result<(), TaskError> {
         while !ctx.shutdown.is_cancelled() {
             let interval = self.queues.interval;
@@ -98,10 +98,10 @@ impl Task for DeadLetters {
     }
 }
 
-/// What people know of a queue.
+/// The count that the last notification about a queue reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ReportedCount {
-    /// Of so many messages, or of more that have been removed since.
+    /// The reported count, lowered when messages are removed.
     messages: u64,
     at: Timestamp,
 }
@@ -127,7 +127,7 @@ impl DeadLetters {
         for (queue, name) in self.queues.names.clone() {
             match self.count(queue, &name).await {
                 Ok(messages) => self.counted(queue, &name, messages, self.clock.now()),
-                // The earlier count stands: nothing newer is known.
+                // The previous count stays: nothing newer is known.
                 Err(error) => {
                     warn!(queue = name, %error, hint = error.hint(), "dead letters can't be counted");
                 }
@@ -151,7 +151,7 @@ impl DeadLetters {
         Ok(counted)
     }
 
-    /// So many are in a queue now; none, where there is no such queue.
+    /// Handles a count of `messages` in a queue; `None` if the queue does not exist.
     fn counted(&mut self, queue: StackQueue, name: &str, messages: Option<u64>, now: Timestamp) {
         self.metrics.dead_letters(name, messages);
         let messages = messages.unwrap_or_default();
@@ -164,7 +164,7 @@ impl DeadLetters {
                     .tell(&Notification::no_dead_letters(name, now));
                 self.told.remove(&queue);
             }
-            // Fewer: those that come after that are new again.
+            // The count fell: later arrivals are new again.
             Some(told) if messages < told.messages => {
                 self.told.insert(queue, ReportedCount { messages, ..told });
             }
@@ -210,7 +210,7 @@ mod tests {
         let mut counted = |messages, time| {
             letters.counted(StackQueue::UndoneWork, QUEUE, messages, at(time));
         };
-        // No stack, and then one that works.
+        // First no stack, then a working one.
         counted(None, "12:00:00");
         assert!(!metrics.text().contains("curfew_dead_letters{"));
         counted(Some(0), "12:05:00");
@@ -224,7 +224,7 @@ mod tests {
         let line = format!("curfew_dead_letters{{queue=\"{QUEUE}\"}} 1");
         assert!(metrics.text().contains(&line), "{}", metrics.text());
 
-        // While the cause lasts there are ever more, which is told once an hour.
+        // While the cause lasts the count rises, which is reported once an hour.
         counted(Some(2), "12:20:00");
         counted(Some(5), "13:09:59");
         assert_eq!(overheard.told().await, [""; 0]);
@@ -233,7 +233,7 @@ mod tests {
             overheard.told().await.join("\n"),
             @"Curfew: the queue `curfew-curfew-undone-work.fifo` has 6 dead letters, 5 of them new: the function crashed or ran out of time three times: the messages in `…-undone-work.fifo` name the account and region, its log says why"
         );
-        // Some are removed, which is no news; one that comes after that is.
+        // A falling count is not reported; a later arrival is.
         counted(Some(2), "15:00:00");
         assert_eq!(overheard.told().await, [""; 0]);
         counted(Some(3), "15:05:00");
@@ -248,7 +248,7 @@ mod tests {
         );
         counted(Some(1), "15:20:00");
         assert_eq!(overheard.told().await.len(), 1, "it begins anew");
-        // With the stack goes the queue.
+        // The queue disappears with the stack.
         counted(None, "15:25:00");
         assert_eq!(overheard.told().await.len(), 1, "they are gone");
         assert!(!metrics.text().contains("curfew_dead_letters{"));

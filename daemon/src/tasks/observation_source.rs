@@ -11,7 +11,8 @@ use crate::backoff::Backoff;
 use crate::supervisor::TaskContext;
 use crate::transitions::InstanceObservation;
 
-/// An observation, or the write of its transitions, takes no longer, or hangs: a hundred thousand instances take a few minutes when EC2 is slow.
+/// An observation, including the write of its transitions, takes at most this long unless it hangs: a hundred thousand
+/// instances take a few minutes when EC2 is slow.
 pub(crate) const HANGS: Duration = Duration::from_mins(15);
 
 /// A source of observations: polling, or the queue of state changes.
@@ -23,19 +24,19 @@ pub(crate) trait ObservationSource: Send {
     fn next(&mut self) -> impl Future<Output = Result<InstanceObservation, SourceError>> + Send;
 }
 
-/// A source that does not answer.
+/// An error of an observation's source.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceError {
-    /// EC2, in some account and region.
+    /// EC2 failed in an account-region.
     #[error(transparent)]
     AccountRegion(#[from] AccountRegionError),
-    /// The queue of state changes.
+    /// The queue of state changes failed.
     #[error("the queue of state changes: {0}")]
     Queue(CloudError),
 }
 
 impl SourceError {
-    /// What a person can do about it.
+    /// Returns what an operator can do about it.
     pub(crate) fn hint(&self) -> String {
         match self {
             Self::AccountRegion(error) => error.hint(),

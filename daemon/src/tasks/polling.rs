@@ -1,4 +1,4 @@
-//! Polling: often while something is under way, seldom when it is quiet.
+//! Polling: often while an instance is changing its state or an edge was recent, rarely otherwise.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,22 +23,22 @@ use crate::backoff::Backoff;
 use crate::supervisor::{Task, TaskContext, TaskError};
 use crate::transitions::{InstanceObservation, RegionObservation};
 
-/// How long after an edge, or after this process has changed something, it is looked often: EC2 takes up to two minutes for most
-/// starts and stops, and what takes longer is seen to be under way.
+/// How long polls are frequent after an edge or an action of this process. EC2 completes most starts and stops within two
+/// minutes, and a longer one is visible as in flight.
 const ACTIVE_WINDOW: Duration = Duration::from_mins(2);
 
-/// Where events come, looks only check them: twelve an hour.
+/// The poll interval while events arrive: polls only verify them, twelve times an hour.
 const INTERVAL_WITH_EVENTS: Duration = Duration::from_mins(5);
 
-/// After an observation by a pass, the next poll is delayed by so much longer, so that the next pass can make it: a pass
-/// comes a minute after the end of the last one.
+/// After an observation by a pass, the next poll is delayed by this much longer, so that the next pass can make it: passes
+/// are a minute apart.
 const POLL_OFFSET: Duration = Duration::from_secs(5);
 
-/// How long an account-region that did not answer last time may take now, so that the others are not waited for: passes look at it too,
-/// with all their patience, and show what they see.
+/// The time limit for an account-region whose last poll failed, so that the others don't wait for it. Passes observe it too,
+/// without this limit, and publish what they observe.
 const DOUBTFUL: Duration = Duration::from_secs(3);
 
-/// Polls every account-region, with the configuration that is active.
+/// Polls every account-region with the active configuration.
 pub(crate) struct PollingTask {
     pub(crate) configuration: ConfigurationReceiver,
     pub(crate) bus: ObservationBus,
@@ -56,7 +56,7 @@ impl Task for PollingTask {
             let mut polling = Polling::new(&now, clock, bus, hint);
             tokio::select! {
                 () = forward(&mut polling, &self.observations, ctx) => break,
-                // A poll that is interrupted is made again at once.
+                // An interrupted poll is repeated at once.
                 Ok(()) = self.configuration.changed() => {}
             }
         }
@@ -64,16 +64,16 @@ impl Task for PollingTask {
     }
 }
 
-/// What the watch task knows that polling goes by.
+/// What the watch task knows that determines the poll interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PollHint {
-    /// Something is under way.
+    /// An instance is changing its state, or a transition waits for its cause.
     pub(crate) in_flight: bool,
-    /// Events tell of everything.
+    /// Events report every change.
     pub(crate) events_flowing: bool,
 }
 
-/// Looks everything up again and again, unless a pass has just done so, and at once when nudged.
+/// Polls at intervals, unless a pass has just observed the fleet, and at once on request.
 #[derive(Debug)]
 struct Polling {
     organisation: Organisation,
@@ -81,28 +81,28 @@ struct Polling {
     clock: Clock,
     intervals: PollIntervals,
     bus: ObservationBus,
-    /// When the newest look at each account-region was begun.
+    /// When the newest observation of each account-region began.
     newest: watch::Receiver<NewestObservations>,
     hint: watch::Receiver<PollHint>,
-    /// When the last look of ours was begun.
+    /// When this task's last poll began.
     last: Option<Instant>,
     lively_until: Option<Instant>,
-    /// Those that did not answer last time, which is said once, and when each is looked at again.
+    /// The account-regions whose last poll failed, which is logged once, and when each is polled again.
     silent: HashMap<AccountRegion, UnresponsiveRegion>,
 }
 
-/// An account-region that does not answer.
+/// An account-region that does not respond.
 #[derive(Debug)]
 struct UnresponsiveRegion {
     backoff: Backoff,
-    /// When it last failed to.
+    /// When its last poll failed.
     failed: Instant,
-    /// When it is looked at again.
+    /// When it is polled next.
     again: Instant,
 }
 
 impl Polling {
-    /// Polls every member; the first look is at once.
+    /// Polls every account-region; the first poll is immediate.
     fn new(
         now: &ActiveConfiguration,
         clock: Clock,
@@ -123,7 +123,7 @@ impl Polling {
         }
     }
 
-    /// When to look, after a look of ours that was begun at `own`.
+    /// Returns when to poll next, after a poll of this task that began at `own`.
     fn due(&mut self, own: Instant) -> Instant {
         let newest = self.newest.borrow_and_update().clone();
         let account_regions = self.organisation.account_regions().iter();
@@ -136,14 +136,14 @@ impl Polling {
                     .copied()
             })
             .collect();
-        // Shown by others, all of them.
+        // Every account-region was observed by passes.
         match newest.into_iter().min() {
             Some(Some(newest)) => newest + self.interval(POLL_OFFSET),
             _ => own + self.interval(Duration::ZERO),
         }
     }
 
-    /// How long to wait after the last look; `longer`, when it is quiet.
+    /// Returns the interval after the last poll; `longer` while nothing changes.
     fn interval(&mut self, longer: Duration) -> Duration {
         let PollIntervals {
             active: busy,
@@ -157,7 +157,7 @@ impl Polling {
         if hint.in_flight || lively {
             return busy;
         }
-        // Events tell of one region only.
+        // Events report one region only.
         let quiet = if hint.events_flowing && !self.organisation.spans_several() {
             quiet.max(INTERVAL_WITH_EVENTS)
         } else {
@@ -173,8 +173,8 @@ impl Polling {
         )
     }
 
-    /// Logs account-regions that stop responding, and those that respond again, once each; those that don't are polled less
-    /// and less often.
+    /// Logs account-regions that stop responding, and those that respond again, once each; the polls of those that don't
+    /// become less frequent.
     fn tell(&mut self, survey: &Survey<Vec<Instance>>) {
         for (one, _) in &survey.answers {
             self.answers(&one.account_region);
@@ -201,7 +201,7 @@ impl Polling {
         }
     }
 
-    /// Looks at everything but what is silent, and beside that at what is silent and has its turn again.
+    /// Polls the responding account-regions, and concurrently those of the others whose next attempt is due.
     async fn look(&mut self) -> Survey<Vec<Instance>> {
         let now = Instant::now();
         let newest = self.newest.borrow().clone();
@@ -232,7 +232,7 @@ impl Polling {
 }
 
 impl ObservationSource for Polling {
-    // When it is time for a look may change meanwhile.
+    // The due time may change meanwhile.
     async fn rest(&mut self) {
         let Some(own) = self.last else { return };
         loop {
@@ -243,10 +243,10 @@ impl ObservationSource for Polling {
                     self.lively_until = Some(Instant::now() + ACTIVE_WINDOW);
                     return;
                 }
-                // Never an error: this task holds a sender, too.
+                // Never an error: this task holds a sender too.
                 Ok(()) = self.newest.changed() => {}
                 changed = self.hint.changed() => if changed.is_err() {
-                    // The watch task is gone, and with it the daemon.
+                    // The watch task has ended, and the daemon is about to.
                     return tokio::time::sleep_until(due).await;
                 }
             }
@@ -274,7 +274,7 @@ impl ObservationSource for Polling {
     }
 }
 
-/// How long to wait at `now` where nothing else is under way: often for a while after an edge, and never past the next one.
+/// Returns the interval at `now` while no change is in flight: short for a while after an edge, and never past the next edge.
 fn around_edges(schedule_set: &ScheduleSet, now: Timestamp, intervals: PollIntervals) -> Duration {
     let timetables = || {
         schedule_set
@@ -293,7 +293,7 @@ fn around_edges(schedule_set: &ScheduleSet, now: Timestamp, intervals: PollInter
     let coming = timetables().filter_map(|timetable| timetable.next_edge(now));
     let until_next = coming.map(|edge| edge.at.duration_since(now)).min();
     let until_next = until_next.and_then(|left| Duration::try_from(left).ok());
-    // A little after it, when what it changes has begun to.
+    // A little after the edge, when the changes that it causes have begun.
     let until_next = until_next.map(|left| left + intervals.active.min(Duration::from_secs(5)));
     until_next.map_or(intervals.idle, |left| left.min(intervals.idle))
 }
@@ -312,7 +312,7 @@ mod tests {
         idle: Duration::from_mins(1),
     };
 
-    /// Polling that has just looked, and what it is told and shown.
+    /// Polling that has just polled once, with the other ends of its channels.
     struct PollingWorld {
         polling: Polling,
         bus: ObservationBus,

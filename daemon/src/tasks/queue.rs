@@ -1,4 +1,4 @@
-//! The queue of state changes: long polls. A message is deleted only when the journal has its event.
+//! Long-polls the queue of state changes. A message is deleted only once the journal has its event.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,37 +23,37 @@ use crate::active_configuration::ConfigurationReceiver;
 use crate::supervisor::{Task, TaskContext, TaskError};
 use crate::transitions::{EventBatch, InstanceObservation, StateChangeMessage, VISIBILITY_TIMEOUT};
 
-/// Where the state changes are.
+/// The location of the queue of state changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueAddress {
-    /// The stack's queue, by its name: it may not be deployed yet.
+    /// The stack's queue by name, which may not be deployed yet.
     Named(String),
-    /// A queue named in the configuration.
+    /// A queue URL from the configuration.
     Url(String),
 }
 
 impl QueueAddress {
-    /// The queue that `deploy` makes for a stack.
+    /// Returns the name of the queue that `deploy` creates for a stack.
     pub fn of_stack(stack: &StackName) -> Self {
         Self::Named(StackQueue::StateChanges.name(stack))
     }
 }
 
-/// The address of the queue and the way to it.
+/// The queue's address and the client that reads it.
 #[derive(Clone, Debug)]
 pub struct EventQueue {
     pub(super) client: Client,
     address: QueueAddress,
     region: Region,
-    /// The longest of long polls: each is a call that is paid for. SQS allows 20 s.
+    /// The wait time of a long poll. Longer polls mean fewer billed calls; SQS allows 20 s.
     pub patience: Duration,
-    /// How long a received message is invisible to other receivers, and so also to this one after a kill -9. An event that is
+    /// How long a received message is invisible to other receivers, and to this one after a `kill -9`. An event that is
     /// recorded later than that is received twice and recognised.
     pub visibility: Duration,
 }
 
 impl EventQueue {
-    /// A queue of the connection's account and region.
+    /// Returns a queue in the connection's account and region.
     pub fn new(connection: &Connection, address: QueueAddress) -> Self {
         let timeouts = TimeoutConfig::builder()
             .operation_attempt_timeout(LONGEST_POLL + ANSWER)
@@ -67,12 +67,12 @@ impl EventQueue {
         }
     }
 
-    /// The region of the events.
+    /// The region whose events the queue receives.
     pub fn region(&self) -> &Region {
         &self.region
     }
 
-    /// Whether the configuration names the queue, so that events are expected.
+    /// Whether the configuration names the queue, so that it must exist.
     pub fn is_own(&self) -> bool {
         matches!(self.address, QueueAddress::Url(_))
     }
@@ -85,20 +85,23 @@ impl EventQueue {
     }
 }
 
-/// What SQS allows.
+/// The limit of SQS.
 const LONGEST_POLL: Duration = Duration::from_secs(20);
-/// For the answer to a poll that has waited in vain. A call that says nothing for 15 s has hung, but a poll says nothing by design.
+/// Time for the response after the wait time. The usual timeout of 15 s without a byte does not fit a long poll, which sends
+/// nothing while it waits.
 const ANSWER: Duration = Duration::from_secs(15);
-/// Delay before a missing queue is looked up again: a deployment creates it, at no time that this task could wait for.
+/// Delay before a missing queue is looked up again: it appears when a deployment creates it.
 const NOT_DEPLOYED: Duration = Duration::from_mins(5);
-/// `ReceiveMessage` gives at most so many.
+/// The most messages that one `ReceiveMessage` returns.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>
 pub(super) const BATCH: i32 = 10;
-/// Messages that are taken together while there are more, so that their instances are looked up by one call.
+/// The most messages that are processed together while more are waiting, so that one call describes their instances.
 pub(super) const TOGETHER: usize = 100;
-/// The first poll is short: whether events wait is what everything else waits for.
+/// The wait time of the first poll. It is short because the first observations are held back until it is known whether events
+/// are waiting.
 const FIRST: Duration = Duration::from_secs(1);
-/// What was received this often is not wanted by the dead letters either (the stack's take it after the fifth time).
+/// A message received this often was not moved to a dead-letter queue either (the stack's queue moves it after the fifth
+/// time).
 const SET_ASIDE: u32 = 10;
 
 /// Receives state changes from the queue, and forwards them to the watch task.
@@ -123,15 +126,15 @@ impl Task for QueueTask {
     }
 }
 
-/// Receives state changes, and looks up the instances that they are about.
+/// Receives state changes, and describes the instances that they are about.
 #[derive(Debug)]
 struct QueueReceiver {
     events: EventQueue,
-    /// Where the instances are.
+    /// The account-region of the queue; `None` if it is not configured.
     home: Option<AccountRegionFleet>,
     url: Option<String>,
     begun: bool,
-    /// Whether the journal takes what is received. While it does not, messages are safer where they are.
+    /// Whether the journal can be written. While it can't, messages stay in the queue.
     writable: watch::Receiver<bool>,
     acks: mpsc::UnboundedSender<Ack>,
 }
@@ -157,7 +160,7 @@ impl QueueReceiver {
         }
     }
 
-    /// The queue's address, as soon as there is a queue.
+    /// Waits until the queue exists, and returns its address.
     async fn find(&mut self) -> Result<String, CloudError> {
         loop {
             if let Some(url) = &self.url {
@@ -198,7 +201,7 @@ impl QueueReceiver {
                 .map_err(|error| CloudError::from_sdk("sqs:ReceiveMessage", error))?;
             self.begun = true;
             let messages = answer.messages.unwrap_or_default();
-            // A short answer may be one server's of many: only none at all says that there is nothing.
+            // A short batch may come from one of many servers: only an empty response means that the queue is empty.
             let drained = messages.is_empty();
             received.extend(messages);
             if drained || received.len() >= TOGETHER {
@@ -228,7 +231,7 @@ impl QueueReceiver {
                     self.note(Ack::Poison { handle });
                 }
                 Err(error) => {
-                    // It hides for a while, and becomes a dead letter.
+                    // The message stays invisible for a while, and becomes a dead letter at last.
                     if count <= 1 {
                         warn!(%error, message = message.message_id, "a message of the queue of state changes can't be read; it is left to the dead letters");
                     }
@@ -238,11 +241,11 @@ impl QueueReceiver {
     }
 
     fn note(&self, receipt: Ack) {
-        // At the end there is no receiver any more: messages that are not deleted come again.
+        // Fails at shutdown only, when the receiver is dropped: messages that are not deleted are delivered again.
         let _ = self.acks.send(receipt);
     }
 
-    /// The instances as they are by now, for their tags. Without a look, the events have to do.
+    /// Describes the instances for their current tags. If the call fails, the events alone are used.
     async fn look_up(&self, ids: BTreeSet<InstanceId>) -> Vec<curfew_core::instance::Instance> {
         let Some(home) = self.home.as_ref().filter(|_| !ids.is_empty()) else {
             return Vec::new();
@@ -274,7 +277,7 @@ impl ObservationSource for QueueReceiver {
     async fn rest(&mut self) {
         if !*self.writable.borrow_and_update() {
             info!("the queue of state changes waits until the journal can be written");
-            // An error means that the writer has ended, at shutdown.
+            // An error means that the watch task has ended, at shutdown.
             let _ = self.writable.wait_for(|writable| *writable).await;
         }
     }

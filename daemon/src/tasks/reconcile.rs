@@ -1,7 +1,7 @@
-//! Passes: made here (`driver = "daemon"`), or checked here (`driver = "cloud"`).
+//! Passes: made by the daemon (`driver = "daemon"`), or audited by it (`driver = "cloud"`).
 //!
-//! Each account-region has its own passes, one at a time, its own backoff and its own notifications: one that hangs or fails delays nothing in
-//! another.
+//! Each account-region has its own passes (one at a time), backoff and notifications: one that hangs or fails delays no
+//! other.
 
 mod clock_jump;
 mod edge_audit;
@@ -47,47 +47,49 @@ pub use self::edge_timer::EdgeTimerError;
 pub(crate) use self::edge_timer::TimerScheduler;
 pub use self::triggers::Triggers;
 
-/// Triggers that may wait: they all lead to the same passes, so a few are as good as many.
+/// Capacity for waiting triggers. All of them lead to the same passes, so more would add nothing.
 const TRIGGER_REASONS: usize = 16;
 
-/// However quiet it is, look again after this long: holds placed elsewhere, tags changed, instances launched. A minute is twelve
-/// `DescribeInstances` in the time of the cloud's own heartbeat, far below what EC2 allows.
+/// The longest interval between passes over an account-region, which finds new overrides, changed tags and launched
+/// instances. A minute is far below EC2's limits: five `DescribeInstances` for each heartbeat of the cloud.
 const ROUTINE: Duration = Duration::from_mins(1);
 
-/// Failures in a row that people are told of: by then it has lasted for a few seconds, and is no hiccup.
+/// The number of consecutive failures after which a notification is sent: a single failure may be a hiccup.
 const WORTH_TELLING: u32 = 3;
 
-/// A pass begins nothing more after this long, and the next one goes on at once: so a shutdown never waits for the thousand starts
-/// that EC2's pace spreads over eight minutes, and changed configuration is taken up in between.
+/// A pass begins no more calls after this time, and the next one continues at once: so a shutdown does not wait for a
+/// thousand starts that EC2's rate limit spreads over eight minutes, and a changed configuration takes effect in between.
 const PASS: Duration = Duration::from_mins(1);
 
-/// A pass is over by then, or hangs: [`PASS`], and a look at a hundred thousand instances before it when EC2 is slow.
+/// A pass takes at most this long unless it hangs: [`PASS`], after an observation of a hundred thousand instances while EC2
+/// is slow.
 const HANGS: Duration = Duration::from_mins(15);
 
-/// How many account-regions with a failed last pass are tried at the same time. They have slots of their own, because they
-/// could occupy all others while they hang.
+/// The number of concurrent passes over account-regions whose last pass failed. They have separate slots, because they could
+/// occupy all others while they hang.
 const DOUBTFUL: usize = 8;
 
-/// The cloud's queue answers within milliseconds; one that hangs must not hold up what the daemon does in its place.
+/// The time limit for sending a trigger: SQS responds within milliseconds, and a hanging queue must not delay the daemon's
+/// own pass.
 const ASKING: Duration = Duration::from_secs(5);
 
-/// Makes the passes, or checks the cloud's.
+/// Makes the passes, or audits the cloud's.
 pub(crate) struct ReconcileTask {
     pub(crate) driver: Driver,
     pub(crate) configuration: ConfigurationReceiver,
     pub(crate) boot_clock: BootClock,
-    /// Wakes the task at the next edge, in each of its runs.
+    /// Schedules the edge timer of each run of the task.
     pub(crate) timers: TimerScheduler,
     pub(crate) notifier: Notifier,
-    /// Takes what passes observe to the watch task, and requests polls.
+    /// Publishes what passes observe, and requests polls.
     pub(crate) bus: ObservationBus,
-    /// Takes what was done, and why, to the watch task.
+    /// Passes this process's actions and their causes to the watch task.
     pub(crate) recent_actions: RecentActions,
-    /// Requests what the cloud has not applied from it once more, where it makes the passes.
+    /// Sends the cloud a trigger for overdue edges; `None` where the daemon makes the passes.
     pub(crate) triggers: Option<Triggers>,
-    /// Takes the outcomes of edges to the journal.
+    /// Sends the outcomes of edges to the journal.
     pub(crate) edges: mpsc::UnboundedSender<Vec<EdgeRecord>>,
-    /// The daemon's health, for the summary of the fleet.
+    /// Receives the summary of the fleet.
     pub(crate) health: Health,
 }
 
@@ -118,12 +120,12 @@ struct Reconcile<'a> {
     current: ConfigurationReceiver,
     clock_jumps: ClockJumpDetector,
     timer: EdgeTimer,
-    /// What is known of each account-region that the configuration names.
+    /// The state of each configured account-region.
     regions: BTreeMap<AccountRegion, RegionState>,
     permits: PassPermits,
 }
 
-/// How many passes are made at the same time.
+/// Limits how many passes are made concurrently.
 #[derive(Clone, Debug)]
 struct PassPermits {
     sound: Arc<Semaphore>,
@@ -139,18 +141,18 @@ impl Default for PassPermits {
     }
 }
 
-/// What is made of an account-region.
+/// The kind of work on an account-region.
 #[derive(Debug)]
 enum PassKind {
-    /// A look, whether the cloud made its pass.
+    /// Observes the fleet and audits the cloud's passes.
     Check,
-    /// Another trigger for the cloud, which is `late` with these steps.
+    /// Sends the cloud a trigger because it is `late` with these steps.
     Ask { late: Vec<Step>, sent: bool },
-    /// A pass; `late` are the steps that the cloud should have made.
+    /// Makes a pass; `late` are the steps that the cloud should have made.
     Pass { late: Vec<Step> },
 }
 
-/// What became of it.
+/// The result of a [`PassKind`].
 struct FinishedPass {
     account_region: AccountRegion,
     task: PassKind,
@@ -186,13 +188,13 @@ impl Reconcile<'_> {
                 }
             }
         }
-        // What is under way is finished: its memory is to be written.
+        // Passes that have begun finish, because they still have to write their state tags.
         while let Some(done) = passes.join_next().await {
             self.take(ended(done), &mut passes);
         }
     }
 
-    /// Goes by the configuration in force from now on: passes over everything, and nothing more where they name nothing.
+    /// Applies the active configuration: schedules passes over everything, and drops account-regions that it does not name.
     fn take_up_configuration(&mut self) {
         let now = Arc::clone(&self.current.borrow_and_update());
         let account_regions = now.organisation.account_regions().iter();
@@ -222,7 +224,7 @@ impl Reconcile<'_> {
         due.unwrap_or_else(|| Instant::now() + ROUTINE)
     }
 
-    /// Says until when this is heard of again: with a pass under way, until that hangs.
+    /// Reports the deadline of this task: `due`, or the time limit of a pass that is in progress.
     fn expect_by(&self, due: Instant) {
         let under_way = self.regions.values().filter_map(|region| region.under_way);
         let by = under_way.min().unwrap_or(due) + HANGS;
@@ -293,7 +295,7 @@ impl Reconcile<'_> {
         passes.spawn(work.instrument(span));
     }
 
-    /// Takes what became of a pass or check.
+    /// Handles the result of a pass or check.
     fn take(&mut self, done: FinishedPass, passes: &mut JoinSet<FinishedPass>) {
         let FinishedPass {
             account_region,
@@ -302,7 +304,7 @@ impl Reconcile<'_> {
             now,
             outcome,
         } = done;
-        // The configuration may have dropped it meanwhile; what was done there is journalled all the same.
+        // The configuration may have dropped the account-region meanwhile; its actions are journalled all the same.
         if let (Ok(pass), PassKind::Pass { .. }) = (&outcome, &task) {
             self.note(pass);
         }
@@ -342,7 +344,8 @@ impl Reconcile<'_> {
         }
     }
 
-    /// What a look shows of the cloud's passes: where one is missing, the cloud is asked for it, and at last it is made here.
+    /// Audits the cloud's passes with an observation: an overdue step is first requested from the cloud once more, and
+    /// finally made here.
     fn check(
         &mut self,
         account_region: &AccountRegion,
@@ -371,7 +374,7 @@ impl Reconcile<'_> {
             warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause,
                   "the cloud did not mend a contradiction in time: the daemon does");
         }
-        // For each edge the cloud gets another trigger first, and a second grace.
+        // For each edge the cloud gets another trigger first, and a second grace period.
         let overdue = late
             .iter()
             .any(|step| is_late(step, now.grace * 2, seen.at));
@@ -391,7 +394,7 @@ impl Reconcile<'_> {
         }
     }
 
-    /// The cloud has what it needs: what is there is told, and looked at again.
+    /// Leaves everything to the cloud: reports the observation, and schedules the next one.
     fn wait_for_the_cloud(
         &mut self,
         account_region: &AccountRegion,
@@ -500,7 +503,7 @@ impl Reconcile<'_> {
         }
     }
 
-    /// What a pass that had nothing to do has seen still holds, so that polling need not look.
+    /// The observation of a pass without steps is still valid, so polling can skip its own.
     fn conclude(
         &mut self,
         account_region: &AccountRegion,
@@ -543,7 +546,7 @@ impl Reconcile<'_> {
 
     fn follow(&self, edges: Vec<EdgeRecord>) {
         if !edges.is_empty() {
-            // The watch task listens until we have ended.
+            // The watch task outlives this one.
             let _ = self.task.edges.send(edges);
         }
     }
@@ -565,7 +568,7 @@ impl Reconcile<'_> {
         self.sum_up();
     }
 
-    /// What was seen last, of all account-regions that answer.
+    /// Updates the health and the metrics with the last observations of all responding account-regions.
     fn sum_up(&self) {
         let seen = self
             .regions
@@ -581,7 +584,7 @@ impl Reconcile<'_> {
         });
     }
 
-    /// Notes what a pass has done.
+    /// Records the actions of a pass.
     fn note(&self, done: &Pass) {
         self.task
             .recent_actions
@@ -593,22 +596,23 @@ impl Reconcile<'_> {
         }
     }
 
-    /// What was to be waited for may be due already, or again: the passes that follow say when.
+    /// Resets what depends on the clock: due times may be past already, or ahead again. The following passes determine them
+    /// anew.
     fn on_clock_jump(&mut self, jump: ClockJump) {
         self.ctx.metrics.clock_jumped();
         warn!(%jump, "time made a jump: looking at once");
         for region in self.regions.values_mut() {
-            // What the timer waits for may be further away, or nearer.
+            // The timer's instant may be further away, or nearer.
             region.next = None;
             region.wake();
         }
     }
 
-    /// Arms the timer for what is due next where an answer came.
+    /// Arms the timer for the next due instant of all responding account-regions.
     async fn arm(&mut self) {
         let next = self.regions.values().filter_map(|region| region.next).min();
         if let Err(error) = self.timer.arm(next).await {
-            // The routine look comes within a minute all the same.
+            // The periodic pass follows within a minute.
             error!(%error, "the edge timer can't be armed");
         }
     }
@@ -619,7 +623,7 @@ fn newest_edge(steps: &[Step]) -> Option<Timestamp> {
     edges.max()
 }
 
-/// A pass that panics takes the task with it, which is started again.
+/// Returns the result of a pass. A panic in it panics this task, which the supervisor restarts.
 fn ended(done: Result<FinishedPass, tokio::task::JoinError>) -> FinishedPass {
     match done {
         Ok(done) => done,
@@ -627,7 +631,8 @@ fn ended(done: Result<FinishedPass, tokio::task::JoinError>) -> FinishedPass {
     }
 }
 
-/// The cloud mends most contradictions by itself, within its grace; a daemon that makes the passes itself mends them at once.
+/// Returns how long drift may last before it is reported. The cloud corrects most drift within its grace; a daemon that makes
+/// the passes does so at once.
 fn drift_grace(driver: Driver, grace: Duration) -> Duration {
     match driver {
         Driver::Cloud => grace,

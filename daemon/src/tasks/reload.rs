@@ -1,7 +1,8 @@
-//! Reloads the configuration at a SIGHUP, and when one of its files changed.
+//! Reloads the configuration on SIGHUP, and when one of its files changes.
 //!
-//! Files are polled every few seconds rather than watched: editors and configuration management replace them by renaming, behind
-//! symbolic links and on network file systems, all of which a poll sees. An invalid configuration leaves the previous one in force.
+//! Files are polled every few seconds rather than watched: editors and configuration management replace them by renaming,
+//! behind symbolic links and on network file systems, and polling covers all of these. An invalid configuration leaves the
+//! previous one in force.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,27 +26,27 @@ use crate::metrics::Metrics;
 use crate::supervisor::{Task, TaskContext, TaskError};
 use crate::systemd::{News, ServiceManager};
 
-/// How often the files are looked at. What is written is taken up once it has not changed from one look to the next, so that a file
+/// The interval between checks of the files. A change takes effect once the file is unchanged between two checks, so that it
 /// is not read half-written: within four seconds.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// While the configuration can't be used, they are tried again after so long: a file that they name may come that was never there.
+/// The interval of retries while the configuration is invalid: a file that it names may be created later.
 const AGAIN: Duration = Duration::from_secs(10);
 
 /// How to read the configuration again.
 #[derive(Debug)]
 pub struct Reload {
-    /// How they were read at the start.
+    /// The options of the first load.
     pub overrides: LoadOptions,
-    /// What they said at the start.
+    /// The configuration of the first load.
     pub configuration: Configuration,
-    /// The way to the accounts and regions that they name.
+    /// Connects to the accounts and regions that it names.
     pub connection: Connection,
     /// Requests a reload: SIGHUP.
     pub asked: Arc<Notify>,
 }
 
-/// Files, and what tells one version of each from another.
+/// The files and the version of each; `None` for a missing one.
 type Files = Vec<(PathBuf, Option<Version>)>;
 
 pub(crate) struct ReloadTask {
@@ -58,18 +59,18 @@ pub(crate) struct ReloadTask {
     metrics: Metrics,
     manager: Arc<ServiceManager>,
     announced: CancellationToken,
-    /// Why the files can't be used as they are.
+    /// Why the current files can't be used.
     problem: Option<String>,
-    /// What of them needs a restart, as it was said last.
+    /// The changed keys that need a restart, as they were last logged.
     waiting: Vec<&'static str>,
 }
 
 /// Why the configuration is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Because {
-    /// A request, which gets an answer.
+    /// An explicit request, whose result is always logged.
     Asked,
-    /// A file changed, or may have.
+    /// A file has changed, or may have.
     FileChange,
 }
 
@@ -97,7 +98,7 @@ impl ReloadTask {
         }
     }
 
-    /// The files that count, and what tells one version of each from another.
+    /// Returns the configuration's files and the version of each.
     async fn files(&self) -> Files {
         let holidays = self.configuration.holiday_files.iter();
         let files: Vec<PathBuf> = self
@@ -119,10 +120,10 @@ impl ReloadTask {
         .await
     }
 
-    /// Takes the configuration up, or says why not. An error is one that the daemon is not ready for: it watches over other schedules than
-    /// those that are deployed.
+    /// Loads and applies the configuration, or logs why not. Returns an error if the daemon is not ready for that reason: its
+    /// schedules differ from the deployed ones.
     async fn reload(&mut self, because: Because) -> Result<(), String> {
-        // Before it was ready there is nothing that the manager could call a reload.
+        // Before the daemon is ready, the service manager does not expect a reload.
         let manager = self
             .announced
             .is_cancelled()
@@ -162,8 +163,8 @@ impl ReloadTask {
         result
     }
 
-    /// What the cloud would lose by this configuration that another file published. Where the cloud does not say, nothing: it is asked again
-    /// before anything is published.
+    /// Returns an error if this configuration would remove schedules from the cloud that another file published. If the cloud
+    /// can't be queried, returns `None`: the check is repeated before anything is published.
     async fn loss(&self, found: &Configuration) -> Option<DeployError> {
         let rules = self.active.borrow().rules.clone()?;
         let has_all = |configuration: &Configuration| {
@@ -216,7 +217,7 @@ impl ReloadTask {
             before.organisation.clone()
         } else {
             if before.rules.is_some() {
-                // The role and the work queue are the stack's, and know the accounts and regions that were there when it was made.
+                // The stack's role and work queue cover the accounts and regions of the last deployment.
                 warn!("the accounts or regions have changed: `curfew deploy` tells the stack");
             }
             Organisation::open(&self.connection, &found.targets)
@@ -249,7 +250,7 @@ impl Task for ReloadTask {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut files = self.files().await;
-        // What was changed between the reading at the start and now counts too.
+        // Changes between the first load and now count too.
         let mut changed = true;
         let mut tried = Instant::now();
         loop {
@@ -279,13 +280,13 @@ impl Task for ReloadTask {
     }
 }
 
-/// Reads on a thread that may wait for a disk.
+/// Reads on a thread that may block on a disk.
 async fn apart<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> T {
     let reading = tokio::task::spawn_blocking(read);
     reading.await.expect("reading files does not panic")
 }
 
-/// Puts back what a running daemon can't change, and names it.
+/// Restores the values that a running daemon can't change, and returns their keys.
 fn keep_what_needs_a_restart(
     found: &mut Configuration,
     running: &Configuration,
@@ -329,7 +330,7 @@ fn keep<T: PartialEq + Clone>(
     }
 }
 
-/// Whether nothing differs that the daemon goes by.
+/// Whether nothing differs that the daemon uses.
 fn is_the_same(one: &Configuration, other: &Configuration) -> bool {
     one.document == other.document
         && one.schedule_set == other.schedule_set
@@ -338,7 +339,7 @@ fn is_the_same(one: &Configuration, other: &Configuration) -> bool {
         && one.daemon == other.daemon
 }
 
-/// The files that count `now`, in the versions that were seen before they were read: what changed while they were is read again.
+/// Returns the files of `now`, in the versions from before they were read: a change during the read causes another one.
 fn as_they_were(before: Files, now: Files) -> Files {
     let before: BTreeMap<PathBuf, Option<Version>> = before.into_iter().collect();
     now.into_iter()
@@ -349,7 +350,7 @@ fn as_they_were(before: Files, now: Files) -> Files {
         .collect()
 }
 
-/// What tells one version of a file from another without reading it. A file that replaces another has an inode of its own.
+/// Distinguishes versions of a file without reading it. A file that replaces another has a different inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Version {
     device: u64,
@@ -360,7 +361,7 @@ struct Version {
 }
 
 impl Version {
-    /// Of the file at `path`, behind every link; none, if it is not there.
+    /// Returns the version of the file at `path`, following links; `None` if it does not exist.
     fn of(path: &Path) -> Option<Self> {
         let file = fs::metadata(path).ok()?;
         Some(Self {
@@ -392,7 +393,7 @@ mod tests {
         fs::write(folder.path().join("curfew.toml"), "old").unwrap();
         fs::write(folder.path().join("holidays"), "").unwrap();
         let before = look(&["curfew.toml"]);
-        // It is written anew after it was read, and what was read names another file.
+        // The file is rewritten after it was read, and what was read names another file.
         fs::write(folder.path().join("curfew.toml"), "newer").unwrap();
         let now = look(&["curfew.toml", "holidays"]);
         let known = as_they_were(before.clone(), now.clone());

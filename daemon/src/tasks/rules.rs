@@ -1,4 +1,5 @@
-//! Keeping the trigger rules: registered at the start, again when the calendar has moved on, and looked at in between.
+//! Keeps the trigger rules registered: registers them at the start and when the calendar has moved on, and verifies them in
+//! between.
 
 use std::time::Duration;
 
@@ -10,11 +11,11 @@ use crate::active_configuration::{ConfigurationReceiver, RulePublication};
 use crate::backoff::Backoff;
 use crate::supervisor::{Task, TaskContext, TaskError};
 
-/// Rules are compiled for the next 400 days: far more often than needed.
+/// The interval of registrations. Rules are compiled for the next 400 days, so this is far more often than needed.
 const COMPILED: Duration = Duration::from_hours(12);
-/// How long the stack, its function, its configuration and its rules may be gone until that is noticed: the daemon is ready for no longer
-/// than this without them, and a rule that was removed by hand is back. Each look takes five calls that cost nothing; shorter is
-/// nearer to the request rates that CloudFormation allows an account.
+/// The interval of checks of the stack, its function, its configuration and its rules: the daemon stays ready for no longer
+/// than this without them, and a rule that was removed by hand is restored. Each check takes five calls that are free of
+/// charge; a shorter interval approaches the request rates that CloudFormation allows an account.
 const LOOK: Duration = Duration::from_mins(2);
 
 /// Registers the schedules' rules with EventBridge, and publishes the Lambda's configuration.
@@ -32,7 +33,7 @@ impl Task for RulesTask {
             let Some(rules) = rules else { break };
             tokio::select! {
                 () = keep_published(&rules, ctx) => break,
-                // What was half published is published anew.
+                // An interrupted publication is repeated.
                 Ok(()) = self.configuration.changed() => {}
             }
         }
@@ -40,7 +41,7 @@ impl Task for RulesTask {
     }
 }
 
-/// Publishes `rules` again and again until the shutdown.
+/// Publishes `rules` at intervals until the shutdown.
 async fn keep_published(rules: &RulePublication, ctx: &TaskContext) {
     let RulePublication {
         connection,

@@ -1,4 +1,4 @@
-//! Tells the service manager how the daemon is: ready, its status, and that everything makes progress.
+//! Notifies the service manager: ready, the status line, and the watchdog.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use crate::health::Health;
 use crate::supervisor::{Task, TaskContext, TaskError};
 use crate::systemd::{News, ServiceManager};
 
-/// Without a watchdog, promises are looked at this often.
+/// The interval of stall checks without a watchdog.
 const UNWATCHED: Duration = Duration::from_secs(30);
 
 pub(crate) struct SystemdNotifier {
     pub(crate) manager: Arc<ServiceManager>,
     pub(crate) health: Health,
-    /// Set with the first READY: before it, there is nothing to reload from the manager's point of view.
+    /// Cancelled with the first READY: before it, the manager does not expect a reload.
     pub(crate) announced: CancellationToken,
 }
 
@@ -63,7 +63,8 @@ impl SystemdNotifier {
         }
     }
 
-    /// The watchdog is only fed while every task keeps its promises: nothing of ours can mend one that hangs, a restart can.
+    /// Notifies the watchdog only while no task is past its deadline: the daemon can't recover a task that hangs, a restart
+    /// can.
     fn beat(&self, known: &mut Vec<String>) {
         let stuck = self.health.stuck(Instant::now());
         if stuck.is_empty() {
@@ -86,7 +87,7 @@ mod tests {
     use crate::metrics::Metrics;
     use curfew_aws::clock::Clock;
 
-    /// A manager that listens, and what it heard.
+    /// A service manager in the test, and the daemon's end.
     struct Listening {
         socket: UnixDatagram,
         manager: Arc<ServiceManager>,

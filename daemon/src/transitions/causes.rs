@@ -1,4 +1,4 @@
-//! What becomes of a transition that was found: it is written once something explains it, or once nothing will.
+//! Attribution: a transition is recorded once its cause is known, or once it won't become known.
 
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
 use curfew_core::state_tags::Cause;
@@ -9,7 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::tracked_instance::{ChangeSource, TrackedInstance, UnattributedTransition};
 use super::{CloudTrailCall, TransitionTracker};
 
-/// Curfew's tag is written after the call that it explains, so what nothing explains is looked at once more after this long.
+/// Curfew's tag is written after the call that it explains, so an instance with an unexplained transition is polled again
+/// after this long.
 const EXPLAINED_WITHIN: SignedDuration = SignedDuration::from_secs(3);
 /// Transitions of an instance that can't be observed for this long are written without a cause.
 const LOOKED_AT_WITHIN: SignedDuration = SignedDuration::from_mins(1);
@@ -44,7 +45,7 @@ impl TransitionTracker {
         }
     }
 
-    /// Looks for the cause of what nothing explains yet, now that there is a look at the instance.
+    /// Attributes unattributed transitions with an observation of the instance.
     pub(crate) fn explain(&mut self, instance: &Instance, now: Timestamp) -> Vec<TransitionRecord> {
         let Some(known) = self.known.get_mut(&instance.id) else {
             return Vec::new();
@@ -81,7 +82,7 @@ impl TransitionTracker {
         }
     }
 
-    /// Writes the changes of an instance as they stand.
+    /// Returns the transitions of an instance as they are.
     pub(crate) fn flush(&mut self, id: &InstanceId) -> Vec<TransitionRecord> {
         let Some(known) = self.known.get_mut(id) else {
             return Vec::new();
@@ -104,7 +105,7 @@ impl TransitionTracker {
         records
     }
 
-    /// What could not be looked at for too long is written all the same.
+    /// Returns the transitions of instances that could not be observed for too long.
     pub(crate) fn flush_overdue(&mut self, now: Timestamp) -> Vec<TransitionRecord> {
         let overdue = |known: &TrackedInstance| {
             let first = known.unexplained.first();

@@ -1,36 +1,36 @@
-//! Whether EC2 tells of changes by events, so that what a look finds had better wait for them.
+//! Whether EC2 reports changes by events, so that a change that a poll finds waits for them.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// An event is in the queue within a second or two of its change; a look that finds the change first waits this long for it.
+/// An event is in the queue within a second or two of its change; a poll that finds the change first waits this long for it.
 const DELIVERY_DELAY: SignedDuration = SignedDuration::from_secs(5);
-/// The queue is asked every 20 seconds. A queue that has not answered for this long tells nothing.
+/// The queue is read every 20 seconds. A queue that has not responded for this long does not count as an event stream.
 const STALE_AFTER: SignedDuration = SignedDuration::from_mins(2);
 
-/// What another daemon had received when it was killed is hidden for so long, and comes then.
+/// How long messages stay invisible that another daemon had received when it was killed.
 pub(crate) const VISIBILITY_TIMEOUT: SignedDuration = SignedDuration::from_secs(30);
 
-/// What is known of the stream of events.
+/// The state of the stream of events.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum EventStream {
     /// There is no queue.
     #[default]
     Absent,
-    /// There is one.
+    /// A queue delivers events.
     Queue {
-        /// Whether it has ever told of anything: emulators have queues, and no events of EC2.
+        /// Whether it has ever delivered an event: emulators have queues, and no events of EC2.
         has_delivered: bool,
-        /// When it was first asked.
+        /// When it was first read.
         begun: Timestamp,
-        /// When it last answered; until it has, when it was first asked.
+        /// When it last responded; before that, when it was first read.
         answered: Timestamp,
-        /// When it was last found to have nothing more.
+        /// When it was last found empty.
         drained: Option<Timestamp>,
     },
 }
 
 impl EventStream {
-    /// The stream of a queue that is asked from `now` on.
+    /// Returns the stream of a queue that is read from `now` on.
     pub(crate) fn of_queue(has_delivered: bool, now: Timestamp) -> Self {
         Self::Queue {
             has_delivered,
@@ -40,7 +40,7 @@ impl EventStream {
         }
     }
 
-    /// Notes an answer of the queue.
+    /// Records a response of the queue.
     pub(crate) fn answered(&mut self, events: bool, empty: bool, now: Timestamp) {
         if let Self::Queue {
             has_delivered,
@@ -57,7 +57,7 @@ impl EventStream {
         }
     }
 
-    /// Whether events are what tells of changes now.
+    /// Whether events report changes at `now`.
     pub(crate) fn tells(&self, now: Timestamp) -> bool {
         match *self {
             Self::Absent => false,
@@ -72,7 +72,8 @@ impl EventStream {
         }
     }
 
-    /// Whether an event that tells of what was noticed at `noticed` would have been received by now, so that a look may decide.
+    /// Whether an event for a change that was noticed at `noticed` would have been received by now, so that a poll may
+    /// decide.
     pub(crate) fn may_decide(&self, noticed: Timestamp, now: Timestamp) -> bool {
         let Self::Queue { drained, begun, .. } = *self else {
             return true;

@@ -1,4 +1,4 @@
-//! What events add, each in its place: the past tells nothing, the next thing is written, and what is too early waits.
+//! Processing of events by their order: a stale one adds nothing, the next one is recorded, and an early one waits.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use tracing::debug;
 use super::tracked_instance::{BufferedEvent, ChangeSource, EventOrder, rank};
 use super::{CloudTrailCall, EventBatch, StateChangeEvent, TransitionTracker};
 
-/// Calls that wait for the change that they explain. CloudTrail is minutes late, so there are hardly ever any.
+/// The most calls that wait for their transition. CloudTrail is minutes late, so there are hardly ever any.
 const CALLS: usize = 256;
 
 impl TransitionTracker {
@@ -52,7 +52,7 @@ impl TransitionTracker {
     ) -> Vec<TransitionRecord> {
         let id = event.instance.clone();
         let Some(known) = self.known.get_mut(&id) else {
-            // Launched since the last look, or gone already.
+            // Launched since the last poll, or gone already.
             self.finished.push(event.id);
             let launched = instance.filter(|_| direction(event.state).is_some());
             let first = launched.map(|one| self.first(one, event.state, event.at));
@@ -69,7 +69,7 @@ impl TransitionTracker {
             }
             EventOrder::Next => {
                 let mut records = self.apply_event(event, instance, now);
-                // One that came too early may be the next now.
+                // An event that was too early may be the next now.
                 for BufferedEvent { event, received } in self.release(&id) {
                     let place = self
                         .known
@@ -124,7 +124,7 @@ impl TransitionTracker {
         self.commit(found, Some(id), ChangeSource::Event(instance, at), now)
     }
 
-    /// The held events of an instance, in order.
+    /// Takes the buffered events of an instance, in order.
     pub(crate) fn release(&mut self, id: &InstanceId) -> Vec<BufferedEvent> {
         let known = self.known.get_mut(id);
         let mut held = known

@@ -1,5 +1,5 @@
-//! What a look adds: what it alone shows, once the events that would tell of it have had their time, and what must have happened
-//! in between.
+//! Processing of polls: adds the transitions that only a poll shows, once the events for them have had their time, and those
+//! that must have happened in between.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,8 @@ use super::tracked_instance::{BufferedEvent, ChangeSource, EventOrder};
 use super::{RegionObservation, TransitionTracker};
 use crate::active_configuration::schedule_of;
 
-/// A look is not quite up to date: EC2 answers from copies, which follow within seconds. An event of this time before is news.
+/// A poll may be slightly outdated: EC2 responds from replicas, which follow within seconds. An event of up to this long
+/// before it is new.
 const UP_TO_DATE: SignedDuration = SignedDuration::from_secs(10);
 
 impl TransitionTracker {
@@ -64,7 +65,7 @@ impl TransitionTracker {
         records
     }
 
-    /// No more events are coming: what was told and what is seen have to do.
+    /// Accepts the observation, because no more events are coming.
     fn conclude(
         &mut self,
         instance: &Instance,
@@ -108,8 +109,8 @@ impl TransitionTracker {
         records
     }
 
-    /// Infers what must have happened before an instance can have come to state `to`: one that runs can't start, and one that is
-    /// stopped can't stop.
+    /// Infers what must have happened before an instance can have reached state `to`: a running instance can't start, and a
+    /// stopped one can't stop.
     fn infer_missing(
         &mut self,
         instance: &Instance,
@@ -136,7 +137,7 @@ impl TransitionTracker {
         self.commit(found, None, ChangeSource::Between(at), now)
     }
 
-    /// An instance that two complete looks in a row at its account and region do not list is gone.
+    /// Returns the termination of instances that two consecutive complete polls of their account-region do not list.
     pub(crate) fn detect_missing(
         &mut self,
         looks: &[RegionObservation],

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A message that was understood.
+/// A recognised message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StateChangeMessage {
     /// `EC2 Instance State-change Notification`.
@@ -18,43 +18,40 @@ pub(crate) enum StateChangeMessage {
     Called(CloudTrailCall),
 }
 
-/// An instance changed its state.
+/// A state change of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StateChangeEvent {
-    /// The same each time that the event is delivered.
+    /// The event's id, which is the same each time that it is delivered.
     pub id: String,
-    /// The instance.
     pub instance: InstanceId,
     /// Its new state.
     pub state: InstanceState,
-    /// When, in whole seconds.
+    /// When it happened, in whole seconds.
     pub at: Timestamp,
     /// The account of the instance.
     pub account: AccountId,
-    /// Where it is.
     pub region: Region,
 }
 
 /// A call that started, stopped or terminated instances.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CloudTrailCall {
-    /// The same each time that it is delivered.
+    /// The event's id, which is the same each time that it is delivered.
     pub id: String,
-    /// The instances.
     pub instances: BTreeSet<InstanceId>,
     /// The states that such a call leads to.
     pub to: &'static [InstanceState],
-    /// When it was made.
+    /// When the call was made.
     pub at: Timestamp,
     /// The principal: an ARN, or an AWS service.
     pub by: String,
 }
 
-/// A message that is nothing of the sort.
+/// A message of another format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message is no change of an instance's state: {shape}")]
 pub(crate) struct UnrecognisedMessage {
-    /// What it looks like, without what is in it.
+    /// The structure of the message without its values.
     pub shape: String,
 }
 
@@ -71,7 +68,7 @@ struct Envelope {
 }
 
 impl StateChangeMessage {
-    /// Reads a message's body.
+    /// Parses a message's body.
     pub(crate) fn read(body: &str) -> Result<Self, UnrecognisedMessage> {
         let document: Value = serde_json::from_str(body).map_err(|_| UnrecognisedMessage {
             shape: format!("{} bytes that are no JSON", body.len()),
@@ -91,7 +88,6 @@ impl StateChangeMessage {
         .ok_or_else(unreadable)
     }
 
-    /// Its name.
     pub(crate) fn id(&self) -> &str {
         match self {
             Self::Changed(event) => &event.id,
@@ -116,7 +112,7 @@ fn called(envelope: Envelope) -> Option<CloudTrailCall> {
     use InstanceState as S;
     let detail = &envelope.detail;
     let to: &[S] = match detail.get("eventName")?.as_str()? {
-        // A call that was refused did nothing.
+        // A rejected call had no effect.
         _ if detail.get("errorCode").is_some_and(|code| !code.is_null()) => &[],
         "StartInstances" => &[S::Pending, S::Running],
         "StopInstances" => &[S::Stopping, S::Stopped],
@@ -139,9 +135,9 @@ fn called(envelope: Envelope) -> Option<CloudTrailCall> {
     })
 }
 
-/// The keys of a document, and what sorts of values they have: enough to see what it is, and nothing that may be secret.
+/// The keys of a document, and the types of their values: enough to recognise it, and nothing that may be secret.
 fn shape(document: &Value) -> String {
-    /// Messages of other senders are kept whole.
+    /// Limits the output for messages of other senders.
     const KEYS: usize = 12;
     let sort = |value: &Value| match value {
         Value::Null => "null",

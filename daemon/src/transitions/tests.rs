@@ -1,4 +1,4 @@
-//! Looks and events in every order, and the one stream that becomes of them.
+//! Polls and events in every order, and the resulting stream of transitions.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ fn instance(state: InstanceState, last: &str) -> Instance {
     }
 }
 
-/// A tracker, and what it has written so far.
+/// A tracker, and what it has recorded so far.
 struct Story {
     tracker: TransitionTracker,
     written: Vec<Transition>,
@@ -28,7 +28,7 @@ struct Story {
 }
 
 impl Story {
-    /// `web` runs, and the queue, if there is one, has told of things before and has nothing more.
+    /// `web` runs, and the queue, if there is one, has delivered events before and is empty.
     fn begin(queue: bool) -> Self {
         let schedule_set = Arc::new(ScheduleSet {
             tag: "Schedule".into(),
@@ -68,7 +68,7 @@ impl Story {
         self.see(InstanceObservation::Fleet(vec![look]), now);
     }
 
-    /// Events, each a state and its time, with nothing after them in the queue.
+    /// Delivers events, each a state and its time, which empty the queue.
     fn tell(&mut self, now: &str, events: &[(&str, &str)], instance: Option<&Instance>) {
         let told = EventBatch {
             events: events
@@ -82,7 +82,7 @@ impl Story {
         self.see(InstanceObservation::Events(told), now);
     }
 
-    /// `running→stopped 19:00:01 schedule office (event)`, a line each.
+    /// Returns the records as `running→stopped 19:00:01 schedule office (event)`, a line each.
     fn told(&self) -> String {
         let line = |t: &Transition| {
             let time = t.at.strftime("%H:%M:%S");

@@ -1,4 +1,4 @@
-//! One instance as far as it is known: what of an event or a look is news of it.
+//! The tracked state of one instance, and how events and polls relate to it.
 
 use curfew_core::instance::{Instance, InstanceState};
 use curfew_core::state_tags::{LAST_TAG, LastApplied};
@@ -8,18 +8,17 @@ use jiff::{Timestamp, Unit};
 
 use super::StateChangeEvent;
 
-/// One instance.
 #[derive(Debug)]
 pub(crate) struct TrackedInstance {
-    /// The last state that was told of or seen, written or not.
+    /// The last state that was reported or observed, recorded or not.
     pub(crate) sighting: Sighting,
-    /// Until when a look has found nothing else.
+    /// The time of the newest poll that found this state.
     pub(crate) looked: Option<Timestamp>,
-    /// Since when looks have found something else.
+    /// Since when polls have found another state.
     pub(crate) noticed: Option<Timestamp>,
-    /// Changes that are not written, since nothing explains the first of them yet.
+    /// Transitions that are not recorded yet, because the cause of the first of them is unknown.
     pub(crate) unexplained: Vec<UnattributedTransition>,
-    /// Events that don't follow on what is known.
+    /// Events that don't follow on the known state.
     pub(crate) held: Vec<BufferedEvent>,
 }
 
@@ -37,25 +36,25 @@ pub(crate) struct BufferedEvent {
     pub(crate) received: Timestamp,
 }
 
-/// What an event is beside what is known.
+/// The order of an event relative to the known state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EventOrder {
-    /// Part of what is known.
+    /// The event is part of the known state.
     Stale,
-    /// The next thing that happened.
+    /// The event follows on the known state.
     Next,
-    /// Something is missing in between.
+    /// An event in between is missing.
     Early,
 }
 
-/// Where news of an instance is from.
+/// The source of a change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ChangeSource<'a> {
-    /// A look that was begun then.
+    /// A poll that began at this time.
     Observation(&'a Instance, Timestamp),
-    /// An event of then, and the instance as it was looked up since.
+    /// An event of this time, and the instance as EC2 described it since.
     Event(Option<&'a Instance>, Timestamp),
-    /// The events or looks around it.
+    /// Inferred from the events or polls around it.
     Between(Timestamp),
 }
 
@@ -82,7 +81,7 @@ impl TrackedInstance {
         self.sighting.state == instance.state && self.started_since(instance).is_none()
     }
 
-    /// When the instance was started since it was last known, if it is known to have been.
+    /// Returns when the instance was started since it was last observed, if it was.
     pub(crate) fn started_since(&self, instance: &Instance) -> Option<Timestamp> {
         let known = self.sighting.launched_at?;
         let was_running = direction(self.sighting.state) == Some(Action::Start);
@@ -120,7 +119,7 @@ impl TrackedInstance {
         unexplained.any(|id| id == event) || self.held.iter().any(|held| held.event.id == event)
     }
 
-    /// Takes out the held events that looks have overtaken.
+    /// Takes the buffered events that polls have overtaken.
     pub(crate) fn past(&mut self, may_decide: impl Fn(Timestamp) -> bool) -> Vec<String> {
         let looked = self.looked;
         let overtaken = |held: &mut BufferedEvent| {
@@ -145,7 +144,7 @@ impl TrackedInstance {
         sighting.instance_type.clone_from(&found.instance_type);
         let Some(instance) = instance else { return };
         let looked = matches!(source, ChangeSource::Observation(..));
-        // Events may be read long after they were sent: what came later is none of theirs.
+        // Events may be read long after they were sent, so what happened later must not be taken from the instance.
         let launched = instance.launched_at;
         let by_then = launched.is_some_and(|launched| whole_seconds(launched) <= since);
         if looked || (by_then && direction(found.to) == Some(Action::Start)) {
@@ -160,7 +159,7 @@ impl TrackedInstance {
     }
 }
 
-/// Whether EC2 takes an instance from one state to the other without another in between.
+/// Whether EC2 moves an instance from one state to the other without a state in between.
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html>
 fn follows(from: InstanceState, to: InstanceState) -> bool {
     use InstanceState as S;
@@ -174,12 +173,12 @@ fn follows(from: InstanceState, to: InstanceState) -> bool {
         S::Stopped => matches!(to, S::Pending | S::ShuttingDown | S::Terminated),
         S::ShuttingDown => to == S::Terminated,
         S::Terminated => false,
-        // It may come before or after any state.
+        // An unknown state may precede or follow any other.
         S::Other => true,
     }
 }
 
-/// The order of states within one second, which is all that events tell.
+/// The order of states within one second, the resolution of events.
 pub(crate) fn rank(state: InstanceState) -> u8 {
     match state {
         InstanceState::Pending => 0,

@@ -1,4 +1,4 @@
-//! What goes wrong with the journal's file, and what of it is lost: no more than is said.
+//! Failures of the journal's file, and what they lose: no more than is reported.
 
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
@@ -25,7 +25,7 @@ fn count(directory: &Path) -> usize {
     journal.history(&HistoryFilter::default()).unwrap().len()
 }
 
-/// No more room than it takes already, as on a full disk.
+/// Leaves no room beyond the current size, as on a full disk.
 fn full(buffered: &mut BufferedJournal, pages: u32) {
     let connection = &buffered.open.as_mut().unwrap().journal.connection;
     connection
@@ -93,7 +93,7 @@ fn looks_that_cannot_be_noted_are_no_secret_either() {
     let directory = tempfile::tempdir().unwrap();
     let mut buffered = BufferedJournal::open(directory.path()).unwrap();
     full(&mut buffered, 1);
-    // More than the free room of the pages that there are.
+    // More than fits into the free space of the existing pages.
     let looks = (0..1000).map(|number| CoverageObservation {
         account: AccountId::new("123456789012"),
         region: Region::new(format!("region-{number}")),
@@ -203,7 +203,7 @@ fn a_file_that_breaks_while_it_is_written_is_replaced_and_the_records_go_into_th
     let path = directory.path().join(FILE);
     let mut buffered = BufferedJournal::open(directory.path()).unwrap();
     buffered.write((0..200).map(numbered).collect());
-    // What was written is in the file itself, and SQLite has no copy of it.
+    // The written data is in the file, and SQLite has no copy of it.
     drop(buffered);
     let mut buffered = BufferedJournal::open(directory.path()).unwrap();
     let mut file = File::options().write(true).open(&path).unwrap();
@@ -231,7 +231,7 @@ fn a_file_that_is_removed_or_moved_is_noticed_and_a_new_one_takes_what_comes() {
         &|| fs::remove_file(&path).unwrap(),
         &|| fs::rename(&path, &moved).unwrap(),
         &|| fs::remove_dir_all(&state).unwrap(),
-        // Restored from a backup, say: SQLite would go on with the old file.
+        // As when restored from a backup: SQLite would continue with the old file.
         &|| {
             fs::rename(&path, &moved).unwrap();
             fs::copy(&moved, &path).unwrap();

@@ -59,7 +59,7 @@ fn stretch(begun: &str, ended: &str) -> CoverageInterval {
     }
 }
 
-/// `web` runs on Monday from 8 to 20, and is watched all the time.
+/// `web` runs on Monday from 8 to 20, and is observed all the time.
 fn monday() -> RecordedHistory {
     RecordedHistory {
         beginnings: vec![beginning(InstanceState::Stopped, "2026-11-23T00:00:00Z")],
@@ -85,7 +85,7 @@ fn ask(by: By) -> SavingsQuery {
     }
 }
 
-/// On, off, unknown, in hours.
+/// The hours on, off and unknown.
 fn hours(line: &SavingsLine) -> [i64; 3] {
     [line.on, line.off, line.unknown].map(|length| length.as_hours())
 }

@@ -1,7 +1,7 @@
-//! The check that the cloud applied each edge, and how soon.
+//! Audits whether, and how soon, the cloud applied each edge.
 //!
-//! Audits edges: an applied edge is in the instance's own tag, whichever process applied it; the tags before and after an
-//! edge show what was done.
+//! An applied edge is recorded in the instance's own tag, whichever process applied it; the tags before and after an edge
+//! show what was done.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -20,20 +20,22 @@ use tracing::{info, warn};
 
 use crate::metrics::Metrics;
 
-/// The first look after an edge. The cloud needs a second or two for a fleet once it is woken; EventBridge wakes it within the minute.
+/// The first observation after an edge. The Lambda needs a second or two for a fleet; EventBridge triggers it within the
+/// minute.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(5);
 
-/// What was known at the last look.
+/// What the last observation showed.
 #[derive(Debug, Default)]
 pub(crate) struct EdgeAudit {
-    /// The newest edge that each instance's tag told of as applied; none, if it told of none.
+    /// The newest edge that each instance's tag records as applied; `None` if it records none.
     newest: HashMap<InstanceId, Option<Timestamp>>,
     /// The edges that the cloud has missed and that are still not applied.
     missed: HashMap<InstanceId, Timestamp>,
 }
 
 impl EdgeAudit {
-    /// What the cloud has applied since the last look. An instance that is seen for the first time has no news.
+    /// Returns the edges that the cloud has applied since the last observation. An instance that is observed for the first
+    /// time contributes none.
     pub(crate) fn look(
         &mut self,
         pass: &Pass,
@@ -49,7 +51,7 @@ impl EdgeAudit {
                 .as_ref()
                 .is_some_and(|last| is_only_announced(last, instance))
             {
-                // What is applied later is news.
+                // An edge that is applied later is new.
                 newest.insert(instance.id.clone(), before.copied().flatten());
                 continue;
             }
@@ -79,12 +81,12 @@ impl EdgeAudit {
                 applied.push(found.of(instance, schedule_set));
             }
         }
-        // Of a region that record_own_actions not answer this time, the next look tells.
+        // A region that did not respond this time is compared by the next observation.
         self.newest.extend(newest);
         applied
     }
 
-    /// How many of these edges, which the cloud should have applied by now, were not counted before.
+    /// Returns how many of these overdue edges were not counted before.
     pub(crate) fn newly_missed(&mut self, late: &[Step]) -> usize {
         let edges = late.iter();
         let edges = edges.filter_map(|step| Some((step.instance.clone(), step.edge?.at)));
@@ -95,7 +97,8 @@ impl EdgeAudit {
         newly
     }
 
-    /// What the daemon has applied itself by `now`, which is no news of the cloud's, and what it could not although it was late.
+    /// Records the edges that the daemon has applied itself by `now`, so that they are not credited to the cloud, and the
+    /// overdue ones that it could not apply.
     pub(crate) fn record_own_actions(
         &mut self,
         pass: &Pass,
@@ -155,7 +158,7 @@ impl EdgeObservation {
             cause: self.cause,
             schedule: schedule.map(|schedule| schedule.name.clone()),
             outcome: self.outcome,
-            // An early trigger is no negative latency.
+            // An early trigger does not give a negative latency.
             at: self.at.max(self.edge.at),
             region: instance.region.clone(),
             account: instance.account.clone(),
@@ -163,7 +166,7 @@ impl EdgeObservation {
     }
 }
 
-/// Says what the cloud has applied, an edge of however many instances in one line, and counts it.
+/// Logs and counts the edges that the cloud has applied, one line an edge for all its instances.
 pub(crate) fn log_applied(applied: &[EdgeRecord], metrics: &Metrics) {
     let mut edges: BTreeMap<(Timestamp, Action, String), Vec<&EdgeRecord>> = BTreeMap::new();
     for one in applied {
@@ -184,8 +187,8 @@ pub(crate) fn log_applied(applied: &[EdgeRecord], metrics: &Metrics) {
     }
 }
 
-/// When to look again while edges wait to be applied or are to come: soon after each, then less and less often, and when the grace is
-/// over.
+/// Returns when to observe next while edges are awaited: soon after each edge, then less and less often, and when the grace
+/// ends.
 pub(crate) fn next_look(pass: &Pass, grace: Duration) -> Option<Timestamp> {
     let now = pass.at;
     let waiting = pass.plan.steps.iter();
@@ -203,7 +206,7 @@ pub(crate) fn next_look(pass: &Pass, grace: Duration) -> Option<Timestamp> {
     waiting.chain(coming).filter(|at| *at > now).min()
 }
 
-/// The cloud should have done it by now. Bookkeeping can wait; an instance that should have been started or stopped can't.
+/// Whether the cloud should have made this step by now. Only starts and stops count; bookkeeping can wait.
 pub(crate) fn is_late(step: &Step, grace: Duration, now: Timestamp) -> bool {
     step.action != StepAction::Record
         && step
@@ -211,7 +214,7 @@ pub(crate) fn is_late(step: &Step, grace: Duration, now: Timestamp) -> bool {
             .is_some_and(|edge| grace_ends_at(edge.at, grace) <= now)
 }
 
-/// When an edge at that instant counts as missed by the cloud.
+/// Returns when an edge counts as missed by the cloud.
 fn grace_ends_at(edge: Timestamp, grace: Duration) -> Timestamp {
     SignedDuration::try_from(grace)
         .ok()
@@ -223,8 +226,8 @@ fn last(instance: &Instance) -> Option<LastApplied> {
     instance.tags.get(LAST_TAG)?.parse().ok()
 }
 
-/// The memory is written before the call: while it is pending and the instance is not on the way, the call has failed, or is yet to
-/// come.
+/// The tag is written before the call: while it is pending and the instance is not in transition, the call has failed or has
+/// not been made yet.
 fn is_only_announced(last: &LastApplied, instance: &Instance) -> bool {
     last.pending && direction(instance.state) != Some(last.action)
 }
@@ -372,7 +375,7 @@ mod tests {
         );
         assert_eq!(audit.newly_missed(&late[1..]), 0, "it is the same");
 
-        // What the daemon has done is no news, and what it could not do is, once the cloud has done it.
+        // The daemon's own actions are not reported; what it could not do is, once the cloud has done it.
         let stopped = |number| instance(number, InstanceState::Stopped, EVENING);
         let after = look(vec![stopped(1), stopped(2)], "20:04:00");
         let applied = audit.look(&after, GRACE, &schedule_set());

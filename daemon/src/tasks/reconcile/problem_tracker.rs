@@ -1,4 +1,5 @@
-//! What there is to tell of a look or a pass: problems, once each while they last, and overrides that come and go.
+//! Which problems and overrides of an observation or a pass to report: each problem once while it lasts, and overrides as
+//! they come and go.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub(crate) struct ProblemTracker {
 
 type ProblemKey = (InstanceId, ProblemKind);
 
-/// One instance has at most one problem of each sort.
+/// An instance has at most one problem of each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum ProblemKind {
     Missed,
@@ -41,8 +42,8 @@ struct OngoingProblem {
 }
 
 impl ProblemTracker {
-    /// Reports drift that has lasted for `patience`: an override that was just placed, or drift that is corrected within
-    /// seconds, is none.
+    /// Reports drift that has lasted for `grace`, so that an override that was just placed, or drift that is corrected within
+    /// seconds, is not reported.
     pub(crate) fn lasting(patience: Duration) -> Self {
         Self {
             patience: SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX),
@@ -50,7 +51,7 @@ impl ProblemTracker {
         }
     }
 
-    /// Whether a step mends a contradiction that the cloud has had all the patience for.
+    /// Whether a step corrects drift that has outlasted the cloud's grace.
     pub(crate) fn has_outlasted(
         &self,
         step: &Step,
@@ -67,7 +68,7 @@ impl ProblemTracker {
                 .is_some_and(|instance| contradicts(instance, step, schedule_set))
     }
 
-    /// When the next contradiction will have lasted for too long.
+    /// Returns when the next drift will outlast the grace.
     pub(crate) fn next_outlasted(&self, now: Timestamp) -> Option<Timestamp> {
         let contradictions = self.known.iter();
         let contradictions =
@@ -81,12 +82,12 @@ impl ProblemTracker {
         at.unwrap_or(Timestamp::MAX)
     }
 
-    /// Has another patience from now on.
+    /// Replaces the grace.
     pub(crate) fn wait(&mut self, patience: Duration) {
         self.patience = SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX);
     }
 
-    /// What is new among the problems of one look or pass over everything; `late` are the steps that the cloud should have made.
+    /// Returns the new problems of an observation or a pass; `late` are the steps that the cloud should have made.
     pub(crate) fn news(
         &mut self,
         pass: &Pass,
@@ -150,7 +151,8 @@ impl ProblemTracker {
         self.new_among(found, &undecided, now)
     }
 
-    /// A problem that is not found any more is over; of an instance in transition, that is not known yet.
+    /// Forgets problems that are not found any more, except those of an instance in transition, whose outcome is not known
+    /// yet.
     fn new_among(
         &mut self,
         found: BTreeMap<ProblemKey, Notification>,
@@ -161,7 +163,7 @@ impl ProblemTracker {
             .retain(|key, _| found.contains_key(key) || undecided.contains(&key.0));
         let mut news = Vec::new();
         for (key, notification) in found {
-            // Only a contradiction mends by itself; what was missed or failed has.
+            // Only drift may be corrected without a notification; the others have already happened.
             let patience = match key.1 {
                 ProblemKind::Contradicts => self.patience,
                 ProblemKind::Missed | ProblemKind::Failed | ProblemKind::Unreadable => {
@@ -181,13 +183,13 @@ impl ProblemTracker {
     }
 }
 
-/// Why a start that EC2 accepted has to be made again, if this step is one.
+/// Returns why a start that EC2 accepted has to be repeated; `None` if the step is not such a start.
 fn fell_back<'a>(instance: &Instance, step: &'a Step) -> Option<&'a str> {
     let last: LastApplied = instance.tags.get(LAST_TAG)?.parse().ok()?;
     let again = step.action == StepAction::Start
         && last.pending
         && step.edge.is_some_and(|edge| edge.at == last.at)
-        // Where it did not come to nothing, a call that crossed it has undone it.
+        // Without a retry tag, the start succeeded and a concurrent call has undone it.
         && matches!(step.tag_changes.retry, RetryChange::Set(_));
     step.note.as_deref().filter(|_| again)
 }

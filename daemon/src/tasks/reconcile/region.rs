@@ -1,4 +1,5 @@
-//! What the reconcile task knows of one account-region: when it is looked at next, how it has failed, and what people were told of it.
+//! The state of one account-region in the reconcile task: when its next pass is due, its failures, and which notifications
+//! were sent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,29 +14,29 @@ use super::edge_audit::{EdgeAudit, next_look};
 use super::problem_tracker::ProblemTracker;
 use crate::backoff::Backoff;
 
-/// One account-region.
 #[derive(Debug)]
 pub(crate) struct RegionState {
     pub(crate) backoff: Backoff,
-    /// Whether people were told that it does not answer.
+    /// Whether a notification was sent that it does not respond.
     pub(crate) told: bool,
-    /// The problems that people have been told of.
+    /// The problems that were reported.
     pub(crate) problems: ProblemTracker,
-    /// What the cloud has applied, where it makes the passes.
+    /// The audit of the cloud's passes, where it makes them.
     pub(crate) audit: EdgeAudit,
-    /// Since when a pass or check is under way.
+    /// When the pass or check in progress began.
     pub(crate) under_way: Option<Instant>,
-    /// When to look again, whatever happens.
+    /// When the next pass or check is due at the latest.
     pub(crate) due: Instant,
-    /// Whether to look again as soon as what is under way has ended: it may not know yet what has happened since it began.
+    /// Whether the next pass is due as soon as the one in progress has ended, which may have missed what happened since it
+    /// began.
     pub(crate) again: bool,
-    /// When something is due there, as the last pass has it.
+    /// The next due instant of the last pass's plan.
     pub(crate) next: Option<Timestamp>,
-    /// What was seen there last; nothing, while it does not answer.
+    /// The summary of the last observation; `None` while it does not respond.
     pub(crate) seen: Option<RegionSummary>,
-    /// Whether it answered last time; nothing, before the first time.
+    /// Whether it responded last time; `None` before the first time.
     pub(crate) answers: Option<bool>,
-    /// The newest edge that the cloud was asked for once more.
+    /// The newest edge for which the cloud was sent another trigger.
     pub(crate) asked: Option<Timestamp>,
 }
 
@@ -56,13 +57,14 @@ impl RegionState {
         }
     }
 
-    /// Something has happened: it is looked at once, and once more where that is under way already.
+    /// Makes a pass due now, and another one if a pass is in progress already.
     pub(crate) fn wake(&mut self) {
         self.due = Instant::now();
         self.again = self.under_way.is_some();
     }
 
-    /// When to look again, where the cloud makes the passes; with a second grace, if it gets another trigger first.
+    /// Returns when to observe next where the cloud makes the passes; includes a second grace period if the cloud was sent
+    /// another trigger.
     pub(crate) fn next_look(
         &self,
         pass: &Pass,
@@ -76,12 +78,12 @@ impl RegionState {
     }
 }
 
-/// What was seen in one account-region, or in several.
+/// A summary of one account-region, or of several.
 #[derive(Debug, Default)]
 pub(crate) struct RegionSummary {
-    /// How many instances are in each state.
+    /// The number of instances in each state.
     pub(crate) states: BTreeMap<InstanceState, usize>,
-    /// How many a schedule manages.
+    /// The number of instances that a schedule manages.
     pub(crate) managed: usize,
     /// When something is due next.
     pub(crate) next_edge: Option<Timestamp>,

@@ -1,4 +1,4 @@
-//! How often the watch task notes its looks, and removes what is old.
+//! When the watch task journals its coverage and removes old transitions.
 
 use std::collections::HashMap;
 
@@ -7,27 +7,26 @@ use jiff::{SignedDuration, Timestamp};
 
 use curfew_journal::CoverageObservation;
 
-/// What is done now and then, beside the stream.
 #[derive(Debug, Default)]
 pub(crate) struct Housekeeping {
-    /// When the journal last noted a look at each place.
+    /// When the journal last recorded coverage of each account and region.
     noted: HashMap<(AccountId, Region), Timestamp>,
     pruned: Option<Timestamp>,
 }
 
 impl Housekeeping {
-    /// A look is noted once a minute: after a kill -9, so much of the watching is not known to have been.
+    /// Coverage is journalled once a minute: at most this much of it is lost with a `kill -9`.
     const NOTED: SignedDuration = SignedDuration::from_mins(1);
     /// Old transitions are removed once a day.
     const PRUNED: SignedDuration = SignedDuration::from_hours(24);
 
-    /// Those of these looks that are to be noted.
+    /// Returns the observations that are due to be journalled.
     pub(crate) fn due(&mut self, watches: Vec<CoverageObservation>) -> Vec<CoverageObservation> {
         let mut due = Vec::new();
         for watch in watches {
             let place = (watch.account.clone(), watch.region.clone());
             let noted = self.noted.get(&place);
-            // A clock that was set back is no reason to wait for it.
+            // A clock that was set back must not delay it.
             if noted.is_none_or(|noted| watch.at.duration_since(*noted).abs() >= Self::NOTED) {
                 self.noted.insert(place, watch.at);
                 due.push(watch);
@@ -36,7 +35,7 @@ impl Housekeeping {
         due
     }
 
-    /// Whether old transitions are to be removed at `now`, which is then noted as the last time.
+    /// Whether old transitions are due to be removed at `now`, which is recorded as the last time.
     pub(crate) fn is_time_to_prune(&mut self, now: Timestamp) -> bool {
         let due = self
             .pruned

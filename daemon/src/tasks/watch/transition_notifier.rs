@@ -1,4 +1,4 @@
-//! What the watch task tells: transitions, holds that come and go, and a journal that can't be written.
+//! The watch task's notifications: transitions, overrides that come and go, and a journal that can't be written.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::metrics::Metrics;
 use crate::notify::{Notification, Notifier};
 use crate::transitions::{InstanceObservation, RegionObservation};
 
-/// Tells transitions once they are journalled, holds as they come and go, and once each that the journal can't be written and that it
-/// can again.
+/// Sends notifications of journalled transitions, of overrides as they come and go, and once each when the journal can't be
+/// written and when it can again.
 #[derive(Debug)]
 pub(crate) struct TransitionNotifier {
     notifier: Notifier,
@@ -45,12 +45,12 @@ impl TransitionNotifier {
         }
     }
 
-    /// Goes by other schedules from now on.
+    /// Replaces the schedules.
     pub(crate) fn manage(&mut self, schedule_set: &Arc<ScheduleSet>) {
         self.schedule_set = Arc::clone(schedule_set);
     }
 
-    /// A look at instances.
+    /// Reports the changed overrides of an observation.
     pub(crate) fn observe(&mut self, seen: &InstanceObservation, now: Timestamp) {
         if let InstanceObservation::Events(told) = seen
             && let Some(newest) = told.events.iter().map(|event| event.at).max()
@@ -89,7 +89,7 @@ impl TransitionNotifier {
         }
     }
 
-    /// The journal was written, or could not be, and so many transitions wait for it now.
+    /// Reports whether a write of the journal failed or succeeded, with the number of waiting transitions.
     pub(crate) fn wrote(&mut self, written: &WriteReport, now: Timestamp) {
         self.metrics.journal_written(written.error.is_none());
         if let Some(replaced) = &written.replaced {
@@ -112,7 +112,7 @@ impl TransitionNotifier {
         }
     }
 
-    /// New entries of the journal.
+    /// Reports new entries of the journal.
     pub(crate) fn journalled(&mut self, entries: &[JournalEntry]) {
         for entry in entries {
             self.metrics.journalled(&entry.transition);
@@ -132,21 +132,21 @@ impl TransitionNotifier {
 struct EdgesInFlight(HashMap<InstanceId, Timestamp>);
 
 impl EdgesInFlight {
-    /// How long after its edge an instance came to rest, if a transition is that.
+    /// Returns how long after its edge the instance came to rest; `None` unless this transition ends one with an edge.
     fn latency(&mut self, transition: &Transition) -> Option<SignedDuration> {
         let id = &transition.instance;
         match transition.to {
             InstanceState::Pending | InstanceState::Stopping => {
                 match transition.edge {
                     Some(edge) => self.0.insert(id.clone(), edge),
-                    // Caused by something else.
+                    // Another cause replaced the edge.
                     None => self.0.remove(id),
                 };
                 None
             }
             InstanceState::Running | InstanceState::Stopped => {
                 let begun = self.0.remove(id);
-                // The same cause, or it turned back: then nothing was reached.
+                // The same cause, or a transition that reversed: then the edge's state was not reached.
                 let reached = matches!(transition.cause, Cause::Schedule(_) | Cause::Override(_));
                 let edge = transition.edge.or(begun).filter(|_| reached)?;
                 Some(transition.at.duration_since(edge))
@@ -158,27 +158,27 @@ impl EdgesInFlight {
         }
     }
 
-    /// Those that are not there any more have no end to wait for.
+    /// Forgets instances that are gone, whose transitions have no end.
     fn forget_all_but(&mut self, there: &KnownOverrides) {
         self.0.retain(|id, _| there.0.contains_key(id));
     }
 }
 
-/// The overrides that were there at the last look.
+/// The overrides of the last observation.
 #[derive(Debug, Default)]
 struct KnownOverrides(HashMap<InstanceId, KnownOverride>);
 
-/// What was last seen of an instance.
+/// The last observation of an instance.
 #[derive(Debug)]
 struct KnownOverride {
-    /// Where a look has found it; an event does not tell.
+    /// The account-region in which a poll found it; events don't contain one.
     account_region: Option<AccountRegion>,
     override_: Option<Override>,
 }
 
 impl KnownOverrides {
-    /// The overrides that came and went since the last look at these instances. An instance that is seen for the first time has no
-    /// news: its override may be days old.
+    /// Returns the overrides that came and went since the last observation of these instances. An instance that is observed
+    /// for the first time contributes none: its override may be days old.
     fn news(
         &mut self,
         account_region: Option<&AccountRegion>,
@@ -188,7 +188,7 @@ impl KnownOverrides {
     ) -> Vec<Notification> {
         let mut news = Vec::new();
         for instance in instances {
-            // An unreadable override may say anything.
+            // An unreadable override is skipped: its content is unknown.
             let Ok(override_) = override_in_force(&instance.tags, now) else {
                 continue;
             };
@@ -214,8 +214,8 @@ impl KnownOverrides {
         news
     }
 
-    /// An account-region shows all that is there: what it does not show is gone. Of one that does not answer nothing is forgotten: what
-    /// changed there meanwhile is news when it does.
+    /// Forgets instances that an account-region does not list any more. One that does not respond is not listed, so what
+    /// changed there meanwhile is reported when it does.
     fn forget_all_but(&mut self, account_region: &AccountRegion, instances: &[Instance]) {
         let there: HashSet<&InstanceId> = instances.iter().map(|one| &one.id).collect();
         self.0.retain(|id, known| {
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn holds_that_come_and_go_are_told_and_those_that_were_there_are_not() {
         let override_ = "running since 2026-11-23T11:00:00Z until 2026-11-23T22:00:00Z by alice";
-        // A newer request ends it, and no pass removes a person's tag.
+        // A newer request ends it, and no pass removes a tag that a request wrote.
         let free = instance(
             InstanceState::Running,
             &[
@@ -371,7 +371,7 @@ mod tests {
             latency(Stopping, Stopped, "20:01:10", None, office),
             Some(70)
         );
-        // InstanceObservation at rest at once, as on an emulator.
+        // An instance at rest at once, as on an emulator.
         assert_eq!(latency(Running, Stopped, "20:00:03", edge, office), Some(3));
         // An external change has no edge, and neither has a start that falls back.
         assert_eq!(
