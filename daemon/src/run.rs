@@ -149,7 +149,7 @@ pub async fn run(
     info!(
         driver = ?configuration.driver,
         poll_seconds = configuration.poll.as_secs(),
-        "curfew runs"
+        "curfew started"
     );
     let supervisor = Supervisor::new(
         shutdown,

@@ -138,11 +138,11 @@ impl Supervisor {
                 return Ok(());
             }
             let tasks = self.observers.health.at_work().join(", ");
-            info!(tasks, "still finishing");
+            info!(tasks, "waiting for tasks to finish");
             manager.tell(&[News::Status(&format!("finishing: {tasks}"))]);
         }
         let tasks = self.observers.health.at_work().join(", ");
-        warn!(tasks, "not finished in time, and abandoned");
+        warn!(tasks, "tasks did not finish in time; abandoning them");
         self.abandon.cancel();
         self.tracker.wait().await;
         Err(UnfinishedTasks { tasks })
@@ -215,7 +215,7 @@ impl<T: Task> SupervisedTask<T> {
             let (deaths, retry_seconds) = (backoff.failures(), wait.as_secs());
             error!(
                 task = name,
-                why, deaths, retry_seconds, "a task of the daemon died: it is restarted"
+                why, deaths, retry_seconds, "task failed; restarting it"
             );
             health.is_down(name, &why);
             metrics.task_restarted(name);

@@ -59,7 +59,7 @@ impl ServiceManager {
         let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
         let watchdog = number("WATCHDOG_USEC").filter(|usec| ours && *usec > 0);
         Self::at(&address, watchdog.map(Duration::from_micros)).unwrap_or_else(|error| {
-            warn!(%error, address = %address.display(), "the service manager can't be reached");
+            warn!(%error, address = %address.display(), "service manager unreachable");
             Self::absent()
         })
     }
@@ -90,7 +90,7 @@ impl ServiceManager {
         let Some(socket) = &self.socket else { return };
         let lines: Vec<String> = news.iter().map(line).collect();
         if let Err(error) = socket.send(lines.join("\n").as_bytes()) {
-            warn!(%error, "the service manager does not listen");
+            warn!(%error, "service manager could not be notified");
         }
     }
 }

@@ -124,7 +124,7 @@ async fn what_happens_together_is_one_message_and_the_end_waits_for_it() {
     assert_eq!(letters.len(), 1, "{letters:?}");
     assert_eq!(
         letters[0]["text"],
-        "Deviation: a: a happened\nDeviation: b: b happened"
+        "Drift: a: a happened\nDrift: b: b happened"
     );
     assert_eq!(letters[0]["curfew"]["notifications"][1]["kind"], "drift");
 }
@@ -174,7 +174,7 @@ async fn what_is_refused_is_dropped_and_the_next_one_is_sent() {
     inbox.until_asked(1).await;
     post.notifier.tell(&notification("b"));
     inbox.until(1).await;
-    assert_eq!(inbox.letters()[0]["text"], "Deviation: b: b happened");
+    assert_eq!(inbox.letters()[0]["text"], "Drift: b: b happened");
     post.end().await;
 }
 
@@ -216,7 +216,7 @@ async fn a_full_queue_loses_the_oldest_and_says_how_many() {
     }
     inbox.until(2).await;
     let letters = inbox.letters();
-    assert_eq!(letters[0]["text"], "Deviation: first: first happened");
+    assert_eq!(letters[0]["text"], "Drift: first: first happened");
     assert_eq!(letters[1]["curfew"]["dropped"], 7);
     assert_eq!(letters[1]["curfew"]["notifications"][0]["subject"], "7");
     let text = letters[1]["text"].as_str().unwrap();
@@ -255,11 +255,11 @@ async fn a_topic_gets_the_text_for_people_and_the_facts_for_programs() {
         letter["TopicArn"],
         "arn:aws:sns:eu-west-3:111122223333:curfew"
     );
-    assert_eq!(letter["Subject"], "Deviation: a: a happened");
+    assert_eq!(letter["Subject"], "Drift: a: a happened");
     assert_eq!(letter["MessageStructure"], "json");
     let bodies: serde_json::Value =
         serde_json::from_str(letter["Message"].as_str().unwrap()).unwrap();
-    assert_eq!(bodies["email"], "Deviation: a: a happened");
+    assert_eq!(bodies["email"], "Drift: a: a happened");
     let facts: serde_json::Value =
         serde_json::from_str(bodies["default"].as_str().unwrap()).unwrap();
     assert_eq!(facts["notifications"][0]["kind"], "drift");

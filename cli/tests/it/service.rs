@@ -89,7 +89,7 @@ fn a_bad_file_keeps_the_configuration_and_says_why_and_a_good_one_is_taken_up_wi
         .pop()
         .unwrap();
     assert!(status.contains("did you mean `running`?"), "{status}");
-    assert!(service.log().contains("the previous one stays in force"));
+    assert!(service.log().contains("keeping the previous one"));
     assert_eq!(model.state(&web), Ec2InstanceState::Running);
 
     service.configuration(&configuration(&format!(
@@ -124,7 +124,7 @@ fn what_needs_a_restart_is_named_and_the_rest_is_taken_up() {
     let log = service.log();
     let told = log
         .lines()
-        .find(|line| line.contains("only change with a restart"));
+        .find(|line| line.contains("changed keys need a restart"));
     assert!(
         told.is_some_and(|line| line.contains("keys=\"notify, daemon.driver\"")),
         "{log}"
@@ -208,12 +208,12 @@ fn a_port_that_is_taken_is_one_sentence_and_the_daemon_goes_on() {
     service.eventually("it says so", || {
         service
             .log()
-            .contains("metrics can't be served: the daemon goes on without")
+            .contains("metrics endpoint unavailable; continuing without it")
     });
     service.signal(Signal::TERM);
     assert_eq!(service.ends(), Some(0));
     let log = service.log();
-    assert_eq!(log.matches("metrics can't be served").count(), 1, "{log}");
+    assert_eq!(log.matches("metrics endpoint unavailable").count(), 1, "{log}");
     assert!(log.contains(&address.to_string()), "{log}");
 }
 

@@ -187,7 +187,7 @@ impl BufferedJournal {
                         error!(
                             transitions = written.lost,
                             edges,
-                            "the journal can be written again; transitions were lost meanwhile"
+                            "journal writable again; transitions were lost"
                         );
                     }
                     return written;
@@ -245,7 +245,7 @@ impl BufferedJournal {
         let pruned = open.journal.prune(cutoff);
         let transitions = pruned.inspect_err(|error| complain(error, self.waiting.len()))?;
         if transitions > 0 {
-            info!(transitions, before = %cutoff, "old transitions were removed from the journal");
+            info!(transitions, before = %cutoff, "old transitions removed from the journal");
         }
         Ok(())
     }
@@ -261,7 +261,7 @@ impl BufferedJournal {
                     error!(
                         transitions = self.dropped,
                         waiting = Self::WAITING,
-                        "the journal can't be written for too long: transitions are lost"
+                        "journal buffer full; losing transitions"
                     );
                 }
             }
@@ -295,7 +295,7 @@ impl BufferedJournal {
         }
         self.open = None;
         let path = self.directory.join(FILE);
-        error!(path = %path.display(), "the journal's file was removed or moved; beginning a new one");
+        error!(path = %path.display(), "journal file removed or moved; starting a new one");
         written.replaced = Some(JournalReplacement::Detached { path });
     }
 
@@ -322,7 +322,7 @@ impl BufferedJournal {
 
 fn complain(error: &JournalError, waiting: usize) {
     let source = std::error::Error::source(error).map(ToString::to_string);
-    error!(%error, source, hint = error.hint(), waiting, "the journal can't be written; its records wait in memory");
+    error!(%error, source, hint = error.hint(), waiting, "journal not writable; buffering records in memory");
 }
 
 fn lock(directory: &Path) -> Result<File, JournalError> {
@@ -342,7 +342,7 @@ fn lock(directory: &Path) -> Result<File, JournalError> {
         }),
         Err(errno) => {
             // Some network file systems have no locks: then the operator has to run one daemon only.
-            warn!(error = %errno, "this file system has no locks: nothing keeps a second daemon from writing the journal");
+            warn!(error = %errno, "file system has no locks; a second daemon could write the journal");
             Ok(lock)
         }
     }
@@ -352,7 +352,7 @@ fn lock(directory: &Path) -> Result<File, JournalError> {
 fn replace(directory: &Path, error: &JournalError) -> Result<PathBuf, JournalError> {
     let aside = quarantine(directory)?;
     let source = std::error::Error::source(error).map(ToString::to_string);
-    error!(%error, source, kept = %aside.display(), "the journal is broken: it is set aside, and a new one begins");
+    error!(%error, source, kept = %aside.display(), "corrupt journal quarantined; starting a new one");
     Ok(aside)
 }
 

@@ -51,13 +51,13 @@ pub async fn serve(
         Ok(listener) => listener,
         Err(error) => {
             let hint = "set `daemon.metrics` to another address, or to \"\" for none";
-            error!(%address, %error, hint, "metrics can't be served: the daemon goes on without");
+            error!(%address, %error, hint, "metrics endpoint unavailable; continuing without it");
             shutdown.cancelled().await;
             return;
         }
     };
     let address = listener.local_addr().unwrap_or(address);
-    info!(%address, "metrics are served");
+    info!(%address, "serving metrics");
     let routes = Router::new()
         .route("/metrics", get(metrics_text))
         .route("/healthz", get(alive))
@@ -88,7 +88,7 @@ async fn accept(listener: &TcpListener, routes: &Router) {
             }
             // Most likely the process is out of file descriptors, and others will be closed.
             Err(error) => {
-                error!(%error, "a connection to the metrics port can't be accepted");
+                error!(%error, "metrics connection could not be accepted");
                 sleep(Duration::from_secs(1)).await;
             }
         }

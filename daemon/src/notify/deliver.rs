@@ -56,7 +56,7 @@ impl Delivery {
         }
         let left = self.queue.left();
         if left > 0 {
-            warn!(destination = %self.transport, notifications = left, "notifications were not delivered before the end");
+            warn!(destination = %self.transport, notifications = left, "notifications undelivered at shutdown");
         }
     }
 
@@ -64,7 +64,7 @@ impl Delivery {
         let mut backoff = Backoff::default();
         while let Some(batch) = self.queue.next().await {
             if batch.dropped > 0 {
-                warn!(destination = %self.transport, dropped = batch.dropped, "notifications were dropped: the queue was full");
+                warn!(destination = %self.transport, dropped = batch.dropped, "notification queue full; oldest notifications dropped");
             }
             self.deliver(&NotificationMessage::of(&batch), &mut backoff)
                 .await;
@@ -79,14 +79,14 @@ impl Delivery {
             let error = match self.transport.send(message).await {
                 Ok(()) => {
                     if backoff.after_success() {
-                        info!(%destination, "notifications are delivered again");
+                        info!(%destination, "notification delivery recovered");
                     }
                     return;
                 }
                 Err(error) => error,
             };
             if !error.is_transient() {
-                error!(%destination, error = error.display_chain(), notifications, "notifications were refused, and are dropped");
+                error!(%destination, error = error.display_chain(), notifications, "notifications rejected; dropping them");
                 return;
             }
             let wait = jittered(backoff.after_failure());
@@ -98,7 +98,7 @@ impl Delivery {
             let (failures, retry_seconds) = (backoff.failures(), wait.as_secs_f64());
             let dropped = self.queue.dropped();
             warn!(%destination, error = error.display_chain(), notifications, failures, retry_seconds, waiting = self.queue.left(), dropped,
-                  "notifications can't be delivered; tried again");
+                  "notification delivery failed; retrying");
             sleep(wait).await;
         }
     }

@@ -85,7 +85,7 @@ fn line(group: &Vec<&Notification>) -> String {
     const NAMED: usize = 5;
     let mark = match group[0].kind {
         NotificationKind::Failure => "Failure: ",
-        NotificationKind::Drift => "Deviation: ",
+        NotificationKind::Drift => "Drift: ",
         NotificationKind::Transition | NotificationKind::Override | NotificationKind::Test => "",
     };
     let mut labels: Vec<String> = group
@@ -133,7 +133,7 @@ mod tests {
         });
         insta::assert_snapshot!(message.text, @r#"
         web (i-00000000), web (i-00000001), web (i-00000002), web (i-00000003), web (i-00000004), and 2 more: went from stopping to stopped: schedule office
-        Deviation: db (i-00000009): found running, which contradicts the override by alice
+        Drift: db (i-00000009): found running, which contradicts the override by alice
         3 notifications before these were dropped; `curfew history` has the transitions
         "#);
         assert_eq!(

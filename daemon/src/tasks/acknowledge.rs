@@ -44,7 +44,7 @@ impl AcknowledgeTask {
                 }
             }
             if let Err(error) = delete(&self.queue, handles).await {
-                warn!(%error, hint = error.hint(), "messages that are dealt with can't be deleted; they come again");
+                warn!(%error, hint = error.hint(), "processed messages could not be deleted; they will be delivered again");
             }
         }
     }

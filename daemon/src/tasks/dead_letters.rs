@@ -129,7 +129,7 @@ impl DeadLetters {
                 Ok(messages) => self.counted(queue, &name, messages, self.clock.now()),
                 // The previous count stays: nothing newer is known.
                 Err(error) => {
-                    warn!(queue = name, %error, hint = error.hint(), "dead letters can't be counted");
+                    warn!(queue = name, %error, hint = error.hint(), "dead letters could not be counted");
                 }
             }
         }

@@ -67,7 +67,7 @@ pub(crate) async fn forward(
         match next {
             Ok(observation) => {
                 if backoff.after_success() {
-                    info!("instances can be watched again");
+                    info!("polling recovered");
                 }
                 if observations.send(observation).await.is_err() {
                     return;
@@ -77,7 +77,7 @@ pub(crate) async fn forward(
             Err(error) => {
                 let wait = backoff.after_failure();
                 let (failures, retry_seconds) = (backoff.failures(), wait.as_secs());
-                warn!(%error, hint = error.hint(), failures, retry_seconds, "instances can't be watched");
+                warn!(%error, hint = error.hint(), failures, retry_seconds, "polling failed");
                 let waited = shutdown.run_until_cancelled(tokio::time::sleep(wait));
                 if waited.await.is_none() {
                     return;

@@ -183,7 +183,7 @@ impl Polling {
             let now = Instant::now();
             let silence = self.silent.entry(error.account_region.clone());
             let silence = silence.or_insert_with(|| {
-                warn!(%error, hint = error.hint(), "instances can't be watched");
+                warn!(%error, hint = error.hint(), "polling failed");
                 UnresponsiveRegion {
                     backoff: Backoff::default(),
                     failed: now,
@@ -197,7 +197,7 @@ impl Polling {
 
     fn answers(&mut self, account_region: &AccountRegion) {
         if self.silent.remove(account_region).is_some() {
-            info!(%account_region, "instances can be watched again");
+            info!(%account_region, "polling recovered");
         }
     }
 

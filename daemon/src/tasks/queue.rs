@@ -168,9 +168,9 @@ impl QueueReceiver {
             }
             self.url = self.events.url().await?;
             if let Some(url) = &self.url {
-                info!(queue = url, "state changes are read from a queue");
+                info!(queue = url, "reading state changes from a queue");
             } else {
-                debug!("there is no queue of state changes");
+                debug!("no queue of state changes");
                 tokio::time::sleep(NOT_DEPLOYED).await;
             }
         }
@@ -227,13 +227,13 @@ impl QueueReceiver {
                     }
                 }
                 Err(error) if count >= SET_ASIDE => {
-                    warn!(%error, message = message.message_id, receives = count, "a message that can't be read is removed: no queue took it as a dead letter");
+                    warn!(%error, message = message.message_id, receives = count, "unreadable state-change message deleted; it was never moved to a dead-letter queue");
                     self.note(Ack::Poison { handle });
                 }
                 Err(error) => {
                     // The message stays invisible for a while, and becomes a dead letter at last.
                     if count <= 1 {
-                        warn!(%error, message = message.message_id, "a message of the queue of state changes can't be read; it is left to the dead letters");
+                        warn!(%error, message = message.message_id, "unreadable state-change message; leaving it to the dead-letter queue");
                     }
                 }
             }
@@ -253,7 +253,7 @@ impl QueueReceiver {
         match home.fleet().observe(&Scope::Only(ids)).await {
             Ok(instances) => instances,
             Err(error) => {
-                warn!(%error, hint = error.hint(), "instances that changed can't be looked at");
+                warn!(%error, hint = error.hint(), "changed instances could not be described");
                 Vec::new()
             }
         }
@@ -276,7 +276,7 @@ impl QueueReceiver {
 impl ObservationSource for QueueReceiver {
     async fn rest(&mut self) {
         if !*self.writable.borrow_and_update() {
-            info!("the queue of state changes waits until the journal can be written");
+            info!("state-change queue paused until the journal can be written");
             // An error means that the watch task has ended, at shutdown.
             let _ = self.writable.wait_for(|writable| *writable).await;
         }

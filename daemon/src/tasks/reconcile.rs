@@ -175,15 +175,15 @@ impl Reconcile<'_> {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(done) = passes.join_next(), if !passes.is_empty() => self.take(ended(done), &mut passes),
-                () = tokio::time::sleep_until(due) => debug!("woken by routine"),
+                () = tokio::time::sleep_until(due) => debug!("periodic reconcile"),
                 Some(TriggerReason::Edge { at }) = trigger_reasons.recv() => {
                     self.timer.fired();
-                    debug!(%at, "woken by the edge timer");
+                    debug!(%at, "edge timer fired");
                     self.all_due(|region| region.next.is_some_and(|next| next <= at));
                 }
                 jump = self.clock_jumps.next() => self.on_clock_jump(jump),
                 Ok(()) = self.current.changed() => {
-                    debug!("woken by new configuration");
+                    debug!("configuration changed; reconciling");
                     self.take_up_configuration();
                 }
             }
@@ -372,7 +372,7 @@ impl Reconcile<'_> {
         self.follow(applied);
         for step in &contradicted {
             warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause,
-                  "the cloud did not mend a contradiction in time: the daemon does");
+                  "drift not corrected within grace; correcting locally");
         }
         // For each edge the cloud gets another trigger first, and a second grace period.
         let overdue = late
@@ -429,16 +429,16 @@ impl Reconcile<'_> {
             let work = Work::over(account_region.clone(), minute_of(edge));
             let sent = match tokio::time::timeout(ASKING, triggers.send(&work)).await {
                 Ok(Ok(true)) => {
-                    info!(%account_region, %edge, "the cloud did not apply an edge in time: it gets another trigger");
+                    info!(%account_region, %edge, "edge not applied within grace; sending another trigger");
                     true
                 }
                 Ok(Ok(false)) => false,
                 Ok(Err(error)) => {
-                    warn!(%account_region, %error, hint = error.hint(), "the cloud can't be sent a trigger");
+                    warn!(%account_region, %error, hint = error.hint(), "trigger could not be sent");
                     false
                 }
                 Err(_) => {
-                    warn!(%account_region, "the cloud can't be sent a trigger: its queue does not answer");
+                    warn!(%account_region, "trigger could not be sent: the work queue did not respond");
                     false
                 }
             };
@@ -463,7 +463,7 @@ impl Reconcile<'_> {
         for step in &late {
             let edge = step.edge.map(|edge| edge.at.to_string());
             warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause, edge,
-                  "the cloud did not apply an edge in time: the daemon does");
+                  "edge not applied within grace; applying it locally");
         }
         if let Some(region) = self.regions.get_mut(account_region) {
             let missed = region.audit.newly_missed(&late);
@@ -515,7 +515,7 @@ impl Reconcile<'_> {
             return;
         };
         if region.backoff.after_success() {
-            info!(%account_region, "EC2 answers again");
+            info!(%account_region, "EC2 reachable again");
         }
         let now = self.ctx.clock.now();
         if std::mem::take(&mut region.told) {
@@ -600,7 +600,7 @@ impl Reconcile<'_> {
     /// anew.
     fn on_clock_jump(&mut self, jump: ClockJump) {
         self.ctx.metrics.clock_jumped();
-        warn!(%jump, "time made a jump: looking at once");
+        warn!(%jump, "clock jump detected; reconciling now");
         for region in self.regions.values_mut() {
             // The timer's instant may be further away, or nearer.
             region.next = None;
@@ -613,7 +613,7 @@ impl Reconcile<'_> {
         let next = self.regions.values().filter_map(|region| region.next).min();
         if let Err(error) = self.timer.arm(next).await {
             // The periodic pass follows within a minute.
-            error!(%error, "the edge timer can't be armed");
+            error!(%error, "edge timer could not be armed");
         }
     }
 }

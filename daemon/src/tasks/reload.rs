@@ -186,7 +186,7 @@ impl ReloadTask {
             let generation = self.active.borrow().generation;
             error!(
                 error = text,
-                generation, "the new configuration is invalid; the previous one stays in force"
+                generation, "invalid configuration; keeping the previous one"
             );
         }
         self.problem = Some(text);
@@ -194,12 +194,12 @@ impl ReloadTask {
 
     fn take(&mut self, mut found: Configuration, because: Because) {
         if self.problem.take().is_some() {
-            info!("the configuration can be used again");
+            info!("configuration valid again");
         }
         let waiting = keep_what_needs_a_restart(&mut found, &self.configuration);
         if !waiting.is_empty() && (because == Because::Asked || waiting != self.waiting) {
             let keys = waiting.join(", ");
-            warn!(keys, "some settings only change with a restart");
+            warn!(keys, "changed keys need a restart");
         }
         self.waiting = waiting;
         if found.warnings != self.configuration.warnings {
@@ -207,7 +207,7 @@ impl ReloadTask {
         }
         if is_the_same(&found, &self.configuration) {
             if because == Because::Asked {
-                info!("the configuration was read again: nothing has changed");
+                info!("configuration reloaded; nothing has changed");
             }
             self.configuration = found;
             return;
@@ -218,13 +218,13 @@ impl ReloadTask {
         } else {
             if before.rules.is_some() {
                 // The stack's role and work queue cover the accounts and regions of the last deployment.
-                warn!("the accounts or regions have changed: `curfew deploy` tells the stack");
+                warn!("accounts or regions changed; run `curfew deploy` to update the stack");
             }
             Organisation::open(&self.connection, &found.targets)
         };
         let generation = before.generation + 1;
         let schedules = found.schedule_set.schedules.len();
-        info!(generation, schedules, "configuration is in force");
+        info!(generation, schedules, "configuration applied");
         let rules = before.rules.as_ref().map(|rules| RulePublication {
             connection: rules.connection.clone(),
             configuration: found.clone(),

@@ -70,9 +70,9 @@ async fn keep_published(rules: &RulePublication, ctx: &TaskContext) {
                 ctx.health.ok();
                 let (created, deleted) = (report.changes.create.len(), report.changes.delete.len());
                 if !registered || created + deleted > 0 {
-                    info!(%stack, rules = wanted.len(), created, deleted, "trigger rules are registered");
+                    info!(%stack, rules = wanted.len(), created, deleted, "trigger rules registered");
                     for warning in report.warnings {
-                        warn!(%stack, "{warning}");
+                        warn!(%stack, warning, "trigger rule warning");
                     }
                 }
                 registered = true;
@@ -82,7 +82,7 @@ async fn keep_published(rules: &RulePublication, ctx: &TaskContext) {
                 registered = false;
                 let wait = backoff.after_failure();
                 let (hint, retry_seconds) = (error.hint(), wait.as_secs());
-                error!(%stack, %error, hint, retry_seconds, "trigger rules can't be registered");
+                error!(%stack, %error, hint, retry_seconds, "trigger rules could not be registered");
                 ctx.health
                     .degraded(format!("the trigger rules can't be registered: {error}"));
                 wait

@@ -56,7 +56,7 @@ impl Task for SystemdNotifier {
 impl SystemdNotifier {
     fn announce(&self) {
         if !self.announced.is_cancelled() && self.health.unready().is_empty() {
-            info!("curfew is ready");
+            info!("curfew ready");
             self.manager
                 .tell(&[News::Ready, News::Status(&self.health.status())]);
             self.announced.cancel();
@@ -72,7 +72,7 @@ impl SystemdNotifier {
         } else if stuck != *known {
             error!(
                 tasks = stuck.join(", "),
-                "tasks are stuck: the watchdog is not fed any more"
+                "tasks stalled; watchdog notifications stopped"
             );
         }
         *known = stuck;

@@ -170,7 +170,7 @@ impl TransitionRecorder<'_> {
             self.record_edges(edges).await;
         }
         if self.journal.is_behind().await {
-            error!("records could not be written to the journal before the end");
+            error!("records could not be journalled before shutdown");
         }
     }
 

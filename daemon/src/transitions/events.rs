@@ -63,7 +63,7 @@ impl TransitionTracker {
         }
         match known.place(&event, instance) {
             EventOrder::Stale => {
-                debug!(instance = %id, state = %event.state, at = %event.at, "an event tells nothing new");
+                debug!(instance = %id, state = %event.state, at = %event.at, "stale event ignored");
                 self.finished.push(event.id);
                 Vec::new()
             }

@@ -178,7 +178,7 @@ impl Service {
         let log = self.log();
         let line = log
             .lines()
-            .find(|line| line.contains("metrics are served"))?;
+            .find(|line| line.contains("serving metrics"))?;
         line.rsplit_once("address=")?.1.trim().parse().ok()
     }
 

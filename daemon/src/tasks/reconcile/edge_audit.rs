@@ -179,9 +179,9 @@ pub(crate) fn log_applied(applied: &[EdgeRecord], metrics: &Metrics) {
             let latency_seconds = one.at.duration_since(edge).as_secs_f64();
             metrics.edges(one.outcome, instances);
             if one.outcome == EdgeOutcome::InTime {
-                info!(%edge, %action, cause, instances, latency_seconds, "the cloud applied an edge in time");
+                info!(%edge, %action, cause, instances, latency_seconds, "edge applied by the cloud in time");
             } else {
-                warn!(%edge, %action, cause, instances, latency_seconds, "the cloud applied an edge late");
+                warn!(%edge, %action, cause, instances, latency_seconds, "edge applied by the cloud late");
             }
         }
     }

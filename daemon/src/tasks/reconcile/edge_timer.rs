@@ -48,7 +48,7 @@ impl TimerScheduler {
     /// Stops all jobs.
     pub(crate) async fn shut_down(mut self) {
         if let Err(error) = self.0.shutdown().await {
-            warn!(%error, "the edge timer did not end cleanly");
+            warn!(%error, "edge timer did not shut down cleanly");
         }
     }
 }
@@ -91,7 +91,7 @@ impl EdgeTimer {
             && let Err(error) = self.scheduler.remove(&job).await
         {
             // The job has fired and removed itself, and sleeps the remainder. An additional trigger is harmless.
-            debug!(%error, "the alarm's job is gone already");
+            debug!(%error, "edge timer job is already gone");
         }
         let Some(at) = at else { return Ok(()) };
         let delay = Duration::try_from(at.duration_since(self.clock.now()))
@@ -141,7 +141,7 @@ impl Drop for EdgeTimer {
             let scheduler = self.scheduler.clone();
             runtime.spawn(async move {
                 if let Err(error) = scheduler.remove(&job).await {
-                    debug!(%error, "the alarm's job is gone already");
+                    debug!(%error, "edge timer job is already gone");
                 }
             });
         }
