@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_doubles_up_to_a_minute_and_starts_over_after_a_success() {
+    fn the_delay_doubles_up_to_a_minute_and_starts_over_after_a_success() {
         let mut backoff = Backoff::default();
         let waits: Vec<u64> = (0..9).map(|_| backoff.after_failure().as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);

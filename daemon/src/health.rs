@@ -25,7 +25,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct HealthState {
     tasks: BTreeMap<String, TaskRecord>,
-    sight: Option<FleetSummary>,
+    fleet: Option<FleetSummary>,
     generation: u64,
     configuration_problem: Option<String>,
 }
@@ -36,14 +36,14 @@ struct TaskRecord {
     /// The condition that must hold once before the daemon is ready; `None` once it has.
     missing: Option<&'static str>,
     /// The current problem.
-    trouble: Option<String>,
+    problem: Option<String>,
     /// When the task has to report progress again.
     deadline: Option<Instant>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum TaskState {
-    AtWork,
+    Running,
     /// It failed, and has not been restarted yet.
     Down {
         why: String,
@@ -73,9 +73,9 @@ impl Health {
                 TaskState::Down { why } => {
                     reasons.push(format!("the task `{name}` is being restarted: {why}"));
                 }
-                TaskState::AtWork => {
+                TaskState::Running => {
                     reasons.extend(task.missing.map(ToOwned::to_owned));
-                    reasons.extend(task.trouble.clone());
+                    reasons.extend(task.problem.clone());
                 }
                 TaskState::Ended => {}
             }
@@ -87,14 +87,14 @@ impl Health {
     pub fn stuck(&self, now: Instant) -> Vec<String> {
         let state = self.lock();
         let overdue = |task: &TaskRecord| {
-            task.run_state == TaskState::AtWork && task.deadline.is_some_and(|by| by < now)
+            task.run_state == TaskState::Running && task.deadline.is_some_and(|by| by < now)
         };
         let stuck = state.tasks.iter().filter(|(_, task)| overdue(task));
         stuck.map(|(name, _)| name.clone()).collect()
     }
 
     /// Returns the tasks that have not ended.
-    pub fn at_work(&self) -> Vec<String> {
+    pub fn running_tasks(&self) -> Vec<String> {
         let state = self.lock();
         let tasks = state.tasks.iter();
         let tasks = tasks.filter(|(_, task)| task.run_state != TaskState::Ended);
@@ -105,13 +105,13 @@ impl Health {
     pub fn status(&self) -> String {
         let unready = self.unready();
         let state = self.lock();
-        let mut line = match (&state.sight, unready.is_empty()) {
-            (Some(sight), true) => {
-                let next = sight.next_edge.map_or_else(
+        let mut line = match (&state.fleet, unready.is_empty()) {
+            (Some(fleet), true) => {
+                let next = fleet.next_edge.map_or_else(
                     || "no edge ahead".to_owned(),
                     |at| format!("next edge {}", at.round(jiff::Unit::Second).unwrap_or(at)),
                 );
-                match sight.managed {
+                match fleet.managed {
                     1 => format!("{next}; 1 instance managed"),
                     managed => format!("{next}; {managed} instances managed"),
                 }
@@ -132,11 +132,11 @@ impl Health {
 
     /// Records that a task starts or restarts. Until it reports [`TaskHealth::ok`], the daemon is not ready because of
     /// `missing`.
-    pub(crate) fn begins(&self, name: &str, missing: Option<&'static str>) -> TaskHealth {
+    pub(crate) fn task_started(&self, name: &str, missing: Option<&'static str>) -> TaskHealth {
         let task = TaskRecord {
-            run_state: TaskState::AtWork,
+            run_state: TaskState::Running,
             missing,
-            trouble: None,
+            problem: None,
             deadline: None,
         };
         self.change(|state| {
@@ -149,19 +149,19 @@ impl Health {
     }
 
     /// Records that a task failed and will be restarted.
-    pub(crate) fn is_down(&self, name: &str, why: &str) {
+    pub(crate) fn task_failed(&self, name: &str, why: &str) {
         let why = why.to_owned();
         self.change_task(name, |task| task.run_state = TaskState::Down { why });
     }
 
     /// Records that a task has ended as intended.
-    pub(crate) fn ended(&self, name: &str) {
+    pub(crate) fn task_ended(&self, name: &str) {
         self.change_task(name, |task| task.run_state = TaskState::Ended);
     }
 
     /// Replaces the summary of the fleet.
-    pub(crate) fn set_fleet(&self, sight: FleetSummary) {
-        self.change(|state| state.sight = Some(sight));
+    pub(crate) fn set_fleet(&self, fleet: FleetSummary) {
+        self.change(|state| state.fleet = Some(fleet));
     }
 
     /// Records the generation of the configuration in force, and the problem of a newer configuration that was rejected.
@@ -203,14 +203,14 @@ impl TaskHealth {
     pub(crate) fn ok(&self) {
         self.health.change_task(&self.name, |task| {
             task.missing = None;
-            task.trouble = None;
+            task.problem = None;
         });
     }
 
     /// Reports a problem that the task can't solve.
-    pub(crate) fn degraded(&self, what: String) {
+    pub(crate) fn degraded(&self, problem: String) {
         self.health
-            .change_task(&self.name, |task| task.trouble = Some(what));
+            .change_task(&self.name, |task| task.problem = Some(problem));
     }
 
     /// Sets the deadline: the task calls this again within `time`, or counts as stuck.
@@ -232,11 +232,11 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_ready_when_nothing_is_missing_and_says_in_words_what_is() {
+    async fn the_daemon_is_ready_when_nothing_is_missing_and_lists_what_is() {
         let health = Health::default();
         assert_eq!(health.unready(), ["no task has begun yet"]);
-        let reconcile = health.begins("reconcile", Some("no pass has been made yet"));
-        health.begins("polling", None);
+        let reconcile = health.task_started("reconcile", Some("no pass has been made yet"));
+        health.task_started("polling", None);
         assert_eq!(health.unready(), ["no pass has been made yet"]);
         reconcile.degraded("EC2 can't be reached".to_owned());
         assert_eq!(
@@ -245,21 +245,21 @@ mod tests {
         );
         reconcile.ok();
         assert_eq!(health.unready(), [""; 0]);
-        health.is_down("polling", "it panicked: a bug");
+        health.task_failed("polling", "it panicked: a bug");
         assert_eq!(
             health.unready(),
             ["the task `polling` is being restarted: it panicked: a bug"]
         );
-        health.begins("polling", None);
+        health.task_started("polling", None);
         assert_eq!(health.unready(), [""; 0]);
-        health.ended("polling");
-        assert_eq!(health.at_work(), ["reconcile"]);
+        health.task_ended("polling");
+        assert_eq!(health.running_tasks(), ["reconcile"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_breaks_a_promise_is_stuck() {
+    async fn a_task_past_its_deadline_is_stuck() {
         let health = Health::default();
-        let reconcile = health.begins("reconcile", None);
+        let reconcile = health.task_started("reconcile", None);
         reconcile.expect_within(Duration::from_secs(10));
         tokio::time::advance(Duration::from_secs(9)).await;
         assert_eq!(health.stuck(Instant::now()), [""; 0]);
@@ -270,9 +270,9 @@ mod tests {
     }
 
     #[test]
-    fn the_status_says_what_is_next_and_why_newer_configuration_is_not_in_force() {
+    fn the_status_has_the_next_edge_and_why_a_newer_configuration_is_rejected() {
         let health = Health::default();
-        let reconcile = health.begins("reconcile", Some("no pass has been made yet"));
+        let reconcile = health.task_started("reconcile", Some("no pass has been made yet"));
         health.configuration(1, None);
         assert_eq!(
             health.status(),

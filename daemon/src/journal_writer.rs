@@ -47,7 +47,7 @@ pub(crate) struct WriteRequest {
     pub(crate) edges: Vec<EdgeRecord>,
     /// Complete observations, for the coverage.
     pub(crate) observations: Vec<CoverageObservation>,
-    /// Principals of calls, whose transitions may be written already.
+    /// Principals of calls; the transitions that they explain may be written already.
     pub(crate) attributions: Vec<Attribution>,
     /// Transitions before this instant are removed.
     pub(crate) prune_before: Option<Timestamp>,
@@ -96,7 +96,7 @@ impl JournalWriter {
 
     /// Whether the journal has a transition since `since` that an event reported.
     pub(crate) async fn has_events_since(&self, since: Timestamp) -> bool {
-        self.call(move |journal| journal.heard_events_since(since))
+        self.call(move |journal| journal.has_events_since(since))
             .await
     }
 
@@ -119,9 +119,9 @@ impl JournalWriter {
         self.call(|journal| journal.is_behind()).await
     }
 
-    /// Writes `request` after what waits, and returns once it is on disk, or why it waits too. A journal that begins anew gets the
-    /// records of `baseline` as well: the state of every instance that is known. Without anything to do, returns nothing, and does not
-    /// call `baseline`, which copies the whole fleet.
+    /// Writes `request` after the waiting records, and returns once it is on disk, or the error because of which it waits too.
+    /// A journal that begins anew receives the records of `baseline` as well: the known state of every instance. Returns `None`
+    /// without calling `baseline`, which copies the state of the complete fleet, if there is nothing to write.
     pub(crate) async fn write(
         &self,
         request: WriteRequest,
@@ -175,15 +175,15 @@ fn write(
         attributions,
         prune_before,
     } = request;
-    journal.follow(edges);
+    journal.enqueue_edges(edges);
     let mut report = journal.write(records);
     if report.replaced.is_some() {
-        report.error = journal.write(baseline).error;
+        let baseline = journal.write(baseline);
+        (report.error, report.waiting) = (baseline.error, baseline.waiting);
     }
-    let noted = journal.note(&observations, &attributions);
+    let noted = journal.record_observations(&observations, &attributions);
     let noted = noted.and_then(|()| prune_before.map_or(Ok(()), |cutoff| journal.prune(cutoff)));
     report.error = report.error.or(noted.err());
-    report.waiting = journal.waiting();
     report
 }
 
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_anything_to_write_nothing_is_reported_until_the_file_is_gone() {
+    async fn without_anything_to_write_there_is_no_report_until_the_file_is_gone() {
         let directory = tempfile::tempdir().unwrap();
         let writer = JournalWriter::open(directory.path()).unwrap();
         let unused = || unreachable!("there is nothing to write");

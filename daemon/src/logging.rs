@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_stream_that_standard_error_is_leads_to_journald() {
+    fn only_the_stream_of_standard_error_selects_journald() {
         let file = fstat(io::stderr()).unwrap();
         let ours = format!("{}:{}", file.st_dev, file.st_ino);
         assert!(is_journald(Some(&ours)));

@@ -60,7 +60,7 @@ impl Notifier {
     }
 
     /// Adds the notification to the queue of every destination that subscribes to it.
-    pub fn tell(&self, notification: &Notification) {
+    pub fn notify(&self, notification: &Notification) {
         for outlet in &self.0.0 {
             if wants(&outlet.wanted, notification) {
                 outlet.queue.push(notification.clone());
@@ -71,9 +71,9 @@ impl Notifier {
 
 impl WeakNotifier {
     /// Queues a notification while the deliveries run.
-    pub fn tell(&self, notification: &Notification) {
+    pub fn notify(&self, notification: &Notification) {
         if let Some(outlets) = self.0.upgrade() {
-            Notifier(outlets).tell(notification);
+            Notifier(outlets).notify(notification);
         }
     }
 }
@@ -129,25 +129,25 @@ mod tests {
     use curfew_config::{Destination, NotifyConfiguration};
 
     #[tokio::test(start_paused = true)]
-    async fn a_bystander_tells_while_others_may_and_keeps_no_delivery_waiting() {
-        let (notifier, overheard) = TestSink::new();
+    async fn a_weak_notifier_works_while_others_exist_and_keeps_no_delivery_running() {
+        let (notifier, sink) = TestSink::new();
         let weak = notifier.weak();
         let trial = Notification {
             kind: NotificationKind::Failure,
             ..Notification::test("2026-11-23T19:00:00Z".parse().unwrap())
         };
-        weak.tell(&trial);
+        weak.notify(&trial);
         drop(notifier);
-        weak.tell(&trial);
+        weak.notify(&trial);
         assert_eq!(
-            overheard.told().await,
+            sink.sentences().await,
             ["Curfew: can reach you here: this is a test"]
         );
-        WeakNotifier::default().tell(&trial);
+        WeakNotifier::default().notify(&trial);
     }
 
     #[test]
-    fn a_destination_gets_the_kinds_and_schedules_that_it_wants() {
+    fn a_destination_gets_the_kinds_and_schedules_it_subscribes_to() {
         let wanted = NotifyConfiguration {
             destination: Destination::Webhook("https://chat.example/x".parse().unwrap()),
             kinds: BTreeSet::from([NotificationKind::Failure]),

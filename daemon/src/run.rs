@@ -26,10 +26,11 @@ use curfew_aws::clock::Clock;
 use curfew_aws::organisation::Organisation;
 use curfew_config::DaemonConfiguration;
 use curfew_core::schedule_set::ScheduleSet;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::active_configuration;
+use crate::active_configuration::{self, ActiveConfiguration};
 use crate::health::Health;
 use crate::journal_writer::JournalWriter;
 use crate::metrics::Metrics;
@@ -38,7 +39,7 @@ use crate::supervisor::{Supervisor, TaskObservers};
 use crate::systemd::ServiceManager;
 use crate::tasks::acknowledge::AcknowledgeTask;
 use crate::tasks::channels::{TaskChannels, channels};
-use crate::tasks::dead_letters::DeadLetters;
+use crate::tasks::dead_letters::DeadLettersTask;
 use crate::tasks::metrics_server::MetricsServer;
 use crate::tasks::observation_bus::ObservationBus;
 use crate::tasks::polling::PollingTask;
@@ -77,7 +78,7 @@ pub struct Dependencies {
     pub triggers: Option<Triggers>,
     /// The stack's dead-letter queues; `None` where the daemon makes the passes itself.
     pub dead_letters: Option<DeadLetterQueues>,
-    /// Queues notifications.
+    /// Queues the notifications of all tasks.
     pub notifier: Notifier,
     /// Deliver the notifications, one task for each destination.
     pub deliveries: Vec<Delivery>,
@@ -143,7 +144,7 @@ pub async fn run(
         let now = dependencies.clock.now();
         dependencies
             .notifier
-            .tell(&Notification::journal_replaced(&replaced, now));
+            .notify(&Notification::journal_replaced(&replaced, now));
     }
     let timers = TimerScheduler::start().await?;
     info!(
@@ -185,10 +186,6 @@ struct Start<'a> {
 impl Start<'_> {
     /// Spawns every task. Each channel's ends, and the notifier, belong to the tasks alone afterwards: deliveries end with
     /// the last sender. Returns the service manager, which the tasks share.
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one literal a task, where they are wired"
-    )]
     fn spawn_tasks(self, supervisor: &Supervisor) -> Arc<ServiceManager> {
         let Dependencies {
             boot_clock,
@@ -204,8 +201,8 @@ impl Start<'_> {
             health,
             metrics,
             listen,
-            clock,
             manager,
+            clock: _,
         } = self.dependencies;
         let manager = Arc::new(manager);
         let publishes_rules = rules.is_some();
@@ -229,7 +226,6 @@ impl Start<'_> {
             ObservationBus::new(observations.clone()),
             RecentActions::default(),
         );
-        let announced = CancellationToken::new();
 
         supervisor.spawn(ReconcileTask {
             driver: self.configuration.driver,
@@ -260,8 +256,7 @@ impl Start<'_> {
             observations,
         });
         if let Some(queues) = dead_letters {
-            let (clock, metrics) = (clock.clone(), metrics.clone());
-            supervisor.spawn(DeadLetters::new(queues, clock, notifier.clone(), metrics));
+            supervisor.spawn(DeadLettersTask::new(queues, notifier.clone()));
         }
         supervisor.spawn(WatchTask {
             state_dir,
@@ -276,15 +271,45 @@ impl Start<'_> {
         if publishes_rules {
             supervisor.spawn(RulesTask { configuration });
         }
+        let service = ServiceTasks {
+            deliveries,
+            reload: reload.map(|reload| (reload, publisher)),
+            listen,
+            health,
+            manager: Arc::clone(&manager),
+        };
+        service.spawn(supervisor);
+        manager
+    }
+}
+
+/// The parts of the tasks that connect the daemon with its destinations, monitors and service manager.
+struct ServiceTasks {
+    deliveries: Vec<Delivery>,
+    reload: Option<(Reload, watch::Sender<Arc<ActiveConfiguration>>)>,
+    listen: Option<SocketAddr>,
+    health: Health,
+    manager: Arc<ServiceManager>,
+}
+
+impl ServiceTasks {
+    fn spawn(self, supervisor: &Supervisor) {
+        let Self {
+            deliveries,
+            reload,
+            listen,
+            health,
+            manager,
+        } = self;
+        let announced = CancellationToken::new();
         for delivery in deliveries {
             supervisor.spawn(delivery);
         }
-        if let Some(reload) = reload {
-            let (manager, health, metrics) =
-                (Arc::clone(&manager), health.clone(), metrics.clone());
+        if let Some((reload, publisher)) = reload {
+            let (health, manager) = (health.clone(), Arc::clone(&manager));
             let announced = announced.clone();
             supervisor.spawn(ReloadTask::new(
-                reload, publisher, health, metrics, manager, announced,
+                reload, publisher, health, manager, announced,
             ));
         }
         if let Some(address) = listen {
@@ -292,10 +317,9 @@ impl Start<'_> {
             supervisor.spawn(MetricsServer { address, health });
         }
         supervisor.spawn(SystemdNotifier {
-            manager: Arc::clone(&manager),
+            manager,
             health,
             announced,
         });
-        manager
     }
 }

@@ -3,12 +3,12 @@
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::error::Error as StdError;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use curfew_aws::clock::Clock;
+use curfew_aws::error::sources;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,20 +20,20 @@ use crate::health::{Health, TaskHealth};
 use crate::journal_writer::JournalWriterError;
 use crate::metrics::Metrics;
 use crate::notify::{Notification, WeakNotifier};
-use crate::systemd::{News, ServiceManager};
+use crate::systemd::{ServiceManager, SystemdMessage};
 
 /// After this long without a failure, the next one counts as the first again.
 const SETTLED: Duration = Duration::from_mins(10);
 
 /// The number of consecutive failures after which a notification is sent: a single failure may be a hiccup, and is logged.
-const WORTH_TELLING: u32 = 3;
+const FAILURES_TO_NOTIFY: u32 = 3;
 
 /// How long tasks may take to finish after the shutdown: a call to EC2 that hangs fails after 15 s, and is made three times
 /// in all. Below `TimeoutStopSec` of the unit, so that the daemon can name what did not finish.
 const DRAIN: Duration = Duration::from_secs(50);
 
 /// The interval at which unfinished tasks are logged while draining.
-const REMINDER: Duration = Duration::from_secs(5);
+const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A part of the daemon that runs until the shutdown.
 ///
@@ -115,8 +115,8 @@ impl Supervisor {
     pub(crate) fn spawn<T: Task>(&self, task: T) {
         let name = task.name();
         // Registers the task before readiness is first checked.
-        self.observers.health.begins(&name, T::NOT_READY);
-        self.observers.metrics.task_begins(&name);
+        self.observers.health.task_started(&name, T::NOT_READY);
+        self.observers.metrics.task_started(&name);
         let supervised = SupervisedTask {
             name: name.into_owned(),
             task,
@@ -133,15 +133,15 @@ impl Supervisor {
         self.tracker.close();
         let begun = Instant::now();
         while begun.elapsed() < DRAIN {
-            let all = tokio::time::timeout(REMINDER, self.tracker.wait());
+            let all = tokio::time::timeout(LOG_INTERVAL, self.tracker.wait());
             if all.await.is_ok() {
                 return Ok(());
             }
-            let tasks = self.observers.health.at_work().join(", ");
+            let tasks = self.observers.health.running_tasks().join(", ");
             info!(tasks, "waiting for tasks to finish");
-            manager.tell(&[News::Status(&format!("finishing: {tasks}"))]);
+            manager.notify(&[SystemdMessage::Status(&format!("finishing: {tasks}"))]);
         }
-        let tasks = self.observers.health.at_work().join(", ");
+        let tasks = self.observers.health.running_tasks().join(", ");
         warn!(tasks, "tasks did not finish in time; abandoning them");
         self.abandon.cancel();
         self.tracker.wait().await;
@@ -182,7 +182,7 @@ impl<T: Task> SupervisedTask<T> {
             let context = TaskContext {
                 clock: clock.clone(),
                 metrics: metrics.clone(),
-                health: health.begins(name, T::NOT_READY),
+                health: health.task_started(name, T::NOT_READY),
                 shutdown: shutdown.clone(),
             };
             let begun = Instant::now();
@@ -194,14 +194,14 @@ impl<T: Task> SupervisedTask<T> {
                     ended = &mut running => break ended,
                     () = abandon.cancelled() => return,
                     () = tokio::time::sleep_until(begun + SETTLED), if notified => {
-                        notifier.tell(&Notification::recovered(name, clock.now()));
+                        notifier.notify(&Notification::task_recovered(name, clock.now()));
                         notified = false;
                     }
                 }
             };
             let why = match ended {
                 Ok(Ok(())) if shutdown.is_cancelled() => break,
-                Ok(Ok(())) => "it ended though nobody asked it to".to_owned(),
+                Ok(Ok(())) => "it returned before the shutdown".to_owned(),
                 Ok(Err(error)) => error_chain(&error),
                 Err(died) => match died.try_into_panic() {
                     Ok(panic) => format!("it panicked: {}", panic_message(&*panic)),
@@ -217,27 +217,22 @@ impl<T: Task> SupervisedTask<T> {
                 task = name,
                 why, deaths, retry_seconds, "task failed; restarting it"
             );
-            health.is_down(name, &why);
+            health.task_failed(name, &why);
             metrics.task_restarted(name);
-            if deaths == WORTH_TELLING {
-                notifier.tell(&Notification::dying(name, &why, deaths, clock.now()));
+            if deaths == FAILURES_TO_NOTIFY {
+                notifier.notify(&Notification::task_failing(name, &why, deaths, clock.now()));
                 notified = true;
             }
             shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
         }
-        health.ended(name);
+        health.task_ended(name);
     }
 }
 
 /// Returns the error and its sources in one line.
 fn error_chain(error: &TaskError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+    let sources = sources(error).map(|source| format!(": {source}"));
+    std::iter::once(error.to_string()).chain(sources).collect()
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
@@ -301,10 +296,10 @@ mod tests {
     }
 
     fn tasks() -> (Supervisor, Health, CancellationToken) {
-        telling(WeakNotifier::default())
+        supervisor_with(WeakNotifier::default())
     }
 
-    fn telling(notifier: WeakNotifier) -> (Supervisor, Health, CancellationToken) {
+    fn supervisor_with(notifier: WeakNotifier) -> (Supervisor, Health, CancellationToken) {
         let (shutdown, health) = (CancellationToken::new(), Health::default());
         let observers = TaskObservers {
             health: health.clone(),
@@ -317,7 +312,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_dies_is_restarted_later_and_later_and_readiness_says_so_meanwhile() {
+    async fn a_failing_task_is_restarted_with_a_growing_delay_and_the_daemon_is_not_ready_meanwhile()
+     {
         let (tasks, health, shutdown) = tasks();
         let lives = Arc::new(AtomicU32::new(0));
         tasks.spawn(Scripted {
@@ -349,7 +345,7 @@ mod tests {
         }
         assert_eq!(
             health.unready(),
-            ["the task `watch` is being restarted: it ended though nobody asked it to"]
+            ["the task `watch` is being restarted: it returned before the shutdown"]
         );
         while lives.load(Ordering::Relaxed) < 3 {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -360,13 +356,13 @@ mod tests {
         assert!(tasks.observers.metrics.text().contains(counted));
         shutdown.cancel();
         tasks.join(&ServiceManager::absent()).await.unwrap();
-        assert_eq!(health.at_work(), [""; 0]);
+        assert_eq!(health.running_tasks(), [""; 0]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_keeps_dying_is_told_once_and_when_it_has_stayed_alive() {
-        let (notifier, overheard) = TestSink::new();
-        let (tasks, _, shutdown) = telling(notifier.weak());
+    async fn a_task_that_keeps_failing_is_reported_once_and_so_is_its_recovery() {
+        let (notifier, sink) = TestSink::new();
+        let (tasks, _, shutdown) = supervisor_with(notifier.weak());
         tasks.spawn(Scripted::new(|life| match life {
             0..5 => Life::Panics,
             _ => Life::RunsToTheEnd,
@@ -374,25 +370,25 @@ mod tests {
         // 1, 2, 4, 8 and 16 s.
         tokio::time::sleep(Duration::from_secs(40)).await;
         assert_eq!(
-            overheard.told().await,
+            sink.sentences().await,
             [
-                "Curfew: the daemon's task `watch` has died 3 times in a row: it panicked: a bug, number 2; it is started again \
-                 and again. A bug: please report it"
+                "Curfew: the daemon's task `watch` failed 3 times in a row: it panicked: a bug, number 2; it is restarted \
+                 each time. A bug: please report it"
             ]
         );
         tokio::time::sleep(SETTLED).await;
         assert_eq!(
-            overheard.told().await,
-            ["Curfew: the daemon's task `watch` is at work again"]
+            sink.sentences().await,
+            ["Curfew: the daemon's task `watch` is running again"]
         );
         tokio::time::sleep(SETTLED * 2).await;
-        assert_eq!(overheard.told().await, [""; 0]);
+        assert_eq!(sink.sentences().await, [""; 0]);
         shutdown.cancel();
         tasks.join(&ServiceManager::absent()).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_does_not_finish_is_waited_for_so_long_and_named() {
+    async fn an_unfinished_task_is_abandoned_after_the_drain_time_and_named() {
         let (tasks, _, shutdown) = tasks();
         tasks.spawn(Hanging);
         tasks.spawn(Scripted::new(|_| Life::RunsToTheEnd));

@@ -16,7 +16,7 @@ use tracing::warn;
 
 /// A notification for the service manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum News<'a> {
+pub enum SystemdMessage<'a> {
     /// Start-up, or a reload, is complete.
     Ready,
     /// A reload has begun. It ends with [`SystemdMessage::Ready`].
@@ -38,7 +38,7 @@ pub struct ServiceManager {
 
 impl ServiceManager {
     /// The time limit for a message to the manager, which reads at once unless it hangs.
-    const PATIENCE: Duration = Duration::from_secs(1);
+    const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
     /// Returns a handle that sends nothing, for a process outside systemd.
     pub fn absent() -> Self {
@@ -73,7 +73,7 @@ impl ServiceManager {
         };
         let socket = UnixDatagram::unbound()?;
         socket.connect_addr(&address)?;
-        socket.set_write_timeout(Some(Self::PATIENCE))?;
+        socket.set_write_timeout(Some(Self::SEND_TIMEOUT))?;
         Ok(Self {
             socket: Some(socket),
             watchdog,
@@ -86,28 +86,28 @@ impl ServiceManager {
     }
 
     /// Sends the messages in one datagram. Errors are only logged.
-    pub fn tell(&self, news: &[News<'_>]) {
+    pub fn notify(&self, messages: &[SystemdMessage<'_>]) {
         let Some(socket) = &self.socket else { return };
-        let lines: Vec<String> = news.iter().map(line).collect();
+        let lines: Vec<String> = messages.iter().map(line).collect();
         if let Err(error) = socket.send(lines.join("\n").as_bytes()) {
             warn!(%error, "service manager could not be notified");
         }
     }
 }
 
-fn line(news: &News<'_>) -> String {
-    match news {
-        News::Ready => "READY=1".to_owned(),
-        News::Reloading => {
+fn line(messages: &SystemdMessage<'_>) -> String {
+    match messages {
+        SystemdMessage::Ready => "READY=1".to_owned(),
+        SystemdMessage::Reloading => {
             // The manager distinguishes reloads by it; it has to be the monotonic clock's.
             let now = clock_gettime(ClockId::Monotonic);
             let usec = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
             format!("RELOADING=1\nMONOTONIC_USEC={usec}")
         }
-        News::Stopping => "STOPPING=1".to_owned(),
+        SystemdMessage::Stopping => "STOPPING=1".to_owned(),
         // A line break would begin another variable.
-        News::Status(text) => format!("STATUS={}", text.replace('\n', " ")),
-        News::Watchdog => "WATCHDOG=1".to_owned(),
+        SystemdMessage::Status(text) => format!("STATUS={}", text.replace('\n', " ")),
+        SystemdMessage::Watchdog => "WATCHDOG=1".to_owned(),
     }
 }
 
@@ -122,12 +122,15 @@ mod tests {
     }
 
     #[test]
-    fn news_are_lines_of_one_datagram_and_a_status_stays_one_line() {
+    fn messages_are_lines_of_one_datagram_and_a_status_stays_one_line() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let listening = UnixDatagram::bind(&path).unwrap();
         let manager = ServiceManager::at(path.as_os_str(), None).unwrap();
-        manager.tell(&[News::Ready, News::Status("2 problems:\n  READY=0")]);
+        manager.notify(&[
+            SystemdMessage::Ready,
+            SystemdMessage::Status("2 problems:\n  READY=0"),
+        ]);
         assert_eq!(
             received(&listening),
             "READY=1\nSTATUS=2 problems:   READY=0"
@@ -142,25 +145,27 @@ mod tests {
         let manager = ServiceManager::at(OsStr::new(&format!("@{name}")), None).unwrap();
         let mut times = Vec::new();
         for _ in 0..2 {
-            manager.tell(&[News::Reloading]);
-            let told = received(&listening);
-            let usec = told.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
+            manager.notify(&[SystemdMessage::Reloading]);
+            let message = received(&listening);
+            let usec = message
+                .strip_prefix("RELOADING=1\nMONOTONIC_USEC=")
+                .unwrap();
             times.push(usec.parse::<u64>().unwrap());
         }
         assert!(times[0] > 0 && times[0] <= times[1], "{times:?}");
     }
 
     #[test]
-    fn a_manager_that_went_away_is_no_trouble_and_one_that_never_was_is_an_error() {
+    fn a_manager_that_went_away_is_ignored_and_a_missing_one_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let listening = UnixDatagram::bind(&path).unwrap();
         let manager = ServiceManager::at(path.as_os_str(), Some(Duration::from_secs(9))).unwrap();
         assert_eq!(manager.watchdog(), Some(Duration::from_secs(9)));
         drop(listening);
-        manager.tell(&[News::Stopping]);
-        let nobody = directory.path().join("nobody");
-        assert!(ServiceManager::at(nobody.as_os_str(), None).is_err());
-        ServiceManager::absent().tell(&[News::Ready]);
+        manager.notify(&[SystemdMessage::Stopping]);
+        let missing = directory.path().join("missing");
+        assert!(ServiceManager::at(missing.as_os_str(), None).is_err());
+        ServiceManager::absent().notify(&[SystemdMessage::Ready]);
     }
 }

@@ -31,12 +31,12 @@ use curfew_journal::{Attribution, CoverageObservation, TransitionRecord};
 pub(crate) use self::event_stream::VISIBILITY_TIMEOUT;
 pub(crate) use self::observation::{EventBatch, InstanceObservation, RegionObservation};
 pub(crate) use self::recent_actions::RecentActions;
-pub(crate) use self::state_change::{CloudTrailCall, StateChangeEvent, StateChangeMessage};
+pub(crate) use self::state_change::{CloudTrailCall, QueuedStateChange, StateChangeMessage};
 
 /// The longest time without polls that is no gap in the coverage: in more than an hour, too much may go unobserved.
-const BRIDGED: SignedDuration = SignedDuration::from_mins(10);
+const MAX_GAP: SignedDuration = SignedDuration::from_mins(10);
 /// Events wait in the queue for four days, so a shorter absence is no gap if they are read afterwards (`deploy/stack.yaml`).
-const BRIDGED_BY_EVENTS: SignedDuration = SignedDuration::from_hours(4 * 24);
+const MAX_GAP_WITH_EVENTS: SignedDuration = SignedDuration::from_hours(4 * 24);
 
 /// The tracked state of every instance.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl TransitionTracker {
     /// events that have waited.
     pub(crate) fn new(known: HashMap<InstanceId, Sighting>, now: &ActiveConfiguration) -> Self {
         let mut tracker = Self::of(known, Arc::clone(&now.schedule_set));
-        tracker.manage(now);
+        tracker.set_configuration(now);
         tracker
     }
 
@@ -84,7 +84,7 @@ impl TransitionTracker {
     }
 
     /// Applies a new configuration.
-    pub(crate) fn manage(&mut self, now: &ActiveConfiguration) {
+    pub(crate) fn set_configuration(&mut self, now: &ActiveConfiguration) {
         self.schedule_set = Arc::clone(&now.schedule_set);
         let account_regions = now.organisation.account_regions().iter();
         self.others = account_regions
@@ -156,46 +156,46 @@ impl TransitionTracker {
 
     /// Whether events report every change, so that polls only verify them.
     pub(crate) fn has_event_stream(&self, now: Timestamp) -> bool {
-        self.event_stream.tells(now)
+        self.event_stream.reports_changes(now)
     }
 
     /// Returns the coverage that complete observations add to the journal; empty while events that have waited are still
     /// being read.
     pub(crate) fn coverage(
         &self,
-        looks: &[RegionObservation],
+        observations: &[RegionObservation],
         now: Timestamp,
     ) -> Vec<CoverageObservation> {
-        let events_tell = self.event_stream.tells(now);
+        let has_events = self.event_stream.reports_changes(now);
         let caught_up = self.event_stream.may_decide(Timestamp::MIN, now);
-        let watch = |look: &RegionObservation| {
-            let account = look
+        let coverage_of = |observed: &RegionObservation| {
+            let account = observed
                 .account_region
                 .account
                 .clone()
                 .or_else(|| self.own.clone())?;
-            let home = look.account_region.account.is_none()
-                && self.home.as_ref() == Some(&look.account_region.region);
-            let bridges = if home && events_tell {
-                BRIDGED_BY_EVENTS
+            let home = observed.account_region.account.is_none()
+                && self.home.as_ref() == Some(&observed.account_region.region);
+            let bridges = if home && has_events {
+                MAX_GAP_WITH_EVENTS
             } else {
-                BRIDGED
+                MAX_GAP
             };
-            let region = look.account_region.region.clone();
+            let region = observed.account_region.region.clone();
             (caught_up || !home).then_some(CoverageObservation {
                 account,
                 region,
-                at: look.begun,
+                at: observed.begun,
                 bridges,
             })
         };
-        looks.iter().filter_map(watch).collect()
+        observations.iter().filter_map(coverage_of).collect()
     }
 
     /// Returns the known state of every instance, for a journal that begins anew.
     pub(crate) fn everything(&self) -> Vec<TransitionRecord> {
         let settled = self.known.iter();
-        let settled = settled.filter(|(_, known)| known.unexplained.is_empty());
+        let settled = settled.filter(|(_, known)| known.unattributed.is_empty());
         settled
             .map(|(id, known)| TransitionRecord {
                 instance: id.clone(),
@@ -210,7 +210,7 @@ impl TransitionTracker {
     /// again after a restart.
     pub(crate) fn flush_all(&mut self) -> Vec<TransitionRecord> {
         let by_looks =
-            |known: &TrackedInstance| known.unexplained.iter().all(|one| one.event.is_none());
+            |known: &TrackedInstance| known.unattributed.iter().all(|one| one.event.is_none());
         let ids = self.known.iter().filter(|(_, known)| by_looks(known));
         let ids: Vec<InstanceId> = ids.map(|(id, _)| id.clone()).collect();
         ids.iter().flat_map(|id| self.flush(id)).collect()

@@ -58,7 +58,7 @@ export const ERRORS = /^Failed to load resource: /;
 /** The line of an instance, by its name. */
 export const line = (page, name) => page.getByRole("row").filter({ has: page.getByRole("rowheader", { name }) });
 /** Waits for what is read out to whoever listens. */
-export const heard = (page, text) => page.locator("#said").filter({ hasText: text }).waitFor({ state: "attached" });
+export const heard = (page, text) => page.locator("#announcement").filter({ hasText: text }).waitFor({ state: "attached" });
 
 export async function picture(page, name) {
   mkdirSync(SCREENSHOTS, { recursive: true });

@@ -117,8 +117,8 @@ impl Post {
 async fn what_happens_together_is_one_message_and_the_end_waits_for_it() {
     let inbox = Inbox::open().await;
     let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
-    post.notifier.tell(&notification("a"));
-    post.notifier.tell(&notification("b"));
+    post.notifier.notify(&notification("a"));
+    post.notifier.notify(&notification("b"));
     post.end().await;
     let letters = inbox.letters();
     assert_eq!(letters.len(), 1, "{letters:?}");
@@ -139,7 +139,7 @@ async fn a_webhook_that_fails_is_tried_again_and_others_do_not_wait_for_it() {
         "http://127.0.0.1:9",
     )
     .await;
-    post.notifier.tell(&notification("a"));
+    post.notifier.notify(&notification("a"));
     healthy.until(1).await;
     assert_eq!(failing.letters().len(), 0);
     failing.until(1).await;
@@ -153,7 +153,7 @@ async fn who_asks_for_patience_is_given_it() {
     let inbox = Inbox::open().await;
     inbox.will([Reply::Patience(3)]);
     let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
-    post.notifier.tell(&notification("a"));
+    post.notifier.notify(&notification("a"));
     inbox.until_asked(1).await;
     let asked = Instant::now();
     inbox.until(1).await;
@@ -170,9 +170,9 @@ async fn what_is_refused_is_dropped_and_the_next_one_is_sent() {
     let inbox = Inbox::open().await;
     inbox.will([Reply::Status(404)]);
     let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
-    post.notifier.tell(&notification("a"));
+    post.notifier.notify(&notification("a"));
     inbox.until_asked(1).await;
-    post.notifier.tell(&notification("b"));
+    post.notifier.notify(&notification("b"));
     inbox.until(1).await;
     assert_eq!(inbox.letters()[0]["text"], "Drift: b: b happened");
     post.end().await;
@@ -190,7 +190,7 @@ async fn a_webhook_that_hangs_holds_up_nobody_and_the_end_not_for_long() {
     .await;
     let begun = Instant::now();
     for number in 0..150 {
-        post.notifier.tell(&notification(&number.to_string()));
+        post.notifier.notify(&notification(&number.to_string()));
     }
     assert!(
         begun.elapsed() < Duration::from_secs(1),
@@ -209,10 +209,10 @@ async fn a_full_queue_loses_the_oldest_and_says_how_many() {
     let inbox = Inbox::open().await;
     inbox.will([Reply::Status(500)]);
     let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
-    post.notifier.tell(&notification("first"));
+    post.notifier.notify(&notification("first"));
     inbox.until_asked(1).await;
     for number in 0..10_007 {
-        post.notifier.tell(&notification(&number.to_string()));
+        post.notifier.notify(&notification(&number.to_string()));
     }
     inbox.until(2).await;
     let letters = inbox.letters();
@@ -234,7 +234,7 @@ async fn a_topic_gets_the_text_for_people_and_the_facts_for_programs() {
     let sns = Inbox::open().await;
     sns.will([Reply::Status(500)]);
     let post = Post::of(&[topic()], &sns.endpoint()).await;
-    post.notifier.tell(&notification("a"));
+    post.notifier.notify(&notification("a"));
     sns.until(1).await;
     let calls = post.calls.clone();
     post.end().await;
@@ -324,7 +324,7 @@ async fn the_daemon_tells_of_transitions_holds_and_failures() {
         "stopped since 2026-11-23T12:00:00Z until 2026-11-24T22:00:00Z by alice",
     );
     inbox
-        .until_told("held stopped until 2026-11-24T22:00:00Z by alice", &ec2)
+        .until_told("override stopped until 2026-11-24T22:00:00Z by alice", &ec2)
         .await;
     ec2.remove_tag(&web, "curfew:override");
     inbox

@@ -213,7 +213,11 @@ fn a_port_that_is_taken_is_one_sentence_and_the_daemon_goes_on() {
     service.signal(Signal::TERM);
     assert_eq!(service.ends(), Some(0));
     let log = service.log();
-    assert_eq!(log.matches("metrics endpoint unavailable").count(), 1, "{log}");
+    assert_eq!(
+        log.matches("metrics endpoint unavailable").count(),
+        1,
+        "{log}"
+    );
     assert!(log.contains(&address.to_string()), "{log}");
 }
 

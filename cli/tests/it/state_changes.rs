@@ -88,8 +88,7 @@ fn a_state_change_in_the_stacks_queue_is_journalled_and_what_makes_no_sense_is_s
         let aside = home.messages(UNREAD);
         aside >= 1 && home.messages(QUEUE) + aside == 2
     });
-    let warning =
-        "unreadable state-change message; leaving it to the dead-letter queue";
+    let warning = "unreadable state-change message; leaving it to the dead-letter queue";
     assert_eq!(daemon.log().matches(warning).count(), 1, "{}", daemon.log());
     assert_eq!(house.history().len(), 2);
     daemon.end();

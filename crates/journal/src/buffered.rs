@@ -70,7 +70,7 @@ pub struct WriteReport {
     pub error: Option<JournalError>,
     /// The number of transitions that were lost; reported once the journal can be written again.
     pub lost: u64,
-    /// How many transitions wait after the attempt.
+    /// The number of transitions that wait to be written after the attempt.
     pub waiting: usize,
 }
 
@@ -97,7 +97,7 @@ impl BufferedJournal {
                 | JournalError::Directory { .. }
                 | JournalError::Stuck { .. }),
             ) => return Err(error),
-            Err(error) => complain(&error, 0),
+            Err(error) => log_error(&error, 0),
         }
         Ok(buffered)
     }
@@ -110,15 +110,15 @@ impl BufferedJournal {
             None => Journal::read(&self.directory).and_then(|journal| journal.sightings()),
         };
         known.unwrap_or_else(|error| {
-            complain(&error, self.waiting.len());
+            log_error(&error, self.waiting.len());
             HashMap::new()
         })
     }
 
     /// Whether the journal has a transition since `since` that an event reported.
-    pub fn heard_events_since(&self, since: Timestamp) -> bool {
+    pub fn has_events_since(&self, since: Timestamp) -> bool {
         let journal = self.open.as_ref().map(|open| &open.journal);
-        journal.is_some_and(|journal| journal.heard_events_since(since).unwrap_or(false))
+        journal.is_some_and(|journal| journal.has_events_since(since).unwrap_or(false))
     }
 
     /// Returns those of `events` that need no record any more: they are in the journal, or wait to be written.
@@ -139,7 +139,7 @@ impl BufferedJournal {
     }
 
     /// Takes the outcomes of edges, for the next [`Self::write`].
-    pub fn follow(&mut self, edges: Vec<EdgeRecord>) {
+    pub fn enqueue_edges(&mut self, edges: Vec<EdgeRecord>) {
         for edge in edges {
             if self.edges.len() == Self::WAITING {
                 self.edges.pop_front();
@@ -172,7 +172,7 @@ impl BufferedJournal {
     pub fn write(&mut self, records: Vec<TransitionRecord>) -> WriteReport {
         self.enqueue(records);
         let mut written = WriteReport::default();
-        self.leave_detached(&mut written);
+        self.close_detached(&mut written);
         if !self.is_behind() && self.open.is_some() {
             return written;
         }
@@ -186,8 +186,7 @@ impl BufferedJournal {
                     if written.lost > 0 || edges > 0 {
                         error!(
                             transitions = written.lost,
-                            edges,
-                            "journal writable again; transitions were lost"
+                            edges, "journal writable again; transitions were lost"
                         );
                     }
                     return written;
@@ -210,31 +209,32 @@ impl BufferedJournal {
             }
         }
         if let Some(error) = &written.error {
-            complain(error, self.waiting.len());
+            log_error(error, self.waiting.len());
         }
+        written.waiting = self.waiting();
         written
     }
 
     /// Records coverage and principals, if there is a journal. If that fails, hours stay unknown and principals missing,
     /// which is logged.
-    pub fn note(
+    pub fn record_observations(
         &mut self,
-        looks: &[CoverageObservation],
+        observations: &[CoverageObservation],
         attributions: &[Attribution],
     ) -> Result<(), JournalError> {
         let Some(open) = &mut self.open else {
             return Ok(());
         };
-        let noted = match (looks, attributions) {
+        let noted = match (observations, attributions) {
             ([], []) => Ok(()),
-            (looks, []) => open.journal.watched(looks),
+            (observations, []) => open.journal.record_coverage(observations),
             ([], attributions) => open.journal.attribute(attributions),
-            (looks, attributions) => open
+            (observations, attributions) => open
                 .journal
-                .watched(looks)
+                .record_coverage(observations)
                 .and_then(|()| open.journal.attribute(attributions)),
         };
-        noted.inspect_err(|error| complain(error, self.waiting.len()))
+        noted.inspect_err(|error| log_error(error, self.waiting.len()))
     }
 
     /// Removes transitions older than `cutoff`, if there is a journal.
@@ -243,7 +243,7 @@ impl BufferedJournal {
             return Ok(());
         };
         let pruned = open.journal.prune(cutoff);
-        let transitions = pruned.inspect_err(|error| complain(error, self.waiting.len()))?;
+        let transitions = pruned.inspect_err(|error| log_error(error, self.waiting.len()))?;
         if transitions > 0 {
             info!(transitions, before = %cutoff, "old transitions removed from the journal");
         }
@@ -281,15 +281,15 @@ impl BufferedJournal {
         let events = self.waiting.drain(..).filter_map(|record| record.event);
         written.events.extend(events);
         if !self.edges.is_empty() {
-            open.journal.follow(self.edges.make_contiguous())?;
+            open.journal.record_edges(self.edges.make_contiguous())?;
             self.edges.clear();
         }
         Ok(())
     }
 
-    /// Closes a journal whose file was removed or moved, before a new one is opened in its place: closing removes SQLite's
+    /// Closes the journal after its file was removed or moved, before a new one is opened in its place: closing removes SQLite's
     /// auxiliary files by name.
-    fn leave_detached(&mut self, written: &mut WriteReport) {
+    fn close_detached(&mut self, written: &mut WriteReport) {
         if !self.is_detached() {
             return;
         }
@@ -320,7 +320,7 @@ impl BufferedJournal {
     }
 }
 
-fn complain(error: &JournalError, waiting: usize) {
+fn log_error(error: &JournalError, waiting: usize) {
     let source = std::error::Error::source(error).map(ToString::to_string);
     error!(%error, source, hint = error.hint(), waiting, "journal not writable; buffering records in memory");
 }

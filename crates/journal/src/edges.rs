@@ -60,7 +60,7 @@ pub struct EdgeEntry {
     pub id: i64,
     /// The edge with its outcome.
     #[serde(flatten)]
-    pub followed: EdgeRecord,
+    pub record: EdgeRecord,
     /// The time from the edge to the observation of its outcome, in seconds: an upper bound.
     pub latency_seconds: f64,
 }
@@ -102,9 +102,9 @@ impl FromStr for EdgeOutcome {
 impl Journal {
     /// Writes all of `edges` or none. The first outcome of an edge is kept, unless it is [`EdgeOutcome::NotApplied`], which a
     /// later one replaces.
-    pub fn follow(&mut self, edges: &[EdgeRecord]) -> Result<(), JournalError> {
+    pub fn record_edges(&mut self, edges: &[EdgeRecord]) -> Result<(), JournalError> {
         self.write("written", |batch| {
-            edges.iter().try_for_each(|edge| follow(batch, edge))
+            edges.iter().try_for_each(|edge| record_edge(batch, edge))
         })
     }
 
@@ -116,7 +116,7 @@ impl Journal {
     }
 }
 
-fn follow(batch: &Connection, followed: &EdgeRecord) -> rusqlite::Result<()> {
+fn record_edge(batch: &Connection, record: &EdgeRecord) -> rusqlite::Result<()> {
     batch
         .prepare_cached(
             "INSERT INTO edges (edge, instance, name, action, cause, schedule, outcome, at, region, account)
@@ -124,23 +124,23 @@ fn follow(batch: &Connection, followed: &EdgeRecord) -> rusqlite::Result<()> {
              ON CONFLICT DO UPDATE SET outcome = excluded.outcome, at = excluded.at WHERE outcome = 'not_applied'",
         )?
         .execute(params![
-            to_column(followed.edge),
-            followed.instance.as_str(),
-            followed.name,
-            followed.action.to_string(),
-            followed.cause.to_string(),
-            followed.schedule.as_ref().map(ToString::to_string),
-            followed.outcome.as_str(),
-            to_column(followed.at),
-            followed.region.as_str(),
-            followed.account.as_str(),
+            to_column(record.edge),
+            record.instance.as_str(),
+            record.name,
+            record.action.to_string(),
+            record.cause.to_string(),
+            record.schedule.as_ref().map(ToString::to_string),
+            record.outcome.as_str(),
+            to_column(record.at),
+            record.region.as_str(),
+            record.account.as_str(),
         ])?;
     Ok(())
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<EdgeEntry> {
     let schedule: Option<String> = row.get(6)?;
-    let followed = EdgeRecord {
+    let record = EdgeRecord {
         edge: from_column(row, 1)?,
         instance: from_column(row, 2)?,
         name: row.get(3)?,
@@ -158,8 +158,8 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<EdgeEntry> {
     };
     Ok(EdgeEntry {
         id: row.get(0)?,
-        latency_seconds: followed.at.duration_since(followed.edge).as_secs_f64(),
-        followed,
+        latency_seconds: record.at.duration_since(record.edge).as_secs_f64(),
+        record,
     })
 }
 
@@ -167,7 +167,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<EdgeEntry> {
 mod tests {
     use super::*;
 
-    fn followed(number: u8, edge: &str, outcome: EdgeOutcome, at: &str) -> EdgeRecord {
+    fn record(number: u8, edge: &str, outcome: EdgeOutcome, at: &str) -> EdgeRecord {
         let day = |time: &str| format!("2026-11-23T{time}Z").parse().unwrap();
         EdgeRecord {
             edge: day(edge),
@@ -184,30 +184,30 @@ mod tests {
     }
 
     #[test]
-    fn what_became_of_an_edge_is_kept_once_and_one_that_was_not_applied_may_still_be() {
+    fn the_outcome_of_an_edge_is_kept_once_unless_it_was_not_applied() {
         use EdgeOutcome::{InTime, Late, Missed, NotApplied};
         let directory = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(directory.path()).unwrap();
         let first = [
-            followed(1, "19:00:00", InTime, "19:00:05"),
-            followed(2, "19:00:00", NotApplied, "19:02:00"),
-            followed(3, "19:00:00", Missed, "19:02:01"),
+            record(1, "19:00:00", InTime, "19:00:05"),
+            record(2, "19:00:00", NotApplied, "19:02:00"),
+            record(3, "19:00:00", Missed, "19:02:01"),
         ];
-        journal.follow(&first).unwrap();
+        journal.record_edges(&first).unwrap();
         let later = [
-            followed(1, "19:00:00", Late, "19:07:00"),
-            followed(2, "19:00:00", NotApplied, "19:03:00"),
-            followed(2, "19:00:00", Late, "19:04:00.5"),
-            followed(2, "20:00:00", InTime, "20:00:01"),
+            record(1, "19:00:00", Late, "19:07:00"),
+            record(2, "19:00:00", NotApplied, "19:03:00"),
+            record(2, "19:00:00", Late, "19:04:00.5"),
+            record(2, "20:00:00", InTime, "20:00:01"),
         ];
-        journal.follow(&later).unwrap();
+        journal.record_edges(&later).unwrap();
         let entries = journal.edges(&HistoryFilter::default()).unwrap();
-        let told: Vec<_> = entries
+        let outcomes: Vec<_> = entries
             .iter()
-            .map(|entry| (&entry.followed, entry.latency_seconds))
+            .map(|entry| (&entry.record, entry.latency_seconds))
             .collect();
         assert_eq!(
-            told,
+            outcomes,
             [
                 (&first[0], 5.0),
                 (&later[2], 240.5),
@@ -218,21 +218,21 @@ mod tests {
     }
 
     #[test]
-    fn edges_are_found_by_their_own_time_and_by_whom_they_are_of() {
+    fn edges_are_found_by_their_own_time_and_by_instance() {
         let directory = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(directory.path()).unwrap();
-        let mut freed = followed(2, "21:00:00", EdgeOutcome::InTime, "21:00:02");
+        let mut freed = record(2, "21:00:00", EdgeOutcome::InTime, "21:00:02");
         (freed.cause, freed.schedule) = ("override by alice".parse().unwrap(), None);
         let edges = [
-            followed(1, "19:00:00", EdgeOutcome::Late, "23:00:00"),
-            followed(2, "20:00:00", EdgeOutcome::InTime, "20:00:01"),
+            record(1, "19:00:00", EdgeOutcome::Late, "23:00:00"),
+            record(2, "20:00:00", EdgeOutcome::InTime, "20:00:01"),
             freed,
         ];
-        journal.follow(&edges).unwrap();
+        journal.record_edges(&edges).unwrap();
         let hours = |filter: HistoryFilter| -> Vec<i8> {
             let entries = journal.edges(&filter).unwrap();
             let utc = jiff::tz::TimeZone::UTC;
-            let edges = entries.iter().map(|entry| entry.followed.edge);
+            let edges = entries.iter().map(|entry| entry.record.edge);
             edges
                 .map(|edge| edge.to_zoned(utc.clone()).hour())
                 .collect()

@@ -260,7 +260,7 @@ impl Journal {
     }
 
     /// Whether the journal has a transition since `since` that an event reported.
-    pub fn heard_events_since(&self, since: Timestamp) -> Result<bool, JournalError> {
+    pub fn has_events_since(&self, since: Timestamp) -> Result<bool, JournalError> {
         self.connection
             .query_row(
                 "SELECT EXISTS (SELECT 1 FROM transitions WHERE at >= ?1 AND event IS NOT NULL)",

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_a_line_for_people_and_a_field_for_each_fact_its_spans_included() {
+    fn an_event_is_a_line_of_text_and_a_field_for_each_value_including_its_spans() {
         let entry = logged(|| {
             let _pass = info_span!("pass", region = "eu-west-3").entered();
             info!(instance = "i-0abc", name = Some("web 1"), to = %"stopped", latency_seconds = 0.25, "instance changed state");
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_larger_than_the_sockets_buffer_comes_whole_as_a_sealed_file() {
+    fn an_entry_larger_than_the_sockets_buffer_is_sent_as_a_sealed_file() {
         let directory = tempfile::tempdir().unwrap();
         let socket = UnixDatagram::bind(directory.path().join("socket")).unwrap();
         let journald = Journald::connect(&directory.path().join("socket")).unwrap();
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_listens_there_is_no_journald() {
+    fn without_a_listening_socket_there_is_no_journald() {
         let directory = tempfile::tempdir().unwrap();
         assert!(Journald::connect(&directory.path().join("socket")).is_err());
         assert_eq!(field_name("retry-seconds.x"), "CURFEW_RETRY_SECONDS_X");

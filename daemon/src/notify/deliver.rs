@@ -20,7 +20,7 @@ use crate::backoff::Backoff;
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// The longest `Retry-After` that is honoured.
-const LONGEST_PATIENCE: Duration = Duration::from_mins(5);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(5);
 
 /// One destination with its queue.
 #[derive(Clone, Debug)]
@@ -46,13 +46,13 @@ impl Delivery {
 
     /// Delivers until every notifier is dropped and the queue is empty, or for a bounded time after the shutdown.
     pub async fn run(self, shutdown: CancellationToken) {
-        let patience = async {
+        let drain_time = async {
             shutdown.cancelled().await;
             sleep(DRAIN).await;
         };
         tokio::select! {
-            () = self.work() => {}
-            () = patience => {}
+            () = self.deliver_all() => {}
+            () = drain_time => {}
         }
         let left = self.queue.left();
         if left > 0 {
@@ -60,7 +60,7 @@ impl Delivery {
         }
     }
 
-    async fn work(&self) {
+    async fn deliver_all(&self) {
         let mut backoff = Backoff::default();
         while let Some(batch) = self.queue.next().await {
             if batch.dropped > 0 {
@@ -90,11 +90,11 @@ impl Delivery {
                 return;
             }
             let wait = jittered(backoff.after_failure());
-            let asked = error
+            let requested = error
                 .retry_after()
                 .unwrap_or_default()
-                .min(LONGEST_PATIENCE);
-            let wait = wait.max(asked);
+                .min(LONGEST_RETRY_AFTER);
+            let wait = wait.max(requested);
             let (failures, retry_seconds) = (backoff.failures(), wait.as_secs_f64());
             let dropped = self.queue.dropped();
             warn!(%destination, error = error.display_chain(), notifications, failures, retry_seconds, waiting = self.queue.left(), dropped,

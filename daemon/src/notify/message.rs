@@ -13,7 +13,7 @@ pub(super) struct NotificationMessage {
     pub(super) text: String,
     /// How many notifications it contains.
     pub(super) notifications: usize,
-    notes: Value,
+    documents: Value,
     dropped: u64,
 }
 
@@ -29,7 +29,7 @@ impl NotificationMessage {
         Self {
             text: lines.join("\n"),
             notifications: batch.notifications.len(),
-            notes: batch
+            documents: batch
                 .notifications
                 .iter()
                 .map(Notification::document)
@@ -52,18 +52,18 @@ impl NotificationMessage {
 
     /// Returns the structured data of all notifications.
     pub(super) fn structured(&self) -> Value {
-        json!({"notifications": self.notes, "dropped": self.dropped})
+        json!({"notifications": self.documents, "dropped": self.dropped})
     }
 
     /// Returns the subject of an e-mail: SNS accepts up to 100 printable ASCII characters.
     pub(super) fn subject(&self) -> String {
-        const LONGEST: usize = 100;
+        const MAX_LENGTH: usize = 100;
         let first = self.text.lines().next().unwrap_or_default();
         let plain = first.chars().map(|c| match c {
             ' '..='~' => c,
             _ => '?',
         });
-        plain.take(LONGEST).collect()
+        plain.take(MAX_LENGTH).collect()
     }
 }
 
@@ -82,7 +82,7 @@ fn grouped(notifications: &[Notification]) -> Vec<Vec<&Notification>> {
 
 fn line(group: &Vec<&Notification>) -> String {
     /// The most names in a line; further ones are counted.
-    const NAMED: usize = 5;
+    const MAX_NAMES: usize = 5;
     let mark = match group[0].kind {
         NotificationKind::Failure => "Failure: ",
         NotificationKind::Drift => "Drift: ",
@@ -90,11 +90,11 @@ fn line(group: &Vec<&Notification>) -> String {
     };
     let mut labels: Vec<String> = group
         .iter()
-        .take(NAMED)
+        .take(MAX_NAMES)
         .map(|notification| notification.subject.label())
         .collect();
-    if group.len() > NAMED {
-        labels.push(format!("and {} more", group.len() - NAMED));
+    if group.len() > MAX_NAMES {
+        labels.push(format!("and {} more", group.len() - MAX_NAMES));
     }
     format!("{mark}{}: {}", labels.join(", "), group[0].what)
 }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happened_to_many_is_one_line() {
+    fn an_event_of_many_instances_is_one_line() {
         let mut notifications: Vec<Notification> = (0..7).map(|n| stopped(n, "web")).collect();
         notifications.push(Notification {
             kind: NotificationKind::Drift,
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_gets_a_text_and_facts_that_nobody_can_take_for_markup() {
+    fn a_webhook_gets_escaped_text_and_structured_data() {
         let notifications = vec![stopped(1, "<!channel> & co")];
         let message = NotificationMessage::of(&NotificationBatch {
             notifications,
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_is_short_and_plain() {
+    fn a_subject_is_short_printable_ascii() {
         let message = NotificationMessage::of(&NotificationBatch {
             notifications: vec![stopped(1, &"é".repeat(200))],
             dropped: 0,

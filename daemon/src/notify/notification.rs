@@ -132,9 +132,9 @@ impl Notification {
     }
 
     /// Reports an instance that Curfew can't manage now, or not until a problem is fixed.
-    pub fn left_alone(instance: &Instance, skip: &Skip, at: Timestamp) -> Self {
+    pub fn unmanageable(instance: &Instance, skip: &Skip, at: Timestamp) -> Self {
         Self {
-            what: format!("left alone: {}", skip.detail),
+            what: format!("skipped: {}", skip.detail),
             facts: facts(json!({"reason": skip.reason})),
             ..Self::about(instance, NotificationKind::Failure, at)
         }
@@ -146,7 +146,7 @@ impl Notification {
         let when = edge.map(|at| format!(" of {at}")).unwrap_or_default();
         Self {
             what: format!(
-                "missed the {}{when} in the cloud ({}): the daemon does it",
+                "the cloud missed the {}{when} ({}); the daemon applies it",
                 step.action, step.cause
             ),
             facts: facts(json!({"action": step.action, "cause": step.cause, "edge": edge})),
@@ -155,7 +155,7 @@ impl Notification {
     }
 
     /// Reports drift: the instance's state differs from what its override or its enforced schedule wants.
-    pub fn contradicts(instance: &Instance, step: &Step, at: Timestamp) -> Self {
+    pub fn drift(instance: &Instance, step: &Step, at: Timestamp) -> Self {
         Self {
             what: format!(
                 "found {}, which contradicts the {}",
@@ -169,10 +169,10 @@ impl Notification {
     }
 
     /// Reports a new override.
-    pub fn held(instance: &Instance, override_: &Override, at: Timestamp) -> Self {
+    pub fn override_placed(instance: &Instance, override_: &Override, at: Timestamp) -> Self {
         Self {
             what: format!(
-                "held {} until {} by {}",
+                "override {} until {} by {}",
                 override_.state, override_.until, override_.actor
             ),
             facts: facts(json!({"event": "placed", "override": override_})),
@@ -181,15 +181,15 @@ impl Notification {
     }
 
     /// Reports an override that has ended.
-    pub fn released(instance: &Instance, override_: &Override, at: Timestamp) -> Self {
+    pub fn override_ended(instance: &Instance, override_: &Override, at: Timestamp) -> Self {
         let (how, event) = if override_.is_active(at) {
             ("was ended early", "resumed")
         } else {
-            ("is over", "expired")
+            ("has ended", "expired")
         };
         Self {
             what: format!(
-                "free again: the override by {} ({} until {}) {how}",
+                "the override by {} ({} until {}) {how}",
                 override_.actor, override_.state, override_.until
             ),
             facts: facts(json!({"event": event, "override": override_})),

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_comes_together_goes_together_and_the_oldest_is_dropped_first() {
+    async fn notifications_of_one_second_are_one_batch_and_the_oldest_is_dropped_first() {
         let queue = NotificationQueue::default();
         for number in 0..10_150 {
             queue.push(notification(number));

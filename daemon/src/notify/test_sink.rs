@@ -26,14 +26,14 @@ impl TestSink {
     }
 
     /// Returns the sentences of the notifications since the last call.
-    pub(crate) async fn told(&self) -> Vec<String> {
+    pub(crate) async fn sentences(&self) -> Vec<String> {
         /// Longer than a queue collects.
         const SILENCE: Duration = Duration::from_secs(2);
-        let mut told = Vec::new();
+        let mut sentences = Vec::new();
         while let Ok(Some(batch)) = tokio::time::timeout(SILENCE, self.0.next()).await {
-            told.extend(batch.notifications.iter().map(Notification::sentence));
+            sentences.extend(batch.notifications.iter().map(Notification::sentence));
             self.0.done();
         }
-        told
+        sentences
     }
 }

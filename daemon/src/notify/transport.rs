@@ -189,7 +189,7 @@ impl Transport {
 }
 
 impl fmt::Display for Transport {
-    /// Omits secrets.
+    /// Names the destination without its secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Webhook { url, .. } => write!(f, "{url}"),
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_file_holds_the_url_alone_and_is_told_by_its_name() {
+    fn a_url_file_contains_only_the_url_and_errors_name_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("webhook");
         std::fs::write(&path, "https://hooks.example/s3cr3t\n").unwrap();
@@ -220,9 +220,9 @@ mod tests {
             "https://hooks.example/s3cr3t"
         );
         std::fs::write(&path, "url = https://hooks.example/s3cr3t").unwrap();
-        let told = url_in(&path).unwrap_err().to_string();
-        assert!(told.contains("webhook` holds no URL"), "{told}");
-        assert!(!told.contains("s3cr3t"), "{told}");
+        let message = url_in(&path).unwrap_err().to_string();
+        assert!(message.contains("webhook` holds no URL"), "{message}");
+        assert!(!message.contains("s3cr3t"), "{message}");
         let error = url_in(folder.path()).unwrap_err();
         assert!(matches!(error, OpenError::Unreadable { .. }), "{error:?}");
     }

@@ -8,10 +8,10 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::channels::Ack;
-use super::queue::{BATCH, EventQueue, TOGETHER};
+use super::queue::{BATCH, EventQueue, MAX_MESSAGES};
 use crate::supervisor::{Task, TaskContext, TaskError};
 
-/// Deletes the messages whose events are recorded.
+/// Deletes the messages of recorded events.
 #[derive(Debug)]
 pub(crate) struct AcknowledgeTask {
     queue: EventQueue,
@@ -32,7 +32,7 @@ impl AcknowledgeTask {
     /// Deletes messages until every sender is dropped.
     async fn delete_all(&mut self) {
         let mut received = Vec::new();
-        while self.acks.recv_many(&mut received, TOGETHER).await > 0 {
+        while self.acks.recv_many(&mut received, MAX_MESSAGES).await > 0 {
             let mut handles = Vec::new();
             for ack in received.drain(..) {
                 match ack {

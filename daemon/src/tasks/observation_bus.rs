@@ -15,41 +15,41 @@ pub(crate) type NewestObservations = BTreeMap<AccountRegion, Instant>;
 /// Publishes the observations of passes to the watch task, and delays polling accordingly. Clones share the same state.
 #[derive(Clone, Debug)]
 pub(crate) struct ObservationBus {
-    seen: mpsc::Sender<InstanceObservation>,
+    observations: mpsc::Sender<InstanceObservation>,
     newest: watch::Sender<NewestObservations>,
-    nudge: Arc<Notify>,
+    poll_request: Arc<Notify>,
 }
 
 impl ObservationBus {
     /// Creates a bus that forwards observations to `observations`.
-    pub(crate) fn new(seen: mpsc::Sender<InstanceObservation>) -> Self {
+    pub(crate) fn new(observations: mpsc::Sender<InstanceObservation>) -> Self {
         Self {
-            seen,
+            observations,
             newest: watch::Sender::new(NewestObservations::new()),
-            nudge: Arc::default(),
+            poll_request: Arc::default(),
         }
     }
 
     /// Publishes an observation that began at `begun`, unless it is outdated or the channel is full; then the next poll makes
     /// up for it.
-    pub(crate) fn publish(&self, begun: Instant, look: RegionObservation) {
-        if let Ok(place) = self.seen.try_reserve()
-            && self.has_news(&look.account_region, begun)
+    pub(crate) fn publish(&self, begun: Instant, observation: RegionObservation) {
+        if let Ok(place) = self.observations.try_reserve()
+            && self.mark_newest(&observation.account_region, begun)
         {
-            place.send(InstanceObservation::Fleet(vec![look]));
+            place.send(InstanceObservation::Fleet(vec![observation]));
         }
     }
 
     /// Whether no observation of this account-region that began later was published. Records `begun` as the newest if so.
-    pub(crate) fn has_news(&self, account_region: &AccountRegion, begun: Instant) -> bool {
+    pub(crate) fn mark_newest(&self, account_region: &AccountRegion, begun: Instant) -> bool {
         self.newest.send_if_modified(|newest| {
-            let news = newest
+            let is_newest = newest
                 .get(account_region)
                 .is_none_or(|newest| *newest < begun);
-            if news {
+            if is_newest {
                 newest.insert(account_region.clone(), begun);
             }
-            news
+            is_newest
         })
     }
 
@@ -60,11 +60,11 @@ impl ObservationBus {
 
     /// Requests an immediate poll, because something was just changed.
     pub(crate) fn poll_now(&self) {
-        self.nudge.notify_one();
+        self.poll_request.notify_one();
     }
 
     /// Waits for the next call of [`Self::poll_now`].
     pub(crate) async fn poll_requested(&self) {
-        self.nudge.notified().await;
+        self.poll_request.notified().await;
     }
 }

@@ -13,12 +13,12 @@ use crate::transitions::InstanceObservation;
 
 /// An observation, including the write of its transitions, takes at most this long unless it hangs: a hundred thousand
 /// instances take a few minutes when EC2 is slow.
-pub(crate) const HANGS: Duration = Duration::from_mins(15);
+pub(crate) const STALLED_AFTER: Duration = Duration::from_mins(15);
 
 /// A source of observations: polling, or the queue of state changes.
 pub(crate) trait ObservationSource: Send {
     /// Waits until the next observation is due.
-    fn rest(&mut self) -> impl Future<Output = ()> + Send;
+    fn wait(&mut self) -> impl Future<Output = ()> + Send;
 
     /// Makes the next observation. Must be cancel-safe.
     fn next(&mut self) -> impl Future<Output = Result<InstanceObservation, SourceError>> + Send;
@@ -57,10 +57,10 @@ pub(crate) async fn forward(
     let mut backoff = Backoff::default();
     loop {
         health.waiting();
-        if shutdown.run_until_cancelled(source.rest()).await.is_none() {
+        if shutdown.run_until_cancelled(source.wait()).await.is_none() {
             return;
         }
-        health.expect_within(HANGS);
+        health.expect_within(STALLED_AFTER);
         let Some(next) = shutdown.run_until_cancelled(source.next()).await else {
             return;
         };

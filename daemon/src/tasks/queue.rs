@@ -46,7 +46,7 @@ pub struct EventQueue {
     address: QueueAddress,
     region: Region,
     /// The wait time of a long poll. Longer polls mean fewer billed calls; SQS allows 20 s.
-    pub patience: Duration,
+    pub wait_time: Duration,
     /// How long a received message is invisible to other receivers, and to this one after a `kill -9`. An event that is
     /// recorded later than that is received twice and recognised.
     pub visibility: Duration,
@@ -56,24 +56,24 @@ impl EventQueue {
     /// Returns a queue in the connection's account and region.
     pub fn new(connection: &Connection, address: QueueAddress) -> Self {
         let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(LONGEST_POLL + ANSWER)
+            .operation_attempt_timeout(LONGEST_POLL + RESPONSE_TIME)
             .build();
         Self {
             client: Client::from_conf(config(connection).timeout_config(timeouts).build()),
             address,
             region: Region::new(connection.region()),
-            patience: LONGEST_POLL,
+            wait_time: LONGEST_POLL,
             visibility: VISIBILITY_TIMEOUT.unsigned_abs(),
         }
     }
 
-    /// The region whose events the queue receives.
+    /// The region of the events in the queue.
     pub fn region(&self) -> &Region {
         &self.region
     }
 
     /// Whether the configuration names the queue, so that it must exist.
-    pub fn is_own(&self) -> bool {
+    pub fn is_configured(&self) -> bool {
         matches!(self.address, QueueAddress::Url(_))
     }
 
@@ -89,20 +89,20 @@ impl EventQueue {
 const LONGEST_POLL: Duration = Duration::from_secs(20);
 /// Time for the response after the wait time. The usual timeout of 15 s without a byte does not fit a long poll, which sends
 /// nothing while it waits.
-const ANSWER: Duration = Duration::from_secs(15);
+const RESPONSE_TIME: Duration = Duration::from_secs(15);
 /// Delay before a missing queue is looked up again: it appears when a deployment creates it.
-const NOT_DEPLOYED: Duration = Duration::from_mins(5);
+const LOOKUP_INTERVAL: Duration = Duration::from_mins(5);
 /// The most messages that one `ReceiveMessage` returns.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>
 pub(super) const BATCH: i32 = 10;
 /// The most messages that are processed together while more are waiting, so that one call describes their instances.
-pub(super) const TOGETHER: usize = 100;
+pub(super) const MAX_MESSAGES: usize = 100;
 /// The wait time of the first poll. It is short because the first observations are held back until it is known whether events
 /// are waiting.
-const FIRST: Duration = Duration::from_secs(1);
+const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// A message received this often was not moved to a dead-letter queue either (the stack's queue moves it after the fifth
 /// time).
-const SET_ASIDE: u32 = 10;
+const DELETE_AFTER_RECEIVES: u32 = 10;
 
 /// Receives state changes from the queue, and forwards them to the watch task.
 pub(crate) struct QueueTask {
@@ -171,7 +171,7 @@ impl QueueReceiver {
                 info!(queue = url, "reading state changes from a queue");
             } else {
                 debug!("no queue of state changes");
-                tokio::time::sleep(NOT_DEPLOYED).await;
+                tokio::time::sleep(LOOKUP_INTERVAL).await;
             }
         }
     }
@@ -179,9 +179,9 @@ impl QueueReceiver {
     async fn receive(&mut self, url: &str) -> Result<(Vec<Received>, bool), CloudError> {
         let mut received = Vec::new();
         let mut wait = if self.begun {
-            self.events.patience
+            self.events.wait_time
         } else {
-            FIRST
+            FIRST_WAIT
         };
         loop {
             let call = self
@@ -195,16 +195,16 @@ impl QueueReceiver {
                 .message_system_attribute_names(
                     MessageSystemAttributeName::ApproximateReceiveCount,
                 );
-            let answer = call
+            let response = call
                 .send()
                 .await
                 .map_err(|error| CloudError::from_sdk("sqs:ReceiveMessage", error))?;
             self.begun = true;
-            let messages = answer.messages.unwrap_or_default();
+            let messages = response.messages.unwrap_or_default();
             // A short batch may come from one of many servers: only an empty response means that the queue is empty.
             let drained = messages.is_empty();
             received.extend(messages);
-            if drained || received.len() >= TOGETHER {
+            if drained || received.len() >= MAX_MESSAGES {
                 return Ok((received, drained));
             }
             wait = Duration::ZERO;
@@ -220,15 +220,15 @@ impl QueueReceiver {
             match StateChangeMessage::read(&body) {
                 Ok(message) => {
                     let event = message.id().to_owned();
-                    self.note(Ack::Received { event, handle });
+                    self.acknowledge(Ack::Received { event, handle });
                     match message {
                         StateChangeMessage::Changed(event) => batch.events.push(event),
                         StateChangeMessage::Called(call) => batch.calls.push(call),
                     }
                 }
-                Err(error) if count >= SET_ASIDE => {
+                Err(error) if count >= DELETE_AFTER_RECEIVES => {
                     warn!(%error, message = message.message_id, receives = count, "unreadable state-change message deleted; it was never moved to a dead-letter queue");
-                    self.note(Ack::Poison { handle });
+                    self.acknowledge(Ack::Poison { handle });
                 }
                 Err(error) => {
                     // The message stays invisible for a while, and becomes a dead letter at last.
@@ -240,13 +240,13 @@ impl QueueReceiver {
         }
     }
 
-    fn note(&self, receipt: Ack) {
+    fn acknowledge(&self, receipt: Ack) {
         // Fails at shutdown only, when the receiver is dropped: messages that are not deleted are delivered again.
         let _ = self.acks.send(receipt);
     }
 
     /// Describes the instances for their current tags. If the call fails, the events alone are used.
-    async fn look_up(&self, ids: BTreeSet<InstanceId>) -> Vec<curfew_core::instance::Instance> {
+    async fn describe(&self, ids: BTreeSet<InstanceId>) -> Vec<curfew_core::instance::Instance> {
         let Some(home) = self.home.as_ref().filter(|_| !ids.is_empty()) else {
             return Vec::new();
         };
@@ -259,7 +259,7 @@ impl QueueReceiver {
         }
     }
 
-    async fn listen(&mut self) -> Result<EventBatch, CloudError> {
+    async fn next_batch(&mut self) -> Result<EventBatch, CloudError> {
         let url = self.find().await?;
         let (received, drained) = self.receive(&url).await.inspect_err(|_| self.url = None)?;
         let mut batch = EventBatch {
@@ -268,13 +268,13 @@ impl QueueReceiver {
         };
         self.read(received, &mut batch);
         let ids = batch.events.iter().map(|event| event.instance.clone());
-        batch.instances = self.look_up(ids.collect()).await;
+        batch.instances = self.describe(ids.collect()).await;
         Ok(batch)
     }
 }
 
 impl ObservationSource for QueueReceiver {
-    async fn rest(&mut self) {
+    async fn wait(&mut self) {
         if !*self.writable.borrow_and_update() {
             info!("state-change queue paused until the journal can be written");
             // An error means that the watch task has ended, at shutdown.
@@ -283,7 +283,7 @@ impl ObservationSource for QueueReceiver {
     }
 
     async fn next(&mut self) -> Result<InstanceObservation, SourceError> {
-        let batch = self.listen().await;
+        let batch = self.next_batch().await;
         batch
             .map(InstanceObservation::Events)
             .map_err(SourceError::Queue)
@@ -309,7 +309,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_poll_that_nothing_comes_of_is_no_call_that_hangs() {
+    async fn an_empty_long_poll_is_shorter_than_the_call_timeout() {
         let options = ConnectOptions {
             endpoint: Some("http://127.0.0.1:1".to_owned()),
             region: Some("us-east-1".to_owned()),
@@ -322,7 +322,7 @@ mod tests {
         );
         let timeouts = queue.client.config().timeout_config().unwrap();
         let longest = timeouts.operation_attempt_timeout().unwrap();
-        assert!(longest > queue.patience, "{longest:?}");
+        assert!(longest > queue.wait_time, "{longest:?}");
         assert_eq!(timeouts.operation_timeout(), None);
     }
 }

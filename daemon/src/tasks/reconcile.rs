@@ -52,10 +52,10 @@ const TRIGGER_REASONS: usize = 16;
 
 /// The longest interval between passes over an account-region, which finds new overrides, changed tags and launched
 /// instances. A minute is far below EC2's limits: five `DescribeInstances` for each heartbeat of the cloud.
-const ROUTINE: Duration = Duration::from_mins(1);
+const PASS_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The number of consecutive failures after which a notification is sent: a single failure may be a hiccup.
-const WORTH_TELLING: u32 = 3;
+const FAILURES_TO_NOTIFY: u32 = 3;
 
 /// A pass begins no more calls after this time, and the next one continues at once: so a shutdown does not wait for a
 /// thousand starts that EC2's rate limit spreads over eight minutes, and a changed configuration takes effect in between.
@@ -63,15 +63,15 @@ const PASS: Duration = Duration::from_mins(1);
 
 /// A pass takes at most this long unless it hangs: [`PASS`], after an observation of a hundred thousand instances while EC2
 /// is slow.
-const HANGS: Duration = Duration::from_mins(15);
+const STALLED_AFTER: Duration = Duration::from_mins(15);
 
-/// The number of concurrent passes over account-regions whose last pass failed. They have separate slots, because they could
+/// The number of concurrent passes over account-regions with a failed last pass. They have separate slots, because they could
 /// occupy all others while they hang.
-const DOUBTFUL: usize = 8;
+const RETRY_SLOTS: usize = 8;
 
 /// The time limit for sending a trigger: SQS responds within milliseconds, and a hanging queue must not delay the daemon's
 /// own pass.
-const ASKING: Duration = Duration::from_secs(5);
+const TRIGGER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Makes the passes, or audits the cloud's.
 pub(crate) struct ReconcileTask {
@@ -136,7 +136,7 @@ impl Default for PassPermits {
     fn default() -> Self {
         Self {
             sound: Arc::new(Semaphore::new(Organisation::SIDE_BY_SIDE)),
-            doubtful: Arc::new(Semaphore::new(DOUBTFUL)),
+            doubtful: Arc::new(Semaphore::new(RETRY_SLOTS)),
         }
     }
 }
@@ -147,7 +147,7 @@ enum PassKind {
     /// Observes the fleet and audits the cloud's passes.
     Check,
     /// Sends the cloud a trigger because it is `late` with these steps.
-    Ask { late: Vec<Step>, sent: bool },
+    Trigger { late: Vec<Step>, sent: bool },
     /// Makes a pass; `late` are the steps that the cloud should have made.
     Pass { late: Vec<Step> },
 }
@@ -166,7 +166,7 @@ impl Reconcile<'_> {
         let shutdown = &self.ctx.shutdown;
         let mut passes: JoinSet<FinishedPass> = JoinSet::new();
         // Converge first: edges may have been missed while the daemon was down.
-        self.take_up_configuration();
+        self.apply_configuration();
         while !shutdown.is_cancelled() {
             self.begin_due(&mut passes);
             self.arm().await;
@@ -174,7 +174,7 @@ impl Reconcile<'_> {
             self.expect_by(due);
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                Some(done) = passes.join_next(), if !passes.is_empty() => self.take(ended(done), &mut passes),
+                Some(done) = passes.join_next(), if !passes.is_empty() => self.handle_result(ended(done), &mut passes),
                 () = tokio::time::sleep_until(due) => debug!("periodic reconcile"),
                 Some(TriggerReason::Edge { at }) = trigger_reasons.recv() => {
                     self.timer.fired();
@@ -184,18 +184,18 @@ impl Reconcile<'_> {
                 jump = self.clock_jumps.next() => self.on_clock_jump(jump),
                 Ok(()) = self.current.changed() => {
                     debug!("configuration changed; reconciling");
-                    self.take_up_configuration();
+                    self.apply_configuration();
                 }
             }
         }
         // Passes that have begun finish, because they still have to write their state tags.
         while let Some(done) = passes.join_next().await {
-            self.take(ended(done), &mut passes);
+            self.handle_result(ended(done), &mut passes);
         }
     }
 
     /// Applies the active configuration: schedules passes over everything, and drops account-regions that it does not name.
-    fn take_up_configuration(&mut self) {
+    fn apply_configuration(&mut self) {
         let now = Arc::clone(&self.current.borrow_and_update());
         let account_regions = now.organisation.account_regions().iter();
         let named: BTreeSet<&AccountRegion> =
@@ -221,13 +221,13 @@ impl Reconcile<'_> {
             .values()
             .filter(|region| region.under_way.is_none());
         let due = idle.map(|region| region.due).min();
-        due.unwrap_or_else(|| Instant::now() + ROUTINE)
+        due.unwrap_or_else(|| Instant::now() + PASS_INTERVAL)
     }
 
     /// Reports the deadline of this task: `due`, or the time limit of a pass that is in progress.
     fn expect_by(&self, due: Instant) {
         let under_way = self.regions.values().filter_map(|region| region.under_way);
-        let by = under_way.min().unwrap_or(due) + HANGS;
+        let by = under_way.min().unwrap_or(due) + STALLED_AFTER;
         self.ctx
             .health
             .expect_within(by.saturating_duration_since(Instant::now()));
@@ -296,7 +296,7 @@ impl Reconcile<'_> {
     }
 
     /// Handles the result of a pass or check.
-    fn take(&mut self, done: FinishedPass, passes: &mut JoinSet<FinishedPass>) {
+    fn handle_result(&mut self, done: FinishedPass, passes: &mut JoinSet<FinishedPass>) {
         let FinishedPass {
             account_region,
             task,
@@ -306,7 +306,7 @@ impl Reconcile<'_> {
         } = done;
         // The configuration may have dropped the account-region meanwhile; its actions are journalled all the same.
         if let (Ok(pass), PassKind::Pass { .. }) = (&outcome, &task) {
-            self.note(pass);
+            self.record_actions(pass);
         }
         let Some(region) = self.regions.get_mut(&account_region) else {
             return;
@@ -314,31 +314,34 @@ impl Reconcile<'_> {
         region.under_way = None;
         match (outcome, task) {
             (Err(error), _) => self.failed(&account_region, &error),
-            (Ok(seen), PassKind::Check) => self.check(&account_region, seen, begun, now, passes),
-            (Ok(seen), PassKind::Ask { late, sent: true }) => {
-                region.asked = newest_edge(&late);
-                self.wait_for_the_cloud(&account_region, seen, begun, &now);
+            (Ok(observed), PassKind::Check) => {
+                self.check(&account_region, observed, begun, now, passes);
             }
-            (Ok(_), PassKind::Ask { late, sent: false }) => {
-                self.step_in(&account_region, late, &now, passes);
+            (Ok(observed), PassKind::Trigger { late, sent: true }) => {
+                region.retriggered = newest_edge(&late);
+                self.leave_to_cloud(&account_region, observed, begun, &now);
+            }
+            (Ok(_), PassKind::Trigger { late, sent: false }) => {
+                self.pass_locally(&account_region, late, &now, passes);
             }
             (Ok(done), PassKind::Pass { late }) => {
                 let next = match self.task.driver {
                     Driver::Daemon => done.plan.next_edge,
                     Driver::Cloud => {
                         let at = self.ctx.clock.now();
-                        let did = region.audit.record_own_actions(
+                        let applied = region.audit.record_own_actions(
                             &done,
                             now.grace,
                             &now.schedule_set,
                             at,
                         );
-                        let next = region.next_look(&done, now.grace, self.task.triggers.is_some());
-                        self.follow(did);
+                        let next =
+                            region.next_check(&done, now.grace, self.task.triggers.is_some());
+                        self.record_edges(applied);
                         next
                     }
                 };
-                self.tell(&account_region, &done, &late, &now);
+                self.report(&account_region, &done, &late, &now);
                 self.conclude(&account_region, next, begun, done);
             }
         }
@@ -349,7 +352,7 @@ impl Reconcile<'_> {
     fn check(
         &mut self,
         account_region: &AccountRegion,
-        seen: Pass,
+        observed: Pass,
         begun: (Instant, Timestamp),
         now: Arc<ActiveConfiguration>,
         passes: &mut JoinSet<FinishedPass>,
@@ -357,65 +360,75 @@ impl Reconcile<'_> {
         let Some(region) = self.regions.get_mut(account_region) else {
             return;
         };
-        let applied = region.audit.look(&seen, now.grace, &now.schedule_set);
+        let applied = region
+            .audit
+            .observe(&observed, now.grace, &now.schedule_set);
         log_applied(&applied, &self.ctx.metrics);
-        let steps = seen.plan.steps.iter();
+        let steps = observed.plan.steps.iter();
         let late = steps
             .clone()
-            .filter(|step| is_late(step, now.grace, seen.at));
+            .filter(|step| is_late(step, now.grace, observed.at));
         let late: Vec<Step> = late.cloned().collect();
         let problems = &region.problems;
-        let contradicted =
-            steps.filter(|step| problems.has_outlasted(step, &seen, &now.schedule_set));
-        let contradicted: Vec<Step> = contradicted.cloned().collect();
-        let asked = region.asked;
-        self.follow(applied);
-        for step in &contradicted {
+        let drifted =
+            steps.filter(|step| problems.has_outlasted(step, &observed, &now.schedule_set));
+        let drifted: Vec<Step> = drifted.cloned().collect();
+        let retriggered = region.retriggered;
+        self.record_edges(applied);
+        for step in &drifted {
             warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause,
                   "drift not corrected within grace; correcting locally");
         }
         // For each edge the cloud gets another trigger first, and a second grace period.
         let overdue = late
             .iter()
-            .any(|step| is_late(step, now.grace * 2, seen.at));
+            .any(|step| is_late(step, now.grace * 2, observed.at));
         match &self.task.triggers {
-            _ if !contradicted.is_empty() || overdue => {
-                self.step_in(account_region, late, &now, passes);
+            _ if !drifted.is_empty() || overdue => {
+                self.pass_locally(account_region, late, &now, passes);
             }
-            _ if late.is_empty() => self.wait_for_the_cloud(account_region, seen, begun, &now),
-            Some(_) if asked >= newest_edge(&late) => {
-                self.wait_for_the_cloud(account_region, seen, begun, &now);
+            _ if late.is_empty() => self.leave_to_cloud(account_region, observed, begun, &now),
+            Some(_) if retriggered >= newest_edge(&late) => {
+                self.leave_to_cloud(account_region, observed, begun, &now);
             }
             Some(triggers) => {
                 let triggers = triggers.clone();
-                self.ask(triggers, account_region, late, (seen, begun), now, passes);
+                self.send_trigger(
+                    triggers,
+                    account_region,
+                    late,
+                    (observed, begun),
+                    now,
+                    passes,
+                );
             }
-            None => self.step_in(account_region, late, &now, passes),
+            None => self.pass_locally(account_region, late, &now, passes),
         }
     }
 
     /// Leaves everything to the cloud: reports the observation, and schedules the next one.
-    fn wait_for_the_cloud(
+    fn leave_to_cloud(
         &mut self,
         account_region: &AccountRegion,
-        seen: Pass,
+        observed: Pass,
         begun: (Instant, Timestamp),
         now: &ActiveConfiguration,
     ) {
-        self.tell(account_region, &seen, &[], now);
+        self.report(account_region, &observed, &[], now);
         let region = self.regions.get(account_region);
-        let next = region
-            .and_then(|region| region.next_look(&seen, now.grace, self.task.triggers.is_some()));
-        self.conclude(account_region, next, begun, seen);
+        let next = region.and_then(|region| {
+            region.next_check(&observed, now.grace, self.task.triggers.is_some())
+        });
+        self.conclude(account_region, next, begun, observed);
     }
 
     /// Sends the cloud a trigger for the newest edge that it is `late` with.
-    fn ask(
+    fn send_trigger(
         &mut self,
         triggers: Triggers,
         account_region: &AccountRegion,
         late: Vec<Step>,
-        (seen, begun): (Pass, (Instant, Timestamp)),
+        (observed, begun): (Pass, (Instant, Timestamp)),
         now: Arc<ActiveConfiguration>,
         passes: &mut JoinSet<FinishedPass>,
     ) {
@@ -427,7 +440,7 @@ impl Reconcile<'_> {
         let account_region = account_region.clone();
         passes.spawn(async move {
             let work = Work::over(account_region.clone(), minute_of(edge));
-            let sent = match tokio::time::timeout(ASKING, triggers.send(&work)).await {
+            let sent = match tokio::time::timeout(TRIGGER_TIMEOUT, triggers.send(&work)).await {
                 Ok(Ok(true)) => {
                     info!(%account_region, %edge, "edge not applied within grace; sending another trigger");
                     true
@@ -444,16 +457,16 @@ impl Reconcile<'_> {
             };
             FinishedPass {
                 account_region,
-                task: PassKind::Ask { late, sent },
+                task: PassKind::Trigger { late, sent },
                 begun,
                 now,
-                outcome: Ok(seen),
+                outcome: Ok(observed),
             }
         });
     }
 
     /// Makes the pass that the cloud has not made.
-    fn step_in(
+    fn pass_locally(
         &mut self,
         account_region: &AccountRegion,
         late: Vec<Step>,
@@ -480,22 +493,22 @@ impl Reconcile<'_> {
         };
         let wait = region.backoff.after_failure();
         (region.due, region.next) = (Instant::now() + wait, None);
-        region.again = false;
-        (region.seen, region.answers) = (None, Some(false));
+        region.rerun = false;
+        (region.summary, region.responds) = (None, Some(false));
         let (failures, retry_seconds) = (region.backoff.failures(), wait.as_secs());
         error!(%error, hint = error.hint(), failures, retry_seconds, "pass failed");
         if let AccountRegionFailure::Cloud(cloud) = &error.failure
-            && failures == WORTH_TELLING
+            && failures == FAILURES_TO_NOTIFY
         {
-            region.told = true;
+            region.notified = true;
             let (place, now) = (account_region.to_string(), self.ctx.clock.now());
             self.task
                 .notifier
-                .tell(&Notification::unreachable(&place, cloud, failures, now));
+                .notify(&Notification::unreachable(&place, cloud, failures, now));
         }
         self.ctx.metrics.account_region(account_region, None);
-        self.sum_up();
-        let all_fail = |region: &RegionState| region.answers == Some(false);
+        self.update_fleet();
+        let all_fail = |region: &RegionState| region.responds == Some(false);
         if self.regions.values().all(all_fail) {
             self.ctx
                 .health
@@ -518,40 +531,40 @@ impl Reconcile<'_> {
             info!(%account_region, "EC2 reachable again");
         }
         let now = self.ctx.clock.now();
-        if std::mem::take(&mut region.told) {
+        if std::mem::take(&mut region.notified) {
             let place = account_region.to_string();
             self.task
                 .notifier
-                .tell(&Notification::reachable(&place, now));
+                .notify(&Notification::reachable(&place, now));
         }
-        region.answers = Some(true);
+        region.responds = Some(true);
         region.next = next;
-        let wait = if pass.is_unfinished() || std::mem::take(&mut region.again) {
+        let wait = if pass.is_unfinished() || std::mem::take(&mut region.rerun) {
             Duration::ZERO
         } else {
-            ROUTINE
+            PASS_INTERVAL
         };
         region.due = Instant::now() + wait;
         self.ctx.metrics.account_region(account_region, Some(now));
         self.ctx.health.ok();
         if pass.plan.steps.is_empty() {
-            let look = RegionObservation {
+            let observation = RegionObservation {
                 account_region: account_region.clone(),
                 begun,
                 instances: pass.instances,
             };
-            self.task.bus.publish(instant, look);
+            self.task.bus.publish(instant, observation);
         }
     }
 
-    fn follow(&self, edges: Vec<EdgeRecord>) {
+    fn record_edges(&self, edges: Vec<EdgeRecord>) {
         if !edges.is_empty() {
             // The watch task outlives this one.
             let _ = self.task.edges.send(edges);
         }
     }
 
-    fn tell(
+    fn report(
         &mut self,
         account_region: &AccountRegion,
         pass: &Pass,
@@ -562,19 +575,19 @@ impl Reconcile<'_> {
             return;
         };
         for notification in region.problems.news(pass, late, &now.schedule_set) {
-            self.task.notifier.tell(&notification);
+            self.task.notifier.notify(&notification);
         }
-        region.seen = Some(RegionSummary::of(pass, &now.schedule_set));
-        self.sum_up();
+        region.summary = Some(RegionSummary::of(pass, &now.schedule_set));
+        self.update_fleet();
     }
 
     /// Updates the health and the metrics with the last observations of all responding account-regions.
-    fn sum_up(&self) {
-        let seen = self
+    fn update_fleet(&self) {
+        let observed = self
             .regions
             .values()
-            .filter_map(|region| region.seen.as_ref());
-        let sum = RegionSummary::sum(seen);
+            .filter_map(|region| region.summary.as_ref());
+        let sum = RegionSummary::sum(observed);
         self.ctx
             .metrics
             .fleet(&sum.states, sum.managed, sum.next_edge);
@@ -585,10 +598,10 @@ impl Reconcile<'_> {
     }
 
     /// Records the actions of a pass.
-    fn note(&self, done: &Pass) {
+    fn record_actions(&self, done: &Pass) {
         self.task
             .recent_actions
-            .note(&done.outcomes, self.ctx.clock.now());
+            .record(&done.outcomes, self.ctx.clock.now());
         self.ctx.metrics.steps(&done.outcomes);
         let mut outcomes = done.outcomes.iter();
         if outcomes.any(|outcome| outcome.step.action != StepAction::Record) {

@@ -24,14 +24,14 @@ use crate::active_configuration::{ActiveConfiguration, PollIntervals, RulePublic
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::supervisor::{Task, TaskContext, TaskError};
-use crate::systemd::{News, ServiceManager};
+use crate::systemd::{ServiceManager, SystemdMessage};
 
 /// The interval between checks of the files. A change takes effect once the file is unchanged between two checks, so that it
 /// is not read half-written: within four seconds.
-const LOOK: Duration = Duration::from_secs(2);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The interval of retries while the configuration is invalid: a file that it names may be created later.
-const AGAIN: Duration = Duration::from_secs(10);
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How to read the configuration again.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub struct Reload {
     /// Connects to the accounts and regions that it names.
     pub connection: Connection,
     /// Requests a reload: SIGHUP.
-    pub asked: Arc<Notify>,
+    pub requested: Arc<Notify>,
 }
 
 /// The files and the version of each; `None` for a missing one.
@@ -53,10 +53,9 @@ pub(crate) struct ReloadTask {
     overrides: LoadOptions,
     configuration: Configuration,
     connection: Connection,
-    asked: Arc<Notify>,
+    requested: Arc<Notify>,
     active: watch::Sender<Arc<ActiveConfiguration>>,
     health: Health,
-    metrics: Metrics,
     manager: Arc<ServiceManager>,
     announced: CancellationToken,
     /// Why the current files can't be used.
@@ -67,9 +66,9 @@ pub(crate) struct ReloadTask {
 
 /// Why the configuration is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Because {
-    /// An explicit request, whose result is always logged.
-    Asked,
+enum ReloadReason {
+    /// An explicit request; its result is always logged.
+    Requested,
     /// A file has changed, or may have.
     FileChange,
 }
@@ -79,7 +78,6 @@ impl ReloadTask {
         reload: Reload,
         active: watch::Sender<Arc<ActiveConfiguration>>,
         health: Health,
-        metrics: Metrics,
         manager: Arc<ServiceManager>,
         announced: CancellationToken,
     ) -> Self {
@@ -87,10 +85,9 @@ impl ReloadTask {
             overrides: reload.overrides,
             configuration: reload.configuration,
             connection: reload.connection,
-            asked: reload.asked,
+            requested: reload.requested,
             active,
             health,
-            metrics,
             manager,
             announced,
             problem: None,
@@ -108,7 +105,7 @@ impl ReloadTask {
             .chain(holidays)
             .cloned()
             .collect();
-        apart(move || {
+        read_blocking(move || {
             let files = files.into_iter();
             files
                 .map(|path| {
@@ -122,26 +119,26 @@ impl ReloadTask {
 
     /// Loads and applies the configuration, or logs why not. Returns an error if the daemon is not ready for that reason: its
     /// schedules differ from the deployed ones.
-    async fn reload(&mut self, because: Because) -> Result<(), String> {
+    async fn reload(&mut self, reason: ReloadReason, metrics: &Metrics) -> Result<(), String> {
         // Before the daemon is ready, the service manager does not expect a reload.
         let manager = self
             .announced
             .is_cancelled()
             .then(|| Arc::clone(&self.manager));
         if let Some(manager) = &manager {
-            manager.tell(&[News::Reloading]);
+            manager.notify(&[SystemdMessage::Reloading]);
         }
         let overrides = self.overrides.clone();
-        let result = match apart(move || curfew_config::load(&overrides)).await {
+        let result = match read_blocking(move || curfew_config::load(&overrides)).await {
             Ok(configuration) => match self.loss(&configuration).await {
                 None => {
-                    self.take(configuration, because);
+                    self.apply(configuration, reason);
                     Ok(())
                 }
                 Some(error) => {
-                    let told = error.to_string();
-                    self.refuse(told.clone(), because);
-                    Err(told)
+                    let text = error.to_string();
+                    self.reject(text.clone(), reason);
+                    Err(text)
                 }
             },
             Err(error) => {
@@ -149,16 +146,18 @@ impl ReloadTask {
                 if let Some(source) = std::error::Error::source(&error) {
                     text = format!("{text}: {source}");
                 }
-                self.refuse(text, because);
+                self.reject(text, reason);
                 Ok(())
             }
         };
         let generation = self.active.borrow().generation;
         self.health.configuration(generation, self.problem.clone());
-        self.metrics
-            .configuration(generation, self.problem.is_none());
+        metrics.configuration(generation, self.problem.is_none());
         if let Some(manager) = &manager {
-            manager.tell(&[News::Ready, News::Status(&self.health.status())]);
+            manager.notify(&[
+                SystemdMessage::Ready,
+                SystemdMessage::Status(&self.health.status()),
+            ]);
         }
         result
     }
@@ -181,8 +180,8 @@ impl ReloadTask {
         Some(DeployError::WouldDrop { stack, loss })
     }
 
-    fn refuse(&mut self, text: String, because: Because) {
-        if because == Because::Asked || self.problem.as_ref() != Some(&text) {
+    fn reject(&mut self, text: String, reason: ReloadReason) {
+        if reason == ReloadReason::Requested || self.problem.as_ref() != Some(&text) {
             let generation = self.active.borrow().generation;
             error!(
                 error = text,
@@ -192,12 +191,12 @@ impl ReloadTask {
         self.problem = Some(text);
     }
 
-    fn take(&mut self, mut found: Configuration, because: Because) {
+    fn apply(&mut self, mut found: Configuration, reason: ReloadReason) {
         if self.problem.take().is_some() {
             info!("configuration valid again");
         }
-        let waiting = keep_what_needs_a_restart(&mut found, &self.configuration);
-        if !waiting.is_empty() && (because == Because::Asked || waiting != self.waiting) {
+        let waiting = restore_fixed_keys(&mut found, &self.configuration);
+        if !waiting.is_empty() && (reason == ReloadReason::Requested || waiting != self.waiting) {
             let keys = waiting.join(", ");
             warn!(keys, "changed keys need a restart");
         }
@@ -205,8 +204,8 @@ impl ReloadTask {
         if found.warnings != self.configuration.warnings {
             found.log_warnings();
         }
-        if is_the_same(&found, &self.configuration) {
-            if because == Because::Asked {
+        if is_unchanged(&found, &self.configuration) {
+            if reason == ReloadReason::Requested {
                 info!("configuration reloaded; nothing has changed");
             }
             self.configuration = found;
@@ -247,50 +246,47 @@ impl Task for ReloadTask {
 
     async fn run(&mut self, ctx: &TaskContext) -> Result<(), TaskError> {
         ctx.health.ok();
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checks = interval(CHECK_INTERVAL);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut files = self.files().await;
         // Changes between the first load and now count too.
         let mut changed = true;
         let mut tried = Instant::now();
         loop {
-            let because = tokio::select! {
+            let reason = tokio::select! {
                 () = ctx.shutdown.cancelled() => return Ok(()),
-                () = self.asked.notified() => Some(Because::Asked),
-                _ = looks.tick() => {
+                () = self.requested.notified() => Some(ReloadReason::Requested),
+                _ = checks.tick() => {
                     let found = self.files().await;
                     let settled = found == files;
-                    let again = self.problem.is_some() && tried.elapsed() >= AGAIN;
+                    let again = self.problem.is_some() && tried.elapsed() >= RETRY_INTERVAL;
                     let read = settled && (changed || again);
                     changed = !settled;
                     files = found;
-                    read.then_some(Because::FileChange)
+                    read.then_some(ReloadReason::FileChange)
                 }
             };
-            if let Some(because) = because {
+            if let Some(reason) = reason {
                 let before = self.files().await;
-                match self.reload(because).await {
+                match self.reload(reason, &ctx.metrics).await {
                     Ok(()) => ctx.health.ok(),
                     Err(dropping) => ctx.health.degraded(dropping),
                 }
                 tried = Instant::now();
-                files = as_they_were(before, self.files().await);
+                files = with_earlier_versions(before, self.files().await);
             }
         }
     }
 }
 
 /// Reads on a thread that may block on a disk.
-async fn apart<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> T {
+async fn read_blocking<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> T {
     let reading = tokio::task::spawn_blocking(read);
     reading.await.expect("reading files does not panic")
 }
 
 /// Restores the values that a running daemon can't change, and returns their keys.
-fn keep_what_needs_a_restart(
-    found: &mut Configuration,
-    running: &Configuration,
-) -> Vec<&'static str> {
+fn restore_fixed_keys(found: &mut Configuration, running: &Configuration) -> Vec<&'static str> {
     let mut keys = Vec::new();
     keep(&mut found.aws, &running.aws, "aws", &mut keys);
     keep(&mut found.notify, &running.notify, "notify", &mut keys);
@@ -331,7 +327,7 @@ fn keep<T: PartialEq + Clone>(
 }
 
 /// Whether nothing differs that the daemon uses.
-fn is_the_same(one: &Configuration, other: &Configuration) -> bool {
+fn is_unchanged(one: &Configuration, other: &Configuration) -> bool {
     one.document == other.document
         && one.schedule_set == other.schedule_set
         && one.targets == other.targets
@@ -340,7 +336,7 @@ fn is_the_same(one: &Configuration, other: &Configuration) -> bool {
 }
 
 /// Returns the files of `now`, in the versions from before they were read: a change during the read causes another one.
-fn as_they_were(before: Files, now: Files) -> Files {
+fn with_earlier_versions(before: Files, now: Files) -> Files {
     let before: BTreeMap<PathBuf, Option<Version>> = before.into_iter().collect();
     now.into_iter()
         .map(|(path, version)| {
@@ -379,9 +375,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_changes_while_the_configuration_is_read_is_seen_by_the_next_look() {
+    fn a_file_that_changes_while_it_is_read_is_detected_by_the_next_check() {
         let folder = tempfile::tempdir().unwrap();
-        let look = |names: &[&str]| -> Files {
+        let versions = |names: &[&str]| -> Files {
             let paths = names.iter().map(|name| folder.path().join(name));
             paths
                 .map(|path| {
@@ -392,13 +388,13 @@ mod tests {
         };
         fs::write(folder.path().join("curfew.toml"), "old").unwrap();
         fs::write(folder.path().join("holidays"), "").unwrap();
-        let before = look(&["curfew.toml"]);
+        let before = versions(&["curfew.toml"]);
         // The file is rewritten after it was read, and what was read names another file.
         fs::write(folder.path().join("curfew.toml"), "newer").unwrap();
-        let now = look(&["curfew.toml", "holidays"]);
-        let known = as_they_were(before.clone(), now.clone());
+        let now = versions(&["curfew.toml", "holidays"]);
+        let known = with_earlier_versions(before.clone(), now.clone());
         assert_eq!(known[0], before[0]);
         assert_eq!(known[1], now[1]);
-        assert_ne!(known, look(&["curfew.toml", "holidays"]));
+        assert_ne!(known, versions(&["curfew.toml", "holidays"]));
     }
 }

@@ -16,7 +16,7 @@ const COMPILED: Duration = Duration::from_hours(12);
 /// The interval of checks of the stack, its function, its configuration and its rules: the daemon stays ready for no longer
 /// than this without them, and a rule that was removed by hand is restored. Each check takes five calls that are free of
 /// charge; a shorter interval approaches the request rates that CloudFormation allows an account.
-const LOOK: Duration = Duration::from_mins(2);
+const CHECK_INTERVAL: Duration = Duration::from_mins(2);
 
 /// Registers the schedules' rules with EventBridge, and publishes the Lambda's configuration.
 pub(crate) struct RulesTask {
@@ -76,7 +76,7 @@ async fn keep_published(rules: &RulePublication, ctx: &TaskContext) {
                     }
                 }
                 registered = true;
-                LOOK
+                CHECK_INTERVAL
             }
             Err(error) => {
                 registered = false;

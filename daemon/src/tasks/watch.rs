@@ -15,7 +15,7 @@ use tracing::{error, info};
 use self::housekeeping::Housekeeping;
 use self::transition_notifier::TransitionNotifier;
 use super::channels::{Ack, WatchReceivers, WatchSenders};
-use super::observation_source::HANGS;
+use super::observation_source::STALLED_AFTER;
 use super::polling::PollHint;
 use super::queue::EventQueue;
 use crate::active_configuration::ConfigurationReceiver;
@@ -40,7 +40,7 @@ pub(crate) struct WatchTask {
 
 impl Task for WatchTask {
     const NAME: &'static str = "watch";
-    const NOT_READY: Option<&'static str> = Some("nothing has been seen yet");
+    const NOT_READY: Option<&'static str> = Some("nothing has been observed yet");
 
     /// Records until the shutdown, including everything observed by then.
     async fn run(&mut self, ctx: &TaskContext) -> Result<(), TaskError> {
@@ -69,12 +69,12 @@ impl Task for WatchTask {
                 () = ctx.shutdown.cancelled() => break,
                 Ok(()) = self.configuration.changed() => {
                     let now = Arc::clone(&self.configuration.borrow_and_update());
-                    recorder.notifier.manage(&now.schedule_set);
-                    recorder.tracker.manage(&now);
+                    recorder.notifier.set_schedules(&now.schedule_set);
+                    recorder.tracker.set_configuration(&now);
                     recorder.retention = now.retention;
                 }
                 Some(observation) = receivers.observations.recv() => {
-                    ctx.health.expect_within(HANGS);
+                    ctx.health.expect_within(STALLED_AFTER);
                     recorder.record(observation).await;
                     ctx.health.waiting();
                     if recorder.is_writable() {
@@ -101,11 +101,11 @@ async fn with_events(
     clock: &Clock,
 ) -> TransitionTracker {
     /// How far back an event counts. A fleet without a transition for this long needs no events.
-    const LATELY: SignedDuration = SignedDuration::from_hours(28 * 24);
+    const RECENT: SignedDuration = SignedDuration::from_hours(28 * 24);
     let Some(events) = events else { return tracker };
     let now = clock.now();
-    let since = now.checked_sub(LATELY).unwrap_or(now);
-    let delivered = events.is_own() || journal.has_events_since(since).await;
+    let since = now.checked_sub(RECENT).unwrap_or(now);
+    let delivered = events.is_configured() || journal.has_events_since(since).await;
     tracker.with_events(events.region().clone(), delivered, now)
 }
 
@@ -153,7 +153,7 @@ impl TransitionRecorder<'_> {
     }
 
     async fn record_edges(&mut self, edges: Vec<EdgeRecord>) {
-        self.health.expect_within(HANGS);
+        self.health.expect_within(STALLED_AFTER);
         self.write(Vec::new(), edges, Vec::new()).await;
         self.health.waiting();
     }
@@ -221,7 +221,7 @@ impl TransitionRecorder<'_> {
         let Some(report) = self.journal.write(request, baseline).await else {
             return;
         };
-        self.notifier.wrote(&report, self.clock.now());
+        self.notifier.journal_written(&report, self.clock.now());
         self.notifier.journalled(&report.entries);
         let writable = report.error.is_none();
         for event in report.events {

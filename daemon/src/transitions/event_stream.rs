@@ -58,7 +58,7 @@ impl EventStream {
     }
 
     /// Whether events report changes at `now`.
-    pub(crate) fn tells(&self, now: Timestamp) -> bool {
+    pub(crate) fn reports_changes(&self, now: Timestamp) -> bool {
         match *self {
             Self::Absent => false,
             Self::Queue {
@@ -72,17 +72,17 @@ impl EventStream {
         }
     }
 
-    /// Whether an event for a change that was noticed at `noticed` would have been received by now, so that a poll may
+    /// Whether an event for a change that was noticed at `differs_since` would have been received by now, so that a poll may
     /// decide.
-    pub(crate) fn may_decide(&self, noticed: Timestamp, now: Timestamp) -> bool {
+    pub(crate) fn may_decide(&self, differs_since: Timestamp, now: Timestamp) -> bool {
         let Self::Queue { drained, begun, .. } = *self else {
             return true;
         };
         let since = |drained: Timestamp| {
-            drained.duration_since(noticed) >= DELIVERY_DELAY
+            drained.duration_since(differs_since) >= DELIVERY_DELAY
                 && drained.duration_since(begun) >= VISIBILITY_TIMEOUT
         };
-        !self.tells(now) || drained.is_some_and(since)
+        !self.reports_changes(now) || drained.is_some_and(since)
     }
 }
 
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_queue_and_with_one_that_never_tells_a_look_decides_at_once() {
+    fn without_a_queue_or_with_one_that_never_delivered_a_poll_decides_at_once() {
         assert!(EventStream::Absent.may_decide(at(0), at(0)));
         let mut stream = EventStream::of_queue(false, at(0));
         assert!(!stream.may_decide(at(0), at(0)), "it may be full");
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn where_events_come_a_look_waits_for_those_on_their_way() {
+    fn with_an_event_stream_a_poll_waits_for_events_in_transit() {
         let mut stream = EventStream::of_queue(false, at(0));
         stream.answered(true, false, at(1));
         assert!(!stream.may_decide(at(0), at(20)), "there may be more");
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_does_not_answer_any_more_keeps_nothing_back() {
+    fn a_queue_that_stops_responding_delays_nothing() {
         let mut stream = EventStream::of_queue(true, at(0));
         stream.answered(true, false, at(1));
         assert!(!stream.may_decide(at(2), at(121)));

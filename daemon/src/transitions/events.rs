@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tracing::debug;
 
 use super::tracked_instance::{BufferedEvent, ChangeSource, EventOrder, rank};
-use super::{CloudTrailCall, EventBatch, StateChangeEvent, TransitionTracker};
+use super::{CloudTrailCall, EventBatch, QueuedStateChange, TransitionTracker};
 
 /// The most calls that wait for their transition. CloudTrail is minutes late, so there are hardly ever any.
 const CALLS: usize = 256;
@@ -39,14 +39,14 @@ impl TransitionTracker {
             records.extend(self.take(event, instance, now));
         }
         for instance in &instances {
-            records.extend(self.explain(instance, now));
+            records.extend(self.attribute_with(instance, now));
         }
         records
     }
 
     fn take(
         &mut self,
-        event: StateChangeEvent,
+        event: QueuedStateChange,
         instance: Option<&Instance>,
         now: Timestamp,
     ) -> Vec<TransitionRecord> {
@@ -61,7 +61,7 @@ impl TransitionTracker {
         if known.has(&event.id) {
             return Vec::new();
         }
-        match known.place(&event, instance) {
+        match known.order_of(&event, instance) {
             EventOrder::Stale => {
                 debug!(instance = %id, state = %event.state, at = %event.at, "stale event ignored");
                 self.finished.push(event.id);
@@ -74,13 +74,13 @@ impl TransitionTracker {
                     let place = self
                         .known
                         .get(&id)
-                        .map(|known| known.place(&event, instance));
+                        .map(|known| known.order_of(&event, instance));
                     match (place, self.known.get_mut(&id)) {
                         (Some(EventOrder::Next), _) => {
                             records.extend(self.apply_event(event, instance, now));
                         }
                         (Some(EventOrder::Early), Some(known)) => {
-                            known.held.push(BufferedEvent { event, received });
+                            known.buffered.push(BufferedEvent { event, received });
                         }
                         _ => self.finished.push(event.id),
                     }
@@ -88,7 +88,7 @@ impl TransitionTracker {
                 records
             }
             EventOrder::Early => {
-                known.held.push(BufferedEvent {
+                known.buffered.push(BufferedEvent {
                     event,
                     received: now,
                 });
@@ -99,11 +99,11 @@ impl TransitionTracker {
 
     pub(crate) fn apply_event(
         &mut self,
-        event: StateChangeEvent,
+        event: QueuedStateChange,
         instance: Option<&Instance>,
         now: Timestamp,
     ) -> Vec<TransitionRecord> {
-        let StateChangeEvent {
+        let QueuedStateChange {
             id,
             instance: which,
             state,
@@ -127,11 +127,11 @@ impl TransitionTracker {
     /// Takes the buffered events of an instance, in order.
     pub(crate) fn release(&mut self, id: &InstanceId) -> Vec<BufferedEvent> {
         let known = self.known.get_mut(id);
-        let mut held = known
-            .map(|known| std::mem::take(&mut known.held))
+        let mut buffered = known
+            .map(|known| std::mem::take(&mut known.buffered))
             .unwrap_or_default();
-        held.sort_by_key(|held| (held.event.at, rank(held.event.state)));
-        held
+        buffered.sort_by_key(|buffered| (buffered.event.at, rank(buffered.event.state)));
+        buffered
     }
 
     fn remember(&mut self, call: CloudTrailCall) {

@@ -4,7 +4,7 @@ use curfew_core::account_regions::AccountRegion;
 use curfew_core::instance::Instance;
 use jiff::Timestamp;
 
-use super::state_change::{CloudTrailCall, StateChangeEvent};
+use super::state_change::{CloudTrailCall, QueuedStateChange};
 
 /// An observation of instances.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct RegionObservation {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EventBatch {
     /// Changes of state.
-    pub events: Vec<StateChangeEvent>,
+    pub events: Vec<QueuedStateChange>,
     /// Calls that caused changes.
     pub calls: Vec<CloudTrailCall>,
     /// The instances of the events as EC2 described them since, as far as it responded.

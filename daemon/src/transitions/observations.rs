@@ -16,7 +16,7 @@ use crate::active_configuration::schedule_of;
 
 /// A poll may be slightly outdated: EC2 responds from replicas, which follow within seconds. An event of up to this long
 /// before it is new.
-const UP_TO_DATE: SignedDuration = SignedDuration::from_secs(10);
+const REPLICA_LAG: SignedDuration = SignedDuration::from_secs(10);
 
 impl TransitionTracker {
     pub(crate) fn apply_instance(
@@ -28,25 +28,25 @@ impl TransitionTracker {
         if !self.known.contains_key(&instance.id) {
             return vec![self.first(instance, instance.state, begun)];
         }
-        let mut records = self.explain(instance, now);
+        let mut records = self.attribute_with(instance, now);
         let stream = self.event_stream_for(&instance.id);
         let schedule = schedule_of(&self.schedule_set, instance);
         let Some(known) = self.known.get_mut(&instance.id) else {
             return records;
         };
         if known.agrees_with(instance) {
-            known.noticed = None;
+            known.differs_since = None;
             if stream.may_decide(Timestamp::MIN, now) {
-                known.looked = known.looked.max(begun.checked_sub(UP_TO_DATE).ok());
+                known.confirmed_at = known.confirmed_at.max(begun.checked_sub(REPLICA_LAG).ok());
             }
-            let past = known.past(|received| stream.may_decide(received, now));
+            let past = known.take_overtaken(|received| stream.may_decide(received, now));
             self.finished.extend(past);
             let current = Sighting {
                 since: known.sighting.since,
                 schedule,
                 ..Sighting::of(instance, known.sighting.cause.clone())
             };
-            if known.unexplained.is_empty() && current != known.sighting {
+            if known.unattributed.is_empty() && current != known.sighting {
                 known.sighting = current.clone();
                 records.push(TransitionRecord {
                     instance: instance.id.clone(),
@@ -57,9 +57,9 @@ impl TransitionTracker {
             }
             return records;
         }
-        let noticed = *known.noticed.get_or_insert(now);
-        if stream.may_decide(noticed, now) {
-            known.noticed = None;
+        let differs_since = *known.differs_since.get_or_insert(now);
+        if stream.may_decide(differs_since, now) {
+            known.differs_since = None;
             records.extend(self.conclude(instance, begun, now));
         }
         records
@@ -78,7 +78,7 @@ impl TransitionTracker {
             match self
                 .known
                 .get(id)
-                .map(|known| known.place(&event, Some(instance)))
+                .map(|known| known.order_of(&event, Some(instance)))
             {
                 None | Some(EventOrder::Stale) => self.finished.push(event.id),
                 Some(EventOrder::Next) => {
@@ -140,19 +140,19 @@ impl TransitionTracker {
     /// Returns the termination of instances that two consecutive complete polls of their account-region do not list.
     pub(crate) fn detect_missing(
         &mut self,
-        looks: &[RegionObservation],
+        observations: &[RegionObservation],
         now: Timestamp,
     ) -> Vec<TransitionRecord> {
-        let instances = looks.iter().flat_map(|look| &look.instances);
+        let instances = observations.iter().flat_map(|region| &region.instances);
         let present: HashSet<&InstanceId> = instances.map(|instance| &instance.id).collect();
         let missing: Vec<InstanceId> = self
             .known
             .iter()
             .filter(|(id, _)| !present.contains(id))
             .filter(|(_, known)| {
-                looks
+                observations
                     .iter()
-                    .any(|look| self.covers(&look.account_region, &known.sighting))
+                    .any(|region| self.covers(&region.account_region, &known.sighting))
             })
             .map(|(id, _)| id.clone())
             .collect();
@@ -162,16 +162,22 @@ impl TransitionTracker {
             let Some(known) = self.known.get_mut(&id) else {
                 continue;
             };
-            let Some(noticed) = known.noticed.replace(known.noticed.unwrap_or(now)) else {
+            let Some(differs_since) = known
+                .differs_since
+                .replace(known.differs_since.unwrap_or(now))
+            else {
                 continue;
             };
-            if stream.may_decide(noticed, now) {
+            if stream.may_decide(differs_since, now) {
                 records.extend(self.flush(&id));
-                let held = self.release(&id).into_iter().map(|held| held.event.id);
-                self.finished.extend(held);
+                let buffered = self
+                    .release(&id)
+                    .into_iter()
+                    .map(|buffered| buffered.event.id);
+                self.finished.extend(buffered);
                 if let Some(known) = self.known.remove(&id) {
                     records.push(TransitionRecord {
-                        transition: Some(disappearance(&id, &known.sighting, noticed)),
+                        transition: Some(disappearance(&id, &known.sighting, differs_since)),
                         instance: id,
                         event: None,
                         sighting: None,

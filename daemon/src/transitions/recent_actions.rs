@@ -29,7 +29,7 @@ struct RecentAction {
 
 impl RecentActions {
     /// Records the actions of a pass that ended at `now`.
-    pub(crate) fn note(&self, outcomes: &[Outcome], now: Timestamp) {
+    pub(crate) fn record(&self, outcomes: &[Outcome], now: Timestamp) {
         let mut recent_actions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         recent_actions.retain(|_, act| now.duration_since(act.at) <= PASS + CHANGE);
         for Outcome { step, result, .. } in outcomes {
@@ -54,7 +54,7 @@ impl RecentActions {
     }
 
     /// Sets the transition's cause if an action of this process explains it.
-    pub(crate) fn explain(&self, transition: Transition) -> Transition {
+    pub(crate) fn attribute(&self, transition: Transition) -> Transition {
         let Some(direction) = direction(transition.to) else {
             return transition;
         };

@@ -12,7 +12,7 @@ use serde_json::Value;
 pub(crate) enum StateChangeMessage {
     /// `EC2 Instance State-change Notification`.
     /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/monitoring-instance-state-changes.html>
-    Changed(StateChangeEvent),
+    Changed(QueuedStateChange),
     /// `AWS API Call via CloudTrail`: sent where the account has a trail, minutes after the call.
     /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event-cloudtrail.html>
     Called(CloudTrailCall),
@@ -20,7 +20,7 @@ pub(crate) enum StateChangeMessage {
 
 /// A state change of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StateChangeEvent {
+pub(crate) struct QueuedStateChange {
     /// The event's id, which is the same each time that it is delivered.
     pub id: String,
     pub instance: InstanceId,
@@ -96,9 +96,9 @@ impl StateChangeMessage {
     }
 }
 
-fn changed(envelope: Envelope) -> Option<StateChangeEvent> {
+fn changed(envelope: Envelope) -> Option<QueuedStateChange> {
     let detail = |key: &str| envelope.detail.get(key).and_then(Value::as_str);
-    Some(StateChangeEvent {
+    Some(QueuedStateChange {
         instance: detail("instance-id")?.parse().ok()?,
         state: detail("state")?.parse().ok()?,
         id: envelope.id,
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_read_as_ec2_sends_it() {
+    fn a_state_change_is_parsed_as_ec2_sends_it() {
         let Ok(StateChangeMessage::Changed(event)) = StateChangeMessage::read(CHANGE) else {
             panic!("it is a change");
         };
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_names_its_principal_and_where_it_leads() {
+    fn a_call_has_its_principal_and_resulting_states() {
         let Ok(StateChangeMessage::Called(found)) =
             StateChangeMessage::read(&call("StopInstances", ""))
         else {
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_was_refused_leads_nowhere() {
+    fn a_rejected_call_has_no_resulting_states() {
         let refused = call(
             "StartInstances",
             r#", "errorCode": "Client.UnauthorizedOperation""#,
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_told_by_its_shape_and_not_by_what_is_in_it() {
+    fn an_unrecognised_message_is_described_by_its_structure_without_values() {
         let shape_of = |body: &str| StateChangeMessage::read(body).unwrap_err().shape;
         assert_eq!(shape_of("hello"), "5 bytes that are no JSON");
         assert_eq!(shape_of("[1]"), "a list");

@@ -6,20 +6,20 @@ use curfew_core::timetable::{Action, EARLY_TRIGGER};
 use curfew_core::transition::{Sighting, Transition, direction};
 use jiff::{Timestamp, Unit};
 
-use super::StateChangeEvent;
+use super::QueuedStateChange;
 
 #[derive(Debug)]
 pub(crate) struct TrackedInstance {
     /// The last state that was reported or observed, recorded or not.
     pub(crate) sighting: Sighting,
     /// The time of the newest poll that found this state.
-    pub(crate) looked: Option<Timestamp>,
+    pub(crate) confirmed_at: Option<Timestamp>,
     /// Since when polls have found another state.
-    pub(crate) noticed: Option<Timestamp>,
+    pub(crate) differs_since: Option<Timestamp>,
     /// Transitions that are not recorded yet, because the cause of the first of them is unknown.
-    pub(crate) unexplained: Vec<UnattributedTransition>,
+    pub(crate) unattributed: Vec<UnattributedTransition>,
     /// Events that don't follow on the known state.
-    pub(crate) held: Vec<BufferedEvent>,
+    pub(crate) buffered: Vec<BufferedEvent>,
 }
 
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct UnattributedTransition {
 
 #[derive(Debug)]
 pub(crate) struct BufferedEvent {
-    pub(crate) event: StateChangeEvent,
+    pub(crate) event: QueuedStateChange,
     pub(crate) received: Timestamp,
 }
 
@@ -62,10 +62,10 @@ impl TrackedInstance {
     pub(crate) fn new(sighting: Sighting) -> Self {
         Self {
             sighting,
-            looked: None,
-            noticed: None,
-            unexplained: Vec::new(),
-            held: Vec::new(),
+            confirmed_at: None,
+            differs_since: None,
+            unattributed: Vec::new(),
+            buffered: Vec::new(),
         }
     }
 
@@ -74,7 +74,10 @@ impl TrackedInstance {
             self.sighting.state,
             InstanceState::Running | InstanceState::Stopped
         );
-        !resting || self.noticed.is_some() || !self.unexplained.is_empty() || !self.held.is_empty()
+        !resting
+            || self.differs_since.is_some()
+            || !self.unattributed.is_empty()
+            || !self.buffered.is_empty()
     }
 
     pub(crate) fn agrees_with(&self, instance: &Instance) -> bool {
@@ -91,13 +94,17 @@ impl TrackedInstance {
             .filter(|launched| *launched > known && (was_running || is_stopped))
     }
 
-    pub(crate) fn place(
+    pub(crate) fn order_of(
         &self,
-        event: &StateChangeEvent,
+        event: &QueuedStateChange,
         instance: Option<&Instance>,
     ) -> EventOrder {
         let state = self.sighting.state;
-        let known_until = self.sighting.since.map(whole_seconds).max(self.looked);
+        let known_until = self
+            .sighting
+            .since
+            .map(whole_seconds)
+            .max(self.confirmed_at);
         if known_until.is_some_and(|until| event.at < until) {
             return EventOrder::Stale;
         }
@@ -114,19 +121,24 @@ impl TrackedInstance {
     }
 
     pub(crate) fn has(&self, event: &str) -> bool {
-        let unexplained = self.unexplained.iter();
-        let mut unexplained = unexplained.filter_map(|one| one.event.as_deref());
-        unexplained.any(|id| id == event) || self.held.iter().any(|held| held.event.id == event)
+        let unattributed = self.unattributed.iter();
+        let mut unattributed = unattributed.filter_map(|one| one.event.as_deref());
+        unattributed.any(|id| id == event)
+            || self
+                .buffered
+                .iter()
+                .any(|buffered| buffered.event.id == event)
     }
 
     /// Takes the buffered events that polls have overtaken.
-    pub(crate) fn past(&mut self, may_decide: impl Fn(Timestamp) -> bool) -> Vec<String> {
-        let looked = self.looked;
-        let overtaken = |held: &mut BufferedEvent| {
-            may_decide(held.received) && looked.is_some_and(|looked| held.event.at < looked)
+    pub(crate) fn take_overtaken(&mut self, may_decide: impl Fn(Timestamp) -> bool) -> Vec<String> {
+        let confirmed_at = self.confirmed_at;
+        let overtaken = |buffered: &mut BufferedEvent| {
+            may_decide(buffered.received)
+                && confirmed_at.is_some_and(|confirmed_at| buffered.event.at < confirmed_at)
         };
-        let past = self.held.extract_if(.., overtaken);
-        past.map(|held| held.event.id).collect()
+        let past = self.buffered.extract_if(.., overtaken);
+        past.map(|buffered| buffered.event.id).collect()
     }
 
     pub(crate) fn advance(&mut self, found: &Transition, source: ChangeSource<'_>) {
@@ -143,17 +155,17 @@ impl TrackedInstance {
         sighting.schedule.clone_from(&found.schedule);
         sighting.instance_type.clone_from(&found.instance_type);
         let Some(instance) = instance else { return };
-        let looked = matches!(source, ChangeSource::Observation(..));
+        let confirmed_at = matches!(source, ChangeSource::Observation(..));
         // Events may be read long after they were sent, so what happened later must not be taken from the instance.
         let launched = instance.launched_at;
         let by_then = launched.is_some_and(|launched| whole_seconds(launched) <= since);
-        if looked || (by_then && direction(found.to) == Some(Action::Start)) {
+        if confirmed_at || (by_then && direction(found.to) == Some(Action::Start)) {
             sighting.launched_at = launched;
         }
         let tag = instance.tags.get(LAST_TAG);
         let last = tag.and_then(|tag| tag.parse::<LastApplied>().ok());
         let by_then = last.is_none_or(|last| last.at.duration_since(since) <= EARLY_TRIGGER);
-        if looked || by_then {
+        if confirmed_at || by_then {
             sighting.last = tag.cloned();
         }
     }

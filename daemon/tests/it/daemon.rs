@@ -289,7 +289,7 @@ async fn where_the_cloud_misses_an_edge_the_daemon_applies_it_after_the_grace() 
     let [entry] = &edges(state.path())[..] else {
         panic!("one edge of one instance");
     };
-    assert_eq!(entry.followed.outcome, EdgeOutcome::Missed);
+    assert_eq!(entry.record.outcome, EdgeOutcome::Missed);
     assert!(entry.latency_seconds >= 3.0, "{}", entry.latency_seconds);
 }
 
@@ -352,7 +352,7 @@ async fn where_the_cloud_misses_an_edge_it_gets_one_trigger_and_a_second_grace_b
     );
     let outcomes: Vec<_> = edges(state.path())
         .iter()
-        .map(|entry| entry.followed.outcome)
+        .map(|entry| entry.record.outcome)
         .collect();
     assert_eq!(outcomes, [EdgeOutcome::Missed]);
 }
@@ -441,7 +441,7 @@ async fn what_nobody_could_apply_is_journalled_counted_once_and_put_right_when_i
     let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
     let outcomes = || -> Vec<EdgeOutcome> {
         let edges = edges(state.path());
-        edges.iter().map(|entry| entry.followed.outcome).collect()
+        edges.iter().map(|entry| entry.record.outcome).collect()
     };
     wait_until("it is journalled", || {
         outcomes() == [EdgeOutcome::NotApplied]
@@ -611,7 +611,7 @@ async fn an_edge_that_the_cloud_applies_is_followed() {
     let [entry] = &edges(state.path())[..] else {
         panic!("one edge of one instance");
     };
-    let it = &entry.followed;
+    let it = &entry.record;
     assert_eq!(it.edge.to_string(), EDGE);
     assert_eq!(it.instance.as_str(), web.as_str());
     assert_eq!(it.outcome, EdgeOutcome::InTime);

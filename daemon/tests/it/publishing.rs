@@ -265,7 +265,7 @@ impl Publishing {
                 },
                 configuration: configuration.clone(),
                 connection: fleet.clone(),
-                asked: Arc::clone(&asked),
+                requested: Arc::clone(&asked),
             }),
             ..Dependencies::quiet(
                 clock,

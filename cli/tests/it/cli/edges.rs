@@ -34,7 +34,7 @@ fn history_tells_of_edges_to_people_programs_and_spreadsheets() {
     let mut other = followed("=db", EdgeOutcome::NotApplied, 180);
     other.instance = "i-00000000000000002".parse().unwrap();
     let edges = [followed("web", EdgeOutcome::InTime, 5), other];
-    journal.follow(&edges).unwrap();
+    journal.record_edges(&edges).unwrap();
 
     insta::assert_snapshot!(told(&[]), @"
     EDGE                 INSTANCE             NAME  ACTION  CAUSE            OUTCOME      LATENCY

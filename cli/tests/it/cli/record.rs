@@ -102,7 +102,7 @@ impl Story {
             look(from, SignedDuration::ZERO),
             look(until, until.duration_since(from)),
         ];
-        self.journal.watched(&looks).unwrap();
+        self.journal.record_coverage(&looks).unwrap();
     }
 
     /// What `history` tells: `web stopped→pending`, one after the other.

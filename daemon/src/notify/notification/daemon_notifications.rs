@@ -133,10 +133,10 @@ impl Notification {
     }
 
     /// Reports a task of the daemon that keeps failing after restarts.
-    pub fn dying(task: &str, why: &str, deaths: u32, at: Timestamp) -> Self {
+    pub fn task_failing(task: &str, why: &str, deaths: u32, at: Timestamp) -> Self {
         Self {
             what: format!(
-                "the daemon's task `{task}` has died {deaths} times in a row: {why}; it is started again and again. \
+                "the daemon's task `{task}` failed {deaths} times in a row: {why}; it is restarted each time. \
                  A bug: please report it"
             ),
             facts: facts(json!({"task": task, "why": why, "deaths": deaths})),
@@ -145,9 +145,9 @@ impl Notification {
     }
 
     /// Reports that a failing task has kept running since.
-    pub fn recovered(task: &str, at: Timestamp) -> Self {
+    pub fn task_recovered(task: &str, at: Timestamp) -> Self {
         Self {
-            what: format!("the daemon's task `{task}` is at work again"),
+            what: format!("the daemon's task `{task}` is running again"),
             facts: facts(json!({"task": task, "recovered": true})),
             ..Self::named(CURFEW, at)
         }

@@ -107,14 +107,14 @@ impl ClockJumpDetector {
     /// Waits for the next jump. Cancel-safe: the next call finds what happened meanwhile.
     pub(crate) async fn next(&mut self) -> ClockJump {
         loop {
-            if let Some(jump) = self.look() {
+            if let Some(jump) = self.detect() {
                 return jump;
             }
             tokio::time::sleep(TICK).await;
         }
     }
 
-    fn look(&mut self) -> Option<ClockJump> {
+    fn detect(&mut self) -> Option<ClockJump> {
         let (begun, wall) = ((self.boot_clock.0)(), self.clock.now());
         let uptime = (self.boot_clock.0)();
         if uptime.total.saturating_sub(begun.total) > INTERRUPTED {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_clock_that_is_set_forward_or_back_and_a_sleep_are_told_apart_and_told_once() {
+    async fn a_step_of_the_clock_and_a_suspension_are_distinguished_and_reported_once() {
         let (hand, mut detector) = ManualClocks::new();
         quiet(&mut detector).await;
         for by in [3600, -7200, 2] {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_clock_that_is_slewed_makes_no_jump() {
+    async fn a_slewed_clock_is_no_jump() {
         let (hand, mut detector) = ManualClocks::new();
         let slewing = async {
             for _ in 0..4000 {

@@ -155,7 +155,7 @@ mod tests {
     use jiff::ToSpan;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn it_goes_off_at_its_instant_and_can_be_set_anew_even_while_it_is_going_off() {
+    async fn the_timer_fires_at_its_instant_and_can_be_armed_again_while_it_fires() {
         let clock = Clock::system();
         let (wake, mut trigger_reasons) = mpsc::channel(4);
         let scheduler = TimerScheduler::start().await.unwrap();
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn whoever_panics_with_an_alarm_leaves_no_job_and_no_task_behind() {
+    async fn a_panic_with_an_armed_timer_leaves_no_job_and_no_task() {
         let at_work = || Handle::current().metrics().num_alive_tasks();
         let mut scheduler = TimerScheduler::start().await.unwrap();
         wait_until("the scheduler has begun", || at_work() > 5).await;
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn an_alarm_that_was_switched_off_stays_silent() {
+    async fn a_disarmed_timer_does_not_fire() {
         let clock = Clock::system();
         let (wake, mut trigger_reasons) = mpsc::channel(4);
         let scheduler = TimerScheduler::start().await.unwrap();

@@ -10,7 +10,7 @@ use curfew_core::schedule_set::ScheduleSet;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::edge_audit::{EdgeAudit, next_look};
+use super::edge_audit::{EdgeAudit, next_check};
 use super::problem_tracker::ProblemTracker;
 use crate::backoff::Backoff;
 
@@ -18,7 +18,7 @@ use crate::backoff::Backoff;
 pub(crate) struct RegionState {
     pub(crate) backoff: Backoff,
     /// Whether a notification was sent that it does not respond.
-    pub(crate) told: bool,
+    pub(crate) notified: bool,
     /// The problems that were reported.
     pub(crate) problems: ProblemTracker,
     /// The audit of the cloud's passes, where it makes them.
@@ -29,52 +29,52 @@ pub(crate) struct RegionState {
     pub(crate) due: Instant,
     /// Whether the next pass is due as soon as the one in progress has ended, which may have missed what happened since it
     /// began.
-    pub(crate) again: bool,
+    pub(crate) rerun: bool,
     /// The next due instant of the last pass's plan.
     pub(crate) next: Option<Timestamp>,
     /// The summary of the last observation; `None` while it does not respond.
-    pub(crate) seen: Option<RegionSummary>,
+    pub(crate) summary: Option<RegionSummary>,
     /// Whether it responded last time; `None` before the first time.
-    pub(crate) answers: Option<bool>,
+    pub(crate) responds: Option<bool>,
     /// The newest edge for which the cloud was sent another trigger.
-    pub(crate) asked: Option<Timestamp>,
+    pub(crate) retriggered: Option<Timestamp>,
 }
 
 impl RegionState {
     pub(crate) fn new() -> Self {
         Self {
             backoff: Backoff::default(),
-            told: false,
-            problems: ProblemTracker::lasting(Duration::ZERO),
+            notified: false,
+            problems: ProblemTracker::with_grace(Duration::ZERO),
             audit: EdgeAudit::default(),
             under_way: None,
             due: Instant::now(),
-            again: false,
+            rerun: false,
             next: None,
-            seen: None,
-            answers: None,
-            asked: None,
+            summary: None,
+            responds: None,
+            retriggered: None,
         }
     }
 
     /// Makes a pass due now, and another one if a pass is in progress already.
     pub(crate) fn wake(&mut self) {
         self.due = Instant::now();
-        self.again = self.under_way.is_some();
+        self.rerun = self.under_way.is_some();
     }
 
     /// Returns when to observe next where the cloud makes the passes; includes a second grace period if the cloud was sent
     /// another trigger.
-    pub(crate) fn next_look(
+    pub(crate) fn next_check(
         &self,
         pass: &Pass,
         grace: Duration,
         triggered: bool,
     ) -> Option<Timestamp> {
-        let contradictions = self.problems.next_outlasted(pass.at);
-        let edges = next_look(pass, grace);
-        let again = next_look(pass, grace * 2).filter(|_| triggered);
-        [contradictions, edges, again].into_iter().flatten().min()
+        let drift = self.problems.next_deadline(pass.at);
+        let edges = next_check(pass, grace);
+        let rerun = next_check(pass, grace * 2).filter(|_| triggered);
+        [drift, edges, rerun].into_iter().flatten().min()
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct TransitionNotifier {
     metrics: Metrics,
     schedule_set: Arc<ScheduleSet>,
     overrides: KnownOverrides,
-    under_way: EdgesInFlight,
+    in_flight: EdgesInFlight,
     /// Since when the journal can't be written.
     unwritable: Option<Timestamp>,
 }
@@ -40,32 +40,32 @@ impl TransitionNotifier {
             metrics,
             schedule_set,
             overrides: KnownOverrides::default(),
-            under_way: EdgesInFlight::default(),
+            in_flight: EdgesInFlight::default(),
             unwritable: None,
         }
     }
 
     /// Replaces the schedules.
-    pub(crate) fn manage(&mut self, schedule_set: &Arc<ScheduleSet>) {
+    pub(crate) fn set_schedules(&mut self, schedule_set: &Arc<ScheduleSet>) {
         self.schedule_set = Arc::clone(schedule_set);
     }
 
     /// Reports the changed overrides of an observation.
-    pub(crate) fn observe(&mut self, seen: &InstanceObservation, now: Timestamp) {
-        if let InstanceObservation::Events(told) = seen
-            && let Some(newest) = told.events.iter().map(|event| event.at).max()
+    pub(crate) fn observe(&mut self, observation: &InstanceObservation, now: Timestamp) {
+        if let InstanceObservation::Events(batch) = observation
+            && let Some(newest) = batch.events.iter().map(|event| event.at).max()
         {
             let lag = now.duration_since(newest);
             self.metrics.queue_lag(lag.try_into().unwrap_or_default());
         }
         let mut news = Vec::new();
-        match seen {
-            InstanceObservation::Fleet(looks) => {
+        match observation {
+            InstanceObservation::Fleet(regions) => {
                 for RegionObservation {
                     account_region,
                     instances,
                     ..
-                } in looks
+                } in regions
                 {
                     news.extend(self.overrides.news(
                         Some(account_region),
@@ -74,38 +74,38 @@ impl TransitionNotifier {
                         now,
                     ));
                     self.overrides.forget_all_but(account_region, instances);
-                    self.under_way.forget_all_but(&self.overrides);
+                    self.in_flight.forget_all_but(&self.overrides);
                 }
             }
-            InstanceObservation::Events(told) => {
+            InstanceObservation::Events(batch) => {
                 news.extend(
                     self.overrides
-                        .news(None, &told.instances, &self.schedule_set, now),
+                        .news(None, &batch.instances, &self.schedule_set, now),
                 );
             }
         }
         for notification in news {
-            self.notifier.tell(&notification);
+            self.notifier.notify(&notification);
         }
     }
 
     /// Reports whether a write of the journal failed or succeeded, with the number of waiting transitions.
-    pub(crate) fn wrote(&mut self, written: &WriteReport, now: Timestamp) {
+    pub(crate) fn journal_written(&mut self, written: &WriteReport, now: Timestamp) {
         self.metrics.journal_written(written.error.is_none());
         if let Some(replaced) = &written.replaced {
             self.notifier
-                .tell(&Notification::journal_replaced(replaced, now));
+                .notify(&Notification::journal_replaced(replaced, now));
         }
         match (&written.error, self.unwritable) {
             (Some(error), None) => {
                 self.notifier
-                    .tell(&Notification::unwritable(error, written.waiting, now));
+                    .notify(&Notification::unwritable(error, written.waiting, now));
                 self.unwritable = Some(now);
             }
             (None, Some(since)) => {
                 let (kept, lost) = (written.entries.len(), written.lost);
                 self.notifier
-                    .tell(&Notification::writable(since, kept, lost, now));
+                    .notify(&Notification::writable(since, kept, lost, now));
                 self.unwritable = None;
             }
             (Some(_), Some(_)) | (None, None) => {}
@@ -116,11 +116,11 @@ impl TransitionNotifier {
     pub(crate) fn journalled(&mut self, entries: &[JournalEntry]) {
         for entry in entries {
             self.metrics.journalled(&entry.transition);
-            if let Some(latency) = self.under_way.latency(&entry.transition) {
+            if let Some(latency) = self.in_flight.latency(&entry.transition) {
                 self.metrics.edge_done(latency);
             }
             if let Some(notification) = Notification::transition(&entry.transition) {
-                self.notifier.tell(&notification);
+                self.notifier.notify(&notification);
             }
         }
     }
@@ -158,7 +158,7 @@ impl EdgesInFlight {
         }
     }
 
-    /// Forgets instances that are gone, whose transitions have no end.
+    /// Forgets instances that are gone: their transitions have no end.
     fn forget_all_but(&mut self, there: &KnownOverrides) {
         self.0.retain(|id, _| there.0.contains_key(id));
     }
@@ -204,9 +204,9 @@ impl KnownOverrides {
             }
             let notification = match (before.override_, override_) {
                 (before, Some(override_)) if before.as_ref() != Some(&override_) => {
-                    Notification::held(instance, &override_, now)
+                    Notification::override_placed(instance, &override_, now)
                 }
-                (Some(before), None) => Notification::released(instance, &before, now),
+                (Some(before), None) => Notification::override_ended(instance, &before, now),
                 _ => continue,
             };
             news.push(notification.of_schedule(schedule_of(schedule_set, instance)));
@@ -242,8 +242,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_journal_that_cannot_be_written_is_told_once_and_what_was_lost_when_it_can_again() {
-        let (notifier, overheard) = TestSink::new();
+    async fn an_unwritable_journal_is_reported_once_and_its_losses_when_it_is_writable_again() {
+        let (notifier, sink) = TestSink::new();
         let mut watched =
             TransitionNotifier::new(notifier, Metrics::default(), Arc::new(schedule_set()));
         let failed = |waiting| WriteReport {
@@ -253,42 +253,42 @@ mod tests {
             }),
             ..WriteReport::default()
         };
-        watched.wrote(&WriteReport::default(), at("12:00:00"));
-        assert_eq!(overheard.told().await, [""; 0]);
-        watched.wrote(&failed(1), at("12:01:00"));
-        watched.wrote(&failed(2), at("12:02:00"));
+        watched.journal_written(&WriteReport::default(), at("12:00:00"));
+        assert_eq!(sink.sentences().await, [""; 0]);
+        watched.journal_written(&failed(1), at("12:01:00"));
+        watched.journal_written(&failed(2), at("12:02:00"));
         insta::assert_snapshot!(
-            overheard.told().await.join("\n"),
+            sink.sentences().await.join("\n"),
             @"Curfew: the journal `/var/lib/curfew/journal.sqlite` is written by another `curfew run`; end the other one, or give each its own `[daemon] state_dir`: two daemons are no use to each other. Schedules are kept; 1 transition waits in memory"
         );
         let written = WriteReport {
             lost: 3,
             ..WriteReport::default()
         };
-        watched.wrote(&written, at("12:13:30"));
-        watched.wrote(&WriteReport::default(), at("12:14:00"));
+        watched.journal_written(&written, at("12:13:30"));
+        watched.journal_written(&WriteReport::default(), at("12:14:00"));
         insta::assert_snapshot!(
-            overheard.told().await.join("\n"),
+            sink.sentences().await.join("\n"),
             @"Curfew: the journal can be written again after 12m 30s: 0 transitions were written, 3 were lost"
         );
-        watched.wrote(&failed(0), at("12:15:00"));
-        assert_eq!(overheard.told().await.len(), 1, "it begins anew");
+        watched.journal_written(&failed(0), at("12:15:00"));
+        assert_eq!(sink.sentences().await.len(), 1, "it begins anew");
         let replaced = WriteReport {
             replaced: Some(JournalReplacement::Broken {
                 kept: "/var/lib/curfew/journal.sqlite.broken-1".into(),
             }),
             ..WriteReport::default()
         };
-        watched.wrote(&replaced, at("12:16:00"));
+        watched.journal_written(&replaced, at("12:16:00"));
         let removed = WriteReport {
             replaced: Some(JournalReplacement::Detached {
                 path: "/var/lib/curfew/journal.sqlite".into(),
             }),
             ..WriteReport::default()
         };
-        watched.wrote(&removed, at("12:17:00"));
+        watched.journal_written(&removed, at("12:17:00"));
         insta::assert_snapshot!(
-            overheard.told().await.join("\n"),
+            sink.sentences().await.join("\n"),
             @"
         Curfew: the journal was broken; the old one is kept as `/var/lib/curfew/journal.sqlite.broken-1`. A new one has begun: `curfew history` shows nothing from before
         Curfew: the journal can be written again after 1m: 0 transitions were written, none was lost
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_that_come_and_go_are_told_and_those_that_were_there_are_not() {
+    fn placed_and_ended_overrides_are_reported_and_earlier_ones_are_not() {
         let override_ = "running since 2026-11-23T11:00:00Z until 2026-11-23T22:00:00Z by alice";
         // A newer request ends it, and no pass removes a tag that a request wrote.
         let free = instance(
@@ -330,15 +330,15 @@ mod tests {
         let early = news(&free, "12:01:00");
         assert_eq!(
             early,
-            "web (i-0abc1234def567890): free again: the override by alice (running until 2026-11-23T22:00:00Z) was ended early"
+            "web (i-0abc1234def567890): the override by alice (running until 2026-11-23T22:00:00Z) was ended early"
         );
         let placed = news(&kept, "12:02:00");
         assert_eq!(
             placed,
-            "web (i-0abc1234def567890): held running until 2026-11-23T22:00:00Z by alice"
+            "web (i-0abc1234def567890): override running until 2026-11-23T22:00:00Z by alice"
         );
         assert_eq!(news(&kept, "12:03:00"), "");
-        assert!(news(&kept, "22:00:05").ends_with("is over"));
+        assert!(news(&kept, "22:00:05").ends_with("has ended"));
     }
 
     #[test]
@@ -359,9 +359,9 @@ mod tests {
             actor: None,
             instance_type: None,
         };
-        let mut under_way = EdgesInFlight::default();
+        let mut in_flight = EdgesInFlight::default();
         let mut latency = |from, to, time: &str, edge: Option<&str>, cause: &str| {
-            let latency = under_way.latency(&transition(from, to, time, edge, cause));
+            let latency = in_flight.latency(&transition(from, to, time, edge, cause));
             latency.map(|latency| latency.as_secs())
         };
         let office = "schedule office";
