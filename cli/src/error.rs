@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use curfew_aws::connect::ConnectError;
-use curfew_aws::error::{CloudError, CloudErrorKind};
+use curfew_aws::error::{CloudError, CloudErrorKind, sources};
 use curfew_aws::organisation::{AccountRegionError, AccountRegionFailure};
 use curfew_config::ConfigurationError;
 use curfew_core::select::SelectError;
@@ -106,15 +106,14 @@ impl CliError {
     fn text(&self) -> String {
         let mut text = format!("error: {}\n", self.message);
         let mut printed = self.message.clone();
-        let mut cause = self.source.as_deref().and_then(StdError::source);
-        while let Some(error) = cause {
+        let source = self.source.as_deref().into_iter();
+        for error in source.flat_map(|source| sources(source)) {
             let sentence = error.to_string();
             // Many errors repeat the message of their source; print each message once.
             if !printed.contains(&sentence) && !sentence.is_empty() {
                 let _ = writeln!(text, "  because: {sentence}");
                 printed.push_str(&sentence);
             }
-            cause = error.source();
         }
         if let Some(hint) = &self.hint {
             let _ = writeln!(text, "  hint: {hint}");

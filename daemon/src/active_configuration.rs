@@ -1,4 +1,4 @@
-//! The configuration that the tasks use at the moment. Each reads it anew for every pass, poll or write.
+//! The configuration that the tasks use at the moment. Each task reads it again for every pass, poll or write.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,16 +27,16 @@ pub(crate) struct ActiveConfiguration {
     pub retention: SignedDuration,
     /// How late the cloud may apply an edge before the daemon applies it.
     pub grace: Duration,
-    /// The rules that trigger the cloud; none, where the daemon makes the passes itself.
+    /// The rules that trigger the cloud; `None` where the daemon makes the passes.
     pub rules: Option<RulePublication>,
 }
 
 /// The intervals between polls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PollIntervals {
-    /// While an instance changes its state, or an edge was recent.
+    /// The interval while an instance is changing its state, or an edge was recent.
     pub active: Duration,
-    /// At other times.
+    /// The interval at other times.
     pub idle: Duration,
 }
 
@@ -49,7 +49,7 @@ impl PollIntervals {
     }
 }
 
-/// The rules of EventBridge, and the Lambda's configuration, as they are to be published.
+/// The EventBridge rules and the Lambda's configuration that the daemon publishes.
 #[derive(Clone, Debug)]
 pub struct RulePublication {
     /// The account and region of the stack.
@@ -58,10 +58,10 @@ pub struct RulePublication {
     pub configuration: Configuration,
 }
 
-/// The receiver by which a task reads the configuration, and waits for a change of it.
+/// The receiver by which a task reads the configuration and waits for its change.
 pub(crate) type ConfigurationReceiver = watch::Receiver<Arc<ActiveConfiguration>>;
 
-/// The configuration at the start, with the sender that replaces it.
+/// Creates the channel of the configuration, with its first value.
 pub(crate) fn channel(
     configuration: &DaemonConfiguration,
     schedule_set: Arc<ScheduleSet>,
@@ -82,7 +82,7 @@ pub(crate) fn channel(
     }))
 }
 
-/// The name of the schedule that applies to `instance`, if one does.
+/// Returns the name of the schedule that applies to `instance`, if one does.
 pub(crate) fn schedule_of(schedule_set: &ScheduleSet, instance: &Instance) -> Option<ScheduleName> {
     let schedule = schedule_set.schedule_for(instance).ok()?;
     Some(schedule.name.clone())

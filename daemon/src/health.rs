@@ -1,6 +1,7 @@
-//! What the daemon knows of itself: which of its tasks are at work, what is still missing, and what is wrong.
+//! The daemon's health: which of its tasks are running, which conditions of readiness are missing, and which problems there
+//! are.
 //!
-//! It decides nothing. It is what the service manager, `/readyz` and the end of the daemon go by.
+//! It decides nothing. The service manager, `/readyz` and the end of the daemon use it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How the daemon is. Clones are the same one.
+/// The health of the daemon and its tasks. Clones share the same state.
 #[derive(Clone, Debug, Default)]
 pub struct Health(Arc<Shared>);
 
@@ -24,7 +25,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct HealthState {
     tasks: BTreeMap<String, TaskRecord>,
-    sight: Option<FleetSummary>,
+    fleet: Option<FleetSummary>,
     generation: u64,
     configuration_problem: Option<String>,
 }
@@ -32,35 +33,35 @@ struct HealthState {
 #[derive(Debug)]
 struct TaskRecord {
     run_state: TaskState,
-    /// What has to happen once before the daemon is ready, in words, until it has.
+    /// The condition that must hold once before the daemon is ready; `None` once it has.
     missing: Option<&'static str>,
-    /// What is wrong at the moment.
-    trouble: Option<String>,
-    /// When it wants to have been heard of again.
+    /// The current problem.
+    problem: Option<String>,
+    /// When the task has to report progress again.
     deadline: Option<Instant>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum TaskState {
-    AtWork,
-    /// It died, and has not been started again yet.
+    Running,
+    /// It failed, and has not been restarted yet.
     Down {
         why: String,
     },
     Ended,
 }
 
-/// What the last pass or check saw.
+/// A summary of what the last passes or checks observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FleetSummary {
     /// When something is due next.
     pub(crate) next_edge: Option<Timestamp>,
-    /// How many instances a schedule manages.
+    /// The number of instances that a schedule manages.
     pub(crate) managed: usize,
 }
 
 impl Health {
-    /// Why the daemon is not ready, in words; nothing, if it is.
+    /// Returns the reasons why the daemon is not ready; empty if it is.
     pub fn unready(&self) -> Vec<String> {
         let state = self.lock();
         if state.tasks.is_empty() {
@@ -72,9 +73,9 @@ impl Health {
                 TaskState::Down { why } => {
                     reasons.push(format!("the task `{name}` is being restarted: {why}"));
                 }
-                TaskState::AtWork => {
+                TaskState::Running => {
                     reasons.extend(task.missing.map(ToOwned::to_owned));
-                    reasons.extend(task.trouble.clone());
+                    reasons.extend(task.problem.clone());
                 }
                 TaskState::Ended => {}
             }
@@ -82,35 +83,35 @@ impl Health {
         reasons
     }
 
-    /// The tasks that should have been heard of by now.
+    /// Returns the tasks that are past their deadline at `now`.
     pub fn stuck(&self, now: Instant) -> Vec<String> {
         let state = self.lock();
         let overdue = |task: &TaskRecord| {
-            task.run_state == TaskState::AtWork && task.deadline.is_some_and(|by| by < now)
+            task.run_state == TaskState::Running && task.deadline.is_some_and(|by| by < now)
         };
         let stuck = state.tasks.iter().filter(|(_, task)| overdue(task));
         stuck.map(|(name, _)| name.clone()).collect()
     }
 
-    /// The tasks that have not ended.
-    pub fn at_work(&self) -> Vec<String> {
+    /// Returns the tasks that have not ended.
+    pub fn running_tasks(&self) -> Vec<String> {
         let state = self.lock();
         let tasks = state.tasks.iter();
         let tasks = tasks.filter(|(_, task)| task.run_state != TaskState::Ended);
         tasks.map(|(name, _)| name.clone()).collect()
     }
 
-    /// One line for people.
+    /// Returns the status as one line.
     pub fn status(&self) -> String {
         let unready = self.unready();
         let state = self.lock();
-        let mut line = match (&state.sight, unready.is_empty()) {
-            (Some(sight), true) => {
-                let next = sight.next_edge.map_or_else(
+        let mut line = match (&state.fleet, unready.is_empty()) {
+            (Some(fleet), true) => {
+                let next = fleet.next_edge.map_or_else(
                     || "no edge ahead".to_owned(),
                     |at| format!("next edge {}", at.round(jiff::Unit::Second).unwrap_or(at)),
                 );
-                match sight.managed {
+                match fleet.managed {
                     1 => format!("{next}; 1 instance managed"),
                     managed => format!("{next}; {managed} instances managed"),
                 }
@@ -124,17 +125,18 @@ impl Health {
         line
     }
 
-    /// Waits until something may have changed. For one waiter.
+    /// Waits until something may have changed. Supports one waiter only.
     pub(crate) async fn changed(&self) {
         self.0.changed.notified().await;
     }
 
-    /// A task begins, or begins again. Until it says [`TaskHealth::ok`], `missing` is.
-    pub(crate) fn begins(&self, name: &str, missing: Option<&'static str>) -> TaskHealth {
+    /// Records that a task starts or restarts. Until it reports [`TaskHealth::ok`], the daemon is not ready because of
+    /// `missing`.
+    pub(crate) fn task_started(&self, name: &str, missing: Option<&'static str>) -> TaskHealth {
         let task = TaskRecord {
-            run_state: TaskState::AtWork,
+            run_state: TaskState::Running,
             missing,
-            trouble: None,
+            problem: None,
             deadline: None,
         };
         self.change(|state| {
@@ -146,23 +148,23 @@ impl Health {
         }
     }
 
-    /// A task died, and will begin again.
-    pub(crate) fn is_down(&self, name: &str, why: &str) {
+    /// Records that a task failed and will be restarted.
+    pub(crate) fn task_failed(&self, name: &str, why: &str) {
         let why = why.to_owned();
         self.change_task(name, |task| task.run_state = TaskState::Down { why });
     }
 
-    /// A task has ended as it should.
-    pub(crate) fn ended(&self, name: &str) {
+    /// Records that a task has ended as intended.
+    pub(crate) fn task_ended(&self, name: &str) {
         self.change_task(name, |task| task.run_state = TaskState::Ended);
     }
 
-    /// What was seen last.
-    pub(crate) fn set_fleet(&self, sight: FleetSummary) {
-        self.change(|state| state.sight = Some(sight));
+    /// Replaces the summary of the fleet.
+    pub(crate) fn set_fleet(&self, fleet: FleetSummary) {
+        self.change(|state| state.fleet = Some(fleet));
     }
 
-    /// The configuration in force, and why newer ones are not, if there are newer ones.
+    /// Records the generation of the configuration in force, and the problem of a newer configuration that was rejected.
     pub(crate) fn configuration(&self, generation: u64, problem: Option<String>) {
         self.change(|state| {
             state.generation = generation;
@@ -183,13 +185,13 @@ impl Health {
         self.0.changed.notify_one();
     }
 
-    /// Nothing of ours panics while it holds the lock, and half a change can't be seen.
+    /// Returns the state even if a thread panicked with the lock: each change is complete at once.
     fn lock(&self) -> MutexGuard<'_, HealthState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// By it a task says how it is.
+/// A task's handle for reporting its own health.
 #[derive(Clone, Debug)]
 pub(crate) struct TaskHealth {
     name: Arc<str>,
@@ -197,28 +199,28 @@ pub(crate) struct TaskHealth {
 }
 
 impl TaskHealth {
-    /// It has done what it is there for, and nothing is wrong.
+    /// Reports that the task works: nothing is missing, and no problem exists.
     pub(crate) fn ok(&self) {
         self.health.change_task(&self.name, |task| {
             task.missing = None;
-            task.trouble = None;
+            task.problem = None;
         });
     }
 
-    /// Something is wrong that it can't mend.
-    pub(crate) fn degraded(&self, what: String) {
+    /// Reports a problem that the task can't solve.
+    pub(crate) fn degraded(&self, problem: String) {
         self.health
-            .change_task(&self.name, |task| task.trouble = Some(what));
+            .change_task(&self.name, |task| task.problem = Some(problem));
     }
 
-    /// It will say so again within `time`, or is stuck.
+    /// Sets the deadline: the task calls this again within `time`, or counts as stuck.
     pub(crate) fn expect_within(&self, time: Duration) {
         let by = Instant::now() + time;
         self.health
             .change_task(&self.name, |task| task.deadline = Some(by));
     }
 
-    /// It waits for others, for however long.
+    /// Removes the deadline: the task waits for an external event.
     pub(crate) fn waiting(&self) {
         self.health
             .change_task(&self.name, |task| task.deadline = None);
@@ -230,11 +232,11 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_ready_when_nothing_is_missing_and_says_in_words_what_is() {
+    async fn the_daemon_is_ready_when_nothing_is_missing_and_lists_what_is() {
         let health = Health::default();
         assert_eq!(health.unready(), ["no task has begun yet"]);
-        let reconcile = health.begins("reconcile", Some("no pass has been made yet"));
-        health.begins("polling", None);
+        let reconcile = health.task_started("reconcile", Some("no pass has been made yet"));
+        health.task_started("polling", None);
         assert_eq!(health.unready(), ["no pass has been made yet"]);
         reconcile.degraded("EC2 can't be reached".to_owned());
         assert_eq!(
@@ -243,21 +245,21 @@ mod tests {
         );
         reconcile.ok();
         assert_eq!(health.unready(), [""; 0]);
-        health.is_down("polling", "it panicked: a bug");
+        health.task_failed("polling", "it panicked: a bug");
         assert_eq!(
             health.unready(),
             ["the task `polling` is being restarted: it panicked: a bug"]
         );
-        health.begins("polling", None);
+        health.task_started("polling", None);
         assert_eq!(health.unready(), [""; 0]);
-        health.ended("polling");
-        assert_eq!(health.at_work(), ["reconcile"]);
+        health.task_ended("polling");
+        assert_eq!(health.running_tasks(), ["reconcile"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_breaks_a_promise_is_stuck() {
+    async fn a_task_past_its_deadline_is_stuck() {
         let health = Health::default();
-        let reconcile = health.begins("reconcile", None);
+        let reconcile = health.task_started("reconcile", None);
         reconcile.expect_within(Duration::from_secs(10));
         tokio::time::advance(Duration::from_secs(9)).await;
         assert_eq!(health.stuck(Instant::now()), [""; 0]);
@@ -268,9 +270,9 @@ mod tests {
     }
 
     #[test]
-    fn the_status_says_what_is_next_and_why_newer_configuration_is_not_in_force() {
+    fn the_status_has_the_next_edge_and_why_a_newer_configuration_is_rejected() {
         let health = Health::default();
-        let reconcile = health.begins("reconcile", Some("no pass has been made yet"));
+        let reconcile = health.task_started("reconcile", Some("no pass has been made yet"));
         health.configuration(1, None);
         assert_eq!(
             health.status(),

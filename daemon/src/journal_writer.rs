@@ -1,7 +1,7 @@
 //! The thread that owns the journal's connection, behind a channel that drops nothing.
 //!
-//! Each call waits until the thread has processed it, so that a caller has one request in the channel at most, and knows what is on
-//! disk before it acknowledges anything. What can't be written waits in the thread's [`BufferedJournal`].
+//! Each call waits until the thread has processed it, so that a caller has one request in the channel at most, and knows what
+//! is on disk before it acknowledges anything. What can't be written waits in the thread's [`BufferedJournal`].
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -41,13 +41,13 @@ pub enum JournalWriterError {
 /// What one call of [`JournalWriter::write`] adds to the journal.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WriteRequest {
-    /// Transitions, and the states that they lead to.
+    /// Transitions with the resulting states.
     pub(crate) records: Vec<TransitionRecord>,
     /// Outcomes of edges.
     pub(crate) edges: Vec<EdgeRecord>,
     /// Complete observations, for the coverage.
     pub(crate) observations: Vec<CoverageObservation>,
-    /// Principals of calls; their transitions may be written already.
+    /// Principals of calls; the transitions that they explain may be written already.
     pub(crate) attributions: Vec<Attribution>,
     /// Transitions before this instant are removed.
     pub(crate) prune_before: Option<Timestamp>,
@@ -66,7 +66,6 @@ impl WriteRequest {
 /// Events of a batch that need no record any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RecordedEvents {
-    /// Their ids.
     pub(crate) ids: HashSet<String>,
     /// Whether all of them are on disk, so that their messages can be deleted.
     pub(crate) durable: bool,
@@ -97,7 +96,7 @@ impl JournalWriter {
 
     /// Whether the journal has a transition since `since` that an event reported.
     pub(crate) async fn has_events_since(&self, since: Timestamp) -> bool {
-        self.call(move |journal| journal.heard_events_since(since))
+        self.call(move |journal| journal.has_events_since(since))
             .await
     }
 
@@ -120,9 +119,9 @@ impl JournalWriter {
         self.call(|journal| journal.is_behind()).await
     }
 
-    /// Writes `request` after what waits, and returns once it is on disk, or why it waits too. A journal that begins anew gets the
-    /// records of `baseline` as well: the state of every instance that is known. Without anything to do, returns nothing, and does not
-    /// call `baseline`, which copies the whole fleet.
+    /// Writes `request` after the waiting records, and returns once it is on disk, or the error because of which it waits too.
+    /// A journal that begins anew receives the records of `baseline` as well: the known state of every instance. Returns `None`
+    /// without calling `baseline`, which copies the state of the complete fleet, if there is nothing to write.
     pub(crate) async fn write(
         &self,
         request: WriteRequest,
@@ -158,7 +157,7 @@ impl Drop for JournalWriter {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread has reached the caller already.
+            // The caller has received a panic of the thread already.
             let _ = thread.join();
         }
     }
@@ -176,15 +175,15 @@ fn write(
         attributions,
         prune_before,
     } = request;
-    journal.follow(edges);
+    journal.enqueue_edges(edges);
     let mut report = journal.write(records);
     if report.replaced.is_some() {
-        report.error = journal.write(baseline).error;
+        let baseline = journal.write(baseline);
+        (report.error, report.waiting) = (baseline.error, baseline.waiting);
     }
-    let noted = journal.note(&observations, &attributions);
+    let noted = journal.record_observations(&observations, &attributions);
     let noted = noted.and_then(|()| prune_before.map_or(Ok(()), |cutoff| journal.prune(cutoff)));
     report.error = report.error.or(noted.err());
-    report.waiting = journal.waiting();
     report
 }
 
@@ -242,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_anything_to_write_nothing_is_reported_until_the_file_is_gone() {
+    async fn without_anything_to_write_there_is_no_report_until_the_file_is_gone() {
         let directory = tempfile::tempdir().unwrap();
         let writer = JournalWriter::open(directory.path()).unwrap();
         let unused = || unreachable!("there is nothing to write");

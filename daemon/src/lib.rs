@@ -1,4 +1,4 @@
-//! What `curfew run` is: one process that keeps the rules, makes or checks the passes, and journals every change of state.
+//! `curfew run`: one process that registers the trigger rules, makes or audits the passes, and journals every transition.
 
 mod active_configuration;
 mod backoff;

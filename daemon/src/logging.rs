@@ -1,4 +1,4 @@
-//! Where log lines go: to journald under systemd, to people on a terminal, to programs as JSON.
+//! Log output: to journald under systemd, as text on a terminal, or as JSON.
 
 mod journald;
 
@@ -12,22 +12,22 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::journald::Journald;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// To journald with fields where systemd connected standard error to it, else as `human`.
+    /// To journald with fields if systemd connected standard error to it, else as `human`.
     Auto,
-    /// One line for people.
+    /// A line of text for each event.
     Human,
-    /// One JSON object a line.
+    /// A JSON object for each event, one a line.
     Json,
 }
 
-/// Sends log lines to standard error, or to journald. `CURFEW_LOG` filters as in `tracing_subscriber`'s `EnvFilter`; without it,
-/// `verbosity` says how much.
+/// Sends log lines to standard error, or to journald. `CURFEW_LOG` filters as in `tracing_subscriber`'s `EnvFilter`; without
+/// it, `verbosity` selects the levels.
 pub fn init(format: LogFormat, verbosity: u8) {
     let default = match verbosity {
-        // All crates with this prefix.
+        // Applies to all crates with this prefix.
         0 => "warn,curfew=info",
         1 => "info,curfew=debug",
         _ => "debug",
@@ -55,8 +55,8 @@ pub fn init(format: LogFormat, verbosity: u8) {
     }
 }
 
-/// Whether standard error is the journald stream that `JOURNAL_STREAM` names: child processes inherit the variable, with
-/// another standard error.
+/// Whether standard error is the journald stream that `JOURNAL_STREAM` names. Child processes inherit the variable, with a
+/// different standard error.
 fn is_journald(stream: Option<&str>) -> bool {
     let Some((device, inode)) = stream.and_then(|stream| stream.split_once(':')) else {
         return false;
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_stream_that_standard_error_is_leads_to_journald() {
+    fn only_the_stream_of_standard_error_selects_journald() {
         let file = fstat(io::stderr()).unwrap();
         let ours = format!("{}:{}", file.st_dev, file.st_ino);
         assert!(is_journald(Some(&ours)));

@@ -1,4 +1,4 @@
-//! What can be counted of the daemon, for Prometheus.
+//! The daemon's metrics, for Prometheus.
 //!
 //! Labels have few values: no instance, no free text, and of accounts and regions only those that the configuration names.
 //! docs/monitoring explains each metric, and what to do when it reports a problem.
@@ -31,7 +31,7 @@ use curfew_journal::EdgeOutcome;
 
 pub use serve::serve;
 
-/// From a reaction in time to an edge that was caught up after an outage, in seconds.
+/// Seconds, from an edge that is applied promptly to one that is caught up after an outage.
 const LATENCIES: [f64; 13] = [
     0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 7200.0,
 ];
@@ -86,7 +86,7 @@ pub struct Metrics {
     last_pass: Seconds,
     region_up: Family<AccountRegionLabels, Gauge>,
     region_last_pass: Family<AccountRegionLabels, Seconds>,
-    /// The account-regions that the configuration names: the only ones that are told apart.
+    /// The account-regions that the configuration names: only these get labels.
     named: Arc<Mutex<BTreeSet<AccountRegion>>>,
     steps: Family<StepLabels, Counter>,
     edges: Family<OutcomeLabel, Counter>,
@@ -106,7 +106,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Nothing counted yet, besides what `calls` counts.
+    /// Creates the metrics at zero, with the API calls that `calls` counts.
     pub fn new(calls: Calls) -> Self {
         let mut registry = Registry::default();
         let mut metrics = Self::registered(&mut registry);
@@ -116,7 +116,7 @@ impl Metrics {
         metrics
     }
 
-    /// All metrics but those of the calls, in `registry`.
+    /// Registers all metrics but those of the API calls.
     fn registered(registry: &mut Registry) -> Self {
         Self {
             passes: registered(
@@ -127,17 +127,17 @@ impl Metrics {
             last_pass: registered(
                 registry,
                 "curfew_last_pass_timestamp_seconds",
-                "When the last pass or check was made, in whichever account-region, in Unix time",
+                "When the last pass or check was made, in any account-region, in Unix time",
             ),
             region_up: registered(
                 registry,
                 "curfew_account_region_up",
-                "1 if the last pass or check there was made, 0 if not",
+                "1 if the last pass or check in the account-region was made, 0 if not",
             ),
             region_last_pass: registered(
                 registry,
                 "curfew_account_region_last_pass_timestamp_seconds",
-                "When the last pass or check was made there, in Unix time",
+                "When the last pass or check was made in the account-region, in Unix time",
             ),
             named: Arc::default(),
             steps: registered(
@@ -148,14 +148,10 @@ impl Metrics {
             edges: registered(
                 registry,
                 "curfew_edges",
-                "Edges of one instance each that the cloud was to apply, by outcome: in_time, late, missed",
+                "Edges that the cloud had to apply, by instance, by outcome: in_time, late, missed",
             ),
             edge_latency: edge_latency(registry),
-            instances: registered(
-                registry,
-                "curfew_instances",
-                "Instances that were seen, by state",
-            ),
+            instances: registered(registry, "curfew_instances", "Observed instances, by state"),
             managed: registered(
                 registry,
                 "curfew_managed_instances",
@@ -169,7 +165,7 @@ impl Metrics {
             transitions: registered(
                 registry,
                 "curfew_transitions",
-                "Journalled transitions, by the state they lead to and the sort of cause",
+                "Journalled transitions, by resulting state and kind of cause",
             ),
             journal_writes: registered(
                 registry,
@@ -179,39 +175,39 @@ impl Metrics {
             queue_lag: registered(
                 registry,
                 "curfew_queue_lag_seconds",
-                "How old the newest state change from the queue was when it was taken",
+                "Age of the newest state change from the queue when it was received",
             ),
             dead_letters: registered(
                 registry,
                 "curfew_dead_letters",
-                "Messages in a queue of dead letters of the stack",
+                "Messages in a dead-letter queue of the stack",
             ),
-            task_restarts: registered(
-                registry,
-                "curfew_task_restarts",
-                "Tasks that died and were started again",
-            ),
+            task_restarts: registered(registry, "curfew_task_restarts", "Restarts of failed tasks"),
             clock_jumps: registered(
                 registry,
                 "curfew_clock_jumps",
-                "Clock jumps that were detected: the machine slept, or its clock was set",
+                "Clock jumps that were detected: the machine was suspended, or its clock was set",
             ),
             configuration_generation: registered(
                 registry,
                 "curfew_configuration_generation",
-                "Which configuration is in force; counts up from 1 with every change",
+                "Generation of the configuration in force; counts up from 1 with every change",
             ),
             last_reload_successful: registered(
                 registry,
                 "curfew_configuration_last_reload_successful",
                 "1 if the last reload of the configuration was applied, 0 while it is invalid and the previous one is kept",
             ),
-            ready: registered(registry, "curfew_ready", "1 while /readyz says so"),
+            ready: registered(
+                registry,
+                "curfew_ready",
+                "1 while /readyz returns 200, else 0",
+            ),
             registry: Arc::default(),
         }
     }
 
-    /// So that a first failure is an increase.
+    /// Creates the series of counters at zero, so that a first failure is an increase.
     fn begin_at_zero(&self) {
         for outcome in ["done", "failed"] {
             let _ = self.passes.get_or_create(&OutcomeLabel { outcome });
@@ -222,14 +218,14 @@ impl Metrics {
         }
     }
 
-    /// Everything as Prometheus reads it.
+    /// Returns the metrics in the Prometheus text format.
     pub fn text(&self) -> String {
         let mut text = String::new();
         prometheus_text::encode(&mut text, &self.registry).expect("a string takes all text");
         text
     }
 
-    /// From now on these account-regions are told apart, and no others: labels come from the configuration alone, so that they stay few.
+    /// Replaces the account-regions that get labels: labels come from the configuration alone, so that there are few.
     pub(crate) fn keep_account_regions(&self, named: &BTreeSet<&AccountRegion>) {
         let mut known = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         for gone in known
@@ -246,7 +242,7 @@ impl Metrics {
             .collect();
     }
 
-    /// A pass or check over an account-region: made at that instant, or failed.
+    /// Records a pass or check over an account-region: its instant, or `None` if it failed.
     pub(crate) fn account_region(&self, account_region: &AccountRegion, made: Option<Timestamp>) {
         let outcome = if made.is_some() { "done" } else { "failed" };
         self.passes.get_or_create(&OutcomeLabel { outcome }).inc();
@@ -308,7 +304,7 @@ impl Metrics {
         self.transitions.get_or_create(&labels).inc();
     }
 
-    /// An instance is in the state that an edge wants, so long after it.
+    /// Counts an edge that an instance has reached, and records its latency.
     pub(crate) fn edge_done(&self, latency: SignedDuration) {
         self.edge_latency
             .observe(latency.max(SignedDuration::ZERO).as_secs_f64());
@@ -325,7 +321,7 @@ impl Metrics {
         self.queue_lag.set(lag.as_secs_f64());
     }
 
-    /// So many messages are in a queue of dead letters; none, where there is no such queue (any more).
+    /// Records the number of messages in a dead-letter queue; removes the series if there is no such queue (any more).
     pub(crate) fn dead_letters(&self, queue: &str, messages: Option<u64>) {
         let queue = QueueLabel {
             queue: queue.to_owned(),
@@ -341,8 +337,8 @@ impl Metrics {
         }
     }
 
-    /// A task is at work. So its first death is an increase, and no new series that begins at 1.
-    pub(crate) fn task_begins(&self, task: &str) {
+    /// Creates the restart counter of a task at zero, so that its first failure is an increase.
+    pub(crate) fn task_started(&self, task: &str) {
         let _ = self.task_restarts.get_or_create(&task.into());
     }
 
@@ -425,7 +421,7 @@ fn edge_latency(registry: &mut Registry) -> Histogram {
     histogram
 }
 
-/// Calls are counted where they are made; the counts are read at each scrape.
+/// The counter of API calls is updated where they are made, and read at each scrape.
 #[derive(Debug)]
 struct CallCounts(Calls);
 
@@ -479,7 +475,7 @@ mod tests {
         };
         metrics.account_region(&own, Some(Timestamp::UNIX_EPOCH));
         metrics.fleet(&BTreeMap::new(), 0, None);
-        metrics.task_begins("watch");
+        metrics.task_started("watch");
         metrics.dead_letters("curfew-undone-work.fifo", Some(0));
         let (action, to) = ("start".to_owned(), InstanceState::Running.as_str());
         let (result, cause) = ("done", "schedule");
@@ -493,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn dashboard_and_alerts_name_metrics_that_there_are_and_the_guide_names_all() {
+    fn dashboard_and_alerts_use_existing_metrics_and_the_guide_lists_all() {
         let there_are = there_are();
         let there_are: BTreeSet<&str> = there_are.iter().map(String::as_str).collect();
         for file in ["alerts.yaml", "grafana.json"] {
@@ -507,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dashboard_is_json_and_the_alerts_say_what_they_mean() {
+    fn the_dashboard_is_json_and_each_alert_has_a_description() {
         let dashboard: serde_json::Value =
             serde_json::from_str(&monitoring("grafana.json")).unwrap();
         assert_eq!(dashboard["title"], "Curfew");
@@ -530,7 +526,7 @@ mod tests {
     }
 
     #[test]
-    fn each_alert_is_shown_to_fire_and_to_stay_quiet() {
+    fn each_alert_is_tested_to_fire_and_to_stay_quiet() {
         let (alerts, cases) = (monitoring("alerts.yaml"), monitoring("alerts-test.yaml"));
         let names = alerts
             .lines()
@@ -544,7 +540,7 @@ mod tests {
     }
 
     #[test]
-    fn account_regions_are_told_apart_as_the_configuration_name_them() {
+    fn account_regions_have_the_labels_that_the_configuration_names() {
         let account_region = |account: Option<&str>| AccountRegion {
             account: account.map(AccountId::new),
             region: Region::new("eu-west-3"),
@@ -554,7 +550,7 @@ mod tests {
         metrics.keep_account_regions(&BTreeSet::from([&own, &other]));
         metrics.account_region(&own, Some(Timestamp::UNIX_EPOCH));
         metrics.account_region(&other, None);
-        let told = |metrics: &Metrics| -> Vec<String> {
+        let account_regions = |metrics: &Metrics| -> Vec<String> {
             let text = metrics.text();
             let lines = text.lines();
             let up = lines.filter(|line| line.starts_with("curfew_account_region_up"));
@@ -563,18 +559,18 @@ mod tests {
             up
         };
         assert_eq!(
-            told(&metrics),
+            account_regions(&metrics),
             [
                 "curfew_account_region_up{account=\"\",region=\"eu-west-3\"} 1",
                 "curfew_account_region_up{account=\"111122223333\",region=\"eu-west-3\"} 0",
             ]
         );
         metrics.keep_account_regions(&BTreeSet::from([&own]));
-        assert_eq!(told(&metrics).len(), 1);
+        assert_eq!(account_regions(&metrics).len(), 1);
     }
 
     #[test]
-    fn a_failure_is_an_increase_even_if_it_is_the_first() {
+    fn a_first_failure_is_an_increase() {
         let text = Metrics::default().text();
         for line in [
             "curfew_passes_total{outcome=\"failed\"} 0",

@@ -1,11 +1,11 @@
-//! Telling people: notifications go out to webhooks and SNS topics, and whatever becomes of them there delays nothing here.
+//! Notifications to webhooks and SNS topics. Slow or failing destinations delay nothing in the daemon.
 //!
 //! ```text
 //! reconcile, watch ──▶ a bounded queue for each destination ──▶ deliver ──▶ webhook | topic
 //! ```
 //!
-//! The journal is the record. A queue that is full drops its oldest notifications, counts them and says so; one destination's
-//! trouble is not another's.
+//! The journal is the record. A full queue drops its oldest notifications, counts them and reports the number. Each
+//! destination has its own queue and retries.
 
 mod deliver;
 mod message;
@@ -30,18 +30,18 @@ pub use notification::{Notification, Subject};
 pub(crate) use test_sink::TestSink;
 pub use transport::{OpenError, SendError};
 
-/// Takes notifications, and never waits. The deliveries end once every clone of it is gone.
+/// Queues notifications, and never waits. The deliveries end once every clone of it is dropped.
 #[derive(Clone, Debug)]
 pub struct Notifier(Arc<Subscriptions>);
 
 #[derive(Debug)]
 struct Subscriptions(Vec<Subscription>);
 
-/// A notifier that does not keep the deliveries open, for holders that outlive them.
+/// A notifier that does not keep the deliveries running, for holders that outlive them.
 #[derive(Clone, Debug, Default)]
 pub struct WeakNotifier(Weak<Subscriptions>);
 
-/// One destination, as seen by the senders of notifications.
+/// A destination's queue, and the filter of notifications for it.
 #[derive(Debug)]
 struct Subscription {
     wanted: NotifyConfiguration,
@@ -49,18 +49,18 @@ struct Subscription {
 }
 
 impl Notifier {
-    /// A notifier without destinations.
+    /// Returns a notifier without destinations.
     pub fn silent() -> Self {
         Self(Arc::new(Subscriptions(Vec::new())))
     }
 
-    /// A way to tell that does not count.
+    /// Returns a notifier that does not keep the deliveries running.
     pub fn weak(&self) -> WeakNotifier {
         WeakNotifier(Arc::downgrade(&self.0))
     }
 
-    /// Puts the notification into the queue of every destination that wants it.
-    pub fn tell(&self, notification: &Notification) {
+    /// Adds the notification to the queue of every destination that subscribes to it.
+    pub fn notify(&self, notification: &Notification) {
         for outlet in &self.0.0 {
             if wants(&outlet.wanted, notification) {
                 outlet.queue.push(notification.clone());
@@ -70,10 +70,10 @@ impl Notifier {
 }
 
 impl WeakNotifier {
-    /// Queues a notification, as long as the deliveries run.
-    pub fn tell(&self, notification: &Notification) {
+    /// Queues a notification while the deliveries run.
+    pub fn notify(&self, notification: &Notification) {
         if let Some(outlets) = self.0.upgrade() {
-            Notifier(outlets).tell(notification);
+            Notifier(outlets).notify(notification);
         }
     }
 }
@@ -86,7 +86,8 @@ impl Drop for Subscriptions {
     }
 }
 
-/// A notification without a schedule, such as one about a region that does not respond, goes to every destination.
+/// Whether a destination subscribes to a notification. One without a schedule, such as one about a region that does not
+/// respond, matches every schedule.
 fn wants(wanted: &NotifyConfiguration, notification: &Notification) -> bool {
     let schedule = notification.schedule.as_ref().map(ScheduleName::as_str);
     let of_schedule = wanted.schedules.is_empty()
@@ -97,8 +98,8 @@ fn wants(wanted: &NotifyConfiguration, notification: &Notification) -> bool {
     wanted.kinds.contains(&notification.kind) && of_schedule
 }
 
-/// The destinations of the configuration: where notifications go in, and the deliveries that bring them out. Reads the files that hold webhooks'
-/// URLs, and makes no call.
+/// Opens the destinations of the configuration, and returns the notifier and the deliveries. Reads the files that hold
+/// webhooks' URLs, and makes no call.
 pub fn open(
     configuration: &[NotifyConfiguration],
     connection: &Connection,
@@ -128,25 +129,25 @@ mod tests {
     use curfew_config::{Destination, NotifyConfiguration};
 
     #[tokio::test(start_paused = true)]
-    async fn a_bystander_tells_while_others_may_and_keeps_no_delivery_waiting() {
-        let (notifier, overheard) = TestSink::new();
+    async fn a_weak_notifier_works_while_others_exist_and_keeps_no_delivery_running() {
+        let (notifier, sink) = TestSink::new();
         let weak = notifier.weak();
         let trial = Notification {
             kind: NotificationKind::Failure,
             ..Notification::test("2026-11-23T19:00:00Z".parse().unwrap())
         };
-        weak.tell(&trial);
+        weak.notify(&trial);
         drop(notifier);
-        weak.tell(&trial);
+        weak.notify(&trial);
         assert_eq!(
-            overheard.told().await,
+            sink.sentences().await,
             ["Curfew: can reach you here: this is a test"]
         );
-        WeakNotifier::default().tell(&trial);
+        WeakNotifier::default().notify(&trial);
     }
 
     #[test]
-    fn a_destination_gets_the_kinds_and_schedules_that_it_wants() {
+    fn a_destination_gets_the_kinds_and_schedules_it_subscribes_to() {
         let wanted = NotifyConfiguration {
             destination: Destination::Webhook("https://chat.example/x".parse().unwrap()),
             kinds: BTreeSet::from([NotificationKind::Failure]),

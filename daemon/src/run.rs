@@ -16,7 +16,7 @@
 //!  all ──▶ health ──▶ systemd notifier ──▶ systemd
 //! ```
 //!
-//! Triggers carry no decision: every pass looks at EC2 afresh. So a task that dies is simply started again.
+//! Triggers carry no decision: every pass observes EC2 afresh. So a task that fails is simply restarted.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,10 +26,11 @@ use curfew_aws::clock::Clock;
 use curfew_aws::organisation::Organisation;
 use curfew_config::DaemonConfiguration;
 use curfew_core::schedule_set::ScheduleSet;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::active_configuration;
+use crate::active_configuration::{self, ActiveConfiguration};
 use crate::health::Health;
 use crate::journal_writer::JournalWriter;
 use crate::metrics::Metrics;
@@ -38,7 +39,7 @@ use crate::supervisor::{Supervisor, TaskObservers};
 use crate::systemd::ServiceManager;
 use crate::tasks::acknowledge::AcknowledgeTask;
 use crate::tasks::channels::{TaskChannels, channels};
-use crate::tasks::dead_letters::DeadLetters;
+use crate::tasks::dead_letters::DeadLettersTask;
 use crate::tasks::metrics_server::MetricsServer;
 use crate::tasks::observation_bus::ObservationBus;
 use crate::tasks::polling::PollingTask;
@@ -58,43 +59,43 @@ pub use crate::tasks::queue::{EventQueue, QueueAddress};
 pub use crate::tasks::reconcile::{BootClock, BootTime, EdgeTimerError, Triggers};
 pub use crate::tasks::reload::Reload;
 
-/// What the daemon runs on, besides its configuration: everything that touches the outside.
+/// What the daemon needs besides its configuration: everything that interacts with the environment.
 #[derive(Debug)]
 pub struct Dependencies {
-    /// The time.
+    /// The current time, corrected by AWS's.
     pub clock: Clock,
-    /// The time since the boot.
+    /// The time since the boot, which detects a suspended machine.
     pub boot_clock: BootClock,
     /// The instances of every managed account and region.
     pub organisation: Organisation,
     /// The directory of the journal, where transitions are kept.
     pub state_dir: PathBuf,
-    /// Where EC2's state changes are read, if anywhere.
+    /// The queue of EC2's state changes, if there is one.
     pub events: Option<EventQueue>,
     /// Publishes the rules that trigger the cloud's passes; `None` where the daemon makes the passes itself.
     pub rules: Option<RulePublication>,
     /// Sends a trigger to the cloud for overdue edges; `None` where the daemon makes the passes itself.
     pub triggers: Option<Triggers>,
-    /// The stack's queues of dead letters; none, where the daemon makes the passes itself.
+    /// The stack's dead-letter queues; `None` where the daemon makes the passes itself.
     pub dead_letters: Option<DeadLetterQueues>,
-    /// Takes what people are to be told.
+    /// Queues the notifications of all tasks.
     pub notifier: Notifier,
-    /// Bring it to them.
+    /// Deliver the notifications, one task for each destination.
     pub deliveries: Vec<Delivery>,
     /// The service manager that started the daemon, if any.
     pub manager: ServiceManager,
-    /// How to read the configuration again, where they may change.
+    /// How to read the configuration again; `None` if it can't change.
     pub reload: Option<Reload>,
     /// The daemon's health, for the HTTP endpoints and the service manager.
     pub health: Health,
-    /// What is counted.
+    /// The metrics of all tasks.
     pub metrics: Metrics,
-    /// Where that is told, over HTTP.
+    /// The address of the metrics endpoint; `None` disables it.
     pub listen: Option<SocketAddr>,
 }
 
 impl Dependencies {
-    /// A daemon without notifications, service manager, reloads and endpoints.
+    /// Returns dependencies without notifications, service manager, reloads and endpoints.
     pub fn quiet(clock: Clock, organisation: Organisation, state_dir: PathBuf) -> Self {
         Self {
             clock,
@@ -116,13 +117,13 @@ impl Dependencies {
     }
 }
 
-/// A daemon that can't go on.
+/// Why the daemon can't continue.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The journal can't be read at the start.
+    /// The journal can't be opened at the start.
     #[error(transparent)]
     Journal(#[from] JournalWriterError),
-    /// The edge timer can't be set up.
+    /// The edge timer can't be created.
     #[error(transparent)]
     EdgeTimer(#[from] EdgeTimerError),
     /// Tasks did not finish after the shutdown.
@@ -130,26 +131,26 @@ pub enum RunError {
     NotFinished(#[from] UnfinishedTasks),
 }
 
-/// Runs until `shutdown` is cancelled, then lets every task finish what it is at.
+/// Runs until `shutdown` is cancelled, then waits for every task to finish its current work.
 pub async fn run(
     configuration: &DaemonConfiguration,
     schedule_set: Arc<ScheduleSet>,
     dependencies: Dependencies,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
-    // What waiting can't mend is an error of the start.
+    // An error that waiting can't resolve ends the start.
     let journal = JournalWriter::open(&dependencies.state_dir)?;
     if let Some(replaced) = journal.take_replaced().await {
         let now = dependencies.clock.now();
         dependencies
             .notifier
-            .tell(&Notification::journal_replaced(&replaced, now));
+            .notify(&Notification::journal_replaced(&replaced, now));
     }
     let timers = TimerScheduler::start().await?;
     info!(
         driver = ?configuration.driver,
         poll_seconds = configuration.poll.as_secs(),
-        "curfew runs"
+        "curfew started"
     );
     let supervisor = Supervisor::new(
         shutdown,
@@ -173,7 +174,7 @@ pub async fn run(
     Ok(joined?)
 }
 
-/// What the tasks are made from.
+/// What the tasks are created from.
 struct Start<'a> {
     configuration: &'a DaemonConfiguration,
     schedule_set: Arc<ScheduleSet>,
@@ -183,12 +184,8 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// Spawns every task. Each channel's ends, and the notifier, are with the tasks alone afterwards: deliveries end with the last sender.
-    /// Returns the service manager, which the tasks share.
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one literal a task, where they are wired"
-    )]
+    /// Spawns every task. Each channel's ends, and the notifier, belong to the tasks alone afterwards: deliveries end with
+    /// the last sender. Returns the service manager, which the tasks share.
     fn spawn_tasks(self, supervisor: &Supervisor) -> Arc<ServiceManager> {
         let Dependencies {
             boot_clock,
@@ -204,8 +201,8 @@ impl Start<'_> {
             health,
             metrics,
             listen,
-            clock,
             manager,
+            clock: _,
         } = self.dependencies;
         let manager = Arc::new(manager);
         let publishes_rules = rules.is_some();
@@ -229,7 +226,6 @@ impl Start<'_> {
             ObservationBus::new(observations.clone()),
             RecentActions::default(),
         );
-        let announced = CancellationToken::new();
 
         supervisor.spawn(ReconcileTask {
             driver: self.configuration.driver,
@@ -260,8 +256,7 @@ impl Start<'_> {
             observations,
         });
         if let Some(queues) = dead_letters {
-            let (clock, metrics) = (clock.clone(), metrics.clone());
-            supervisor.spawn(DeadLetters::new(queues, clock, notifier.clone(), metrics));
+            supervisor.spawn(DeadLettersTask::new(queues, notifier.clone()));
         }
         supervisor.spawn(WatchTask {
             state_dir,
@@ -276,15 +271,45 @@ impl Start<'_> {
         if publishes_rules {
             supervisor.spawn(RulesTask { configuration });
         }
+        let service = ServiceTasks {
+            deliveries,
+            reload: reload.map(|reload| (reload, publisher)),
+            listen,
+            health,
+            manager: Arc::clone(&manager),
+        };
+        service.spawn(supervisor);
+        manager
+    }
+}
+
+/// The parts of the tasks that connect the daemon with its destinations, monitors and service manager.
+struct ServiceTasks {
+    deliveries: Vec<Delivery>,
+    reload: Option<(Reload, watch::Sender<Arc<ActiveConfiguration>>)>,
+    listen: Option<SocketAddr>,
+    health: Health,
+    manager: Arc<ServiceManager>,
+}
+
+impl ServiceTasks {
+    fn spawn(self, supervisor: &Supervisor) {
+        let Self {
+            deliveries,
+            reload,
+            listen,
+            health,
+            manager,
+        } = self;
+        let announced = CancellationToken::new();
         for delivery in deliveries {
             supervisor.spawn(delivery);
         }
-        if let Some(reload) = reload {
-            let (manager, health, metrics) =
-                (Arc::clone(&manager), health.clone(), metrics.clone());
+        if let Some((reload, publisher)) = reload {
+            let (health, manager) = (health.clone(), Arc::clone(&manager));
             let announced = announced.clone();
             supervisor.spawn(ReloadTask::new(
-                reload, publisher, health, metrics, manager, announced,
+                reload, publisher, health, manager, announced,
             ));
         }
         if let Some(address) = listen {
@@ -292,10 +317,9 @@ impl Start<'_> {
             supervisor.spawn(MetricsServer { address, health });
         }
         supervisor.spawn(SystemdNotifier {
-            manager: Arc::clone(&manager),
+            manager,
             health,
             announced,
         });
-        manager
     }
 }

@@ -3,12 +3,12 @@
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::error::Error as StdError;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use curfew_aws::clock::Clock;
+use curfew_aws::error::sources;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,29 +20,30 @@ use crate::health::{Health, TaskHealth};
 use crate::journal_writer::JournalWriterError;
 use crate::metrics::Metrics;
 use crate::notify::{Notification, WeakNotifier};
-use crate::systemd::{News, ServiceManager};
+use crate::systemd::{ServiceManager, SystemdMessage};
 
 /// After this long without a failure, the next one counts as the first again.
 const SETTLED: Duration = Duration::from_mins(10);
 
-/// Failures in a row from which on a notification is sent: one may be a hiccup, and is in the log.
-const WORTH_TELLING: u32 = 3;
+/// The number of consecutive failures after which a notification is sent: a single failure may be a hiccup, and is logged.
+const FAILURES_TO_NOTIFY: u32 = 3;
 
-/// How long tasks may take to finish after the shutdown: a call to EC2 that hangs is given up after 15 s, and tried three times in
-/// all. Below `TimeoutStopSec` of the unit, so that the daemon itself names what did not finish.
+/// How long tasks may take to finish after the shutdown: a call to EC2 that hangs fails after 15 s, and is made three times
+/// in all. Below `TimeoutStopSec` of the unit, so that the daemon can name what did not finish.
 const DRAIN: Duration = Duration::from_secs(50);
 
 /// The interval at which unfinished tasks are logged while draining.
-const REMINDER: Duration = Duration::from_secs(5);
+const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A part of the daemon that runs until the shutdown.
 ///
-/// The supervisor keeps the object across restarts: what `run` needs afresh after a failure, it makes at its start.
+/// The supervisor keeps the object across restarts; `run` creates at its start whatever a failure invalidates.
 pub(crate) trait Task: Send + 'static {
     /// The name in logs, metrics and `/readyz`.
     const NAME: &'static str;
 
-    /// Why the daemon is not ready before the task has reported [`TaskHealth::ok`]; none, if it does not wait for the task.
+    /// Why the daemon is not ready before the task has reported [`TaskHealth::ok`]; `None` if readiness does not depend on
+    /// the task.
     const NOT_READY: Option<&'static str> = None;
 
     /// The full name, where several tasks of one kind run.
@@ -64,7 +65,7 @@ pub(crate) struct TaskContext {
     pub(crate) shutdown: CancellationToken,
 }
 
-/// Why a task ended that is to be restarted.
+/// Why a task failed that will be restarted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TaskError {
     /// The journal can't be opened.
@@ -76,11 +77,11 @@ pub(crate) enum TaskError {
 #[derive(Debug, thiserror::Error)]
 #[error("the daemon ended without `{tasks}`, which did not finish in 50 s")]
 pub struct UnfinishedTasks {
-    /// Their names.
+    /// The names of the tasks, separated by commas.
     pub tasks: String,
 }
 
-/// What the supervisor reports failures to.
+/// Where the supervisor reports failures.
 #[derive(Clone, Debug)]
 pub(crate) struct TaskObservers {
     pub(crate) health: Health,
@@ -100,7 +101,7 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor without tasks. `shutdown` ends the tasks that it gets.
+    /// Creates a supervisor without tasks. `shutdown` ends the tasks that it gets.
     pub(crate) fn new(shutdown: CancellationToken, observers: TaskObservers) -> Self {
         Self {
             tracker: TaskTracker::new(),
@@ -110,12 +111,12 @@ impl Supervisor {
         }
     }
 
-    /// Runs `task`, and runs it again with a growing delay each time that it fails.
+    /// Runs `task`, and restarts it with a growing delay after each failure.
     pub(crate) fn spawn<T: Task>(&self, task: T) {
         let name = task.name();
-        // Before the first look at the daemon's readiness.
-        self.observers.health.begins(&name, T::NOT_READY);
-        self.observers.metrics.task_begins(&name);
+        // Registers the task before readiness is first checked.
+        self.observers.health.task_started(&name, T::NOT_READY);
+        self.observers.metrics.task_started(&name);
         let supervised = SupervisedTask {
             name: name.into_owned(),
             task,
@@ -132,16 +133,16 @@ impl Supervisor {
         self.tracker.close();
         let begun = Instant::now();
         while begun.elapsed() < DRAIN {
-            let all = tokio::time::timeout(REMINDER, self.tracker.wait());
+            let all = tokio::time::timeout(LOG_INTERVAL, self.tracker.wait());
             if all.await.is_ok() {
                 return Ok(());
             }
-            let tasks = self.observers.health.at_work().join(", ");
-            info!(tasks, "still finishing");
-            manager.tell(&[News::Status(&format!("finishing: {tasks}"))]);
+            let tasks = self.observers.health.running_tasks().join(", ");
+            info!(tasks, "waiting for tasks to finish");
+            manager.notify(&[SystemdMessage::Status(&format!("finishing: {tasks}"))]);
         }
-        let tasks = self.observers.health.at_work().join(", ");
-        warn!(tasks, "not finished in time, and abandoned");
+        let tasks = self.observers.health.running_tasks().join(", ");
+        warn!(tasks, "tasks did not finish in time; abandoning them");
         self.abandon.cancel();
         self.tracker.wait().await;
         Err(UnfinishedTasks { tasks })
@@ -173,7 +174,7 @@ impl<T: Task> SupervisedTask<T> {
             clock,
         } = &observers;
         let name = name.as_str();
-        // Locked by one run at a time. A panic leaves it unlocked, and the object for the next run.
+        // Locked by one run at a time. A panic unlocks it, and keeps the object for the next run.
         let task = Arc::new(Mutex::new(task));
         let mut backoff = Backoff::default();
         let mut notified = false;
@@ -181,7 +182,7 @@ impl<T: Task> SupervisedTask<T> {
             let context = TaskContext {
                 clock: clock.clone(),
                 metrics: metrics.clone(),
-                health: health.begins(name, T::NOT_READY),
+                health: health.task_started(name, T::NOT_READY),
                 shutdown: shutdown.clone(),
             };
             let begun = Instant::now();
@@ -193,14 +194,14 @@ impl<T: Task> SupervisedTask<T> {
                     ended = &mut running => break ended,
                     () = abandon.cancelled() => return,
                     () = tokio::time::sleep_until(begun + SETTLED), if notified => {
-                        notifier.tell(&Notification::recovered(name, clock.now()));
+                        notifier.notify(&Notification::task_recovered(name, clock.now()));
                         notified = false;
                     }
                 }
             };
             let why = match ended {
                 Ok(Ok(())) if shutdown.is_cancelled() => break,
-                Ok(Ok(())) => "it ended though nobody asked it to".to_owned(),
+                Ok(Ok(())) => "it returned before the shutdown".to_owned(),
                 Ok(Err(error)) => error_chain(&error),
                 Err(died) => match died.try_into_panic() {
                     Ok(panic) => format!("it panicked: {}", panic_message(&*panic)),
@@ -214,29 +215,24 @@ impl<T: Task> SupervisedTask<T> {
             let (deaths, retry_seconds) = (backoff.failures(), wait.as_secs());
             error!(
                 task = name,
-                why, deaths, retry_seconds, "a task of the daemon died: it is restarted"
+                why, deaths, retry_seconds, "task failed; restarting it"
             );
-            health.is_down(name, &why);
+            health.task_failed(name, &why);
             metrics.task_restarted(name);
-            if deaths == WORTH_TELLING {
-                notifier.tell(&Notification::dying(name, &why, deaths, clock.now()));
+            if deaths == FAILURES_TO_NOTIFY {
+                notifier.notify(&Notification::task_failing(name, &why, deaths, clock.now()));
                 notified = true;
             }
             shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
         }
-        health.ended(name);
+        health.task_ended(name);
     }
 }
 
-/// The error with its sources, in one line.
+/// Returns the error and its sources in one line.
 fn error_chain(error: &TaskError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+    let sources = sources(error).map(|source| format!(": {source}"));
+    std::iter::once(error.to_string()).chain(sources).collect()
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
@@ -252,7 +248,7 @@ mod tests {
     use super::*;
     use crate::notify::TestSink;
 
-    /// A task that does what its script says in each of its lives.
+    /// A task that follows its script, one step in each run.
     struct Scripted<F> {
         lives: Arc<AtomicU32>,
         script: F,
@@ -288,7 +284,7 @@ mod tests {
         RunsToTheEnd,
     }
 
-    /// Another task, under a name of its own.
+    /// A task that never ends, with a distinct name.
     struct Hanging;
 
     impl Task for Hanging {
@@ -300,10 +296,10 @@ mod tests {
     }
 
     fn tasks() -> (Supervisor, Health, CancellationToken) {
-        telling(WeakNotifier::default())
+        supervisor_with(WeakNotifier::default())
     }
 
-    fn telling(notifier: WeakNotifier) -> (Supervisor, Health, CancellationToken) {
+    fn supervisor_with(notifier: WeakNotifier) -> (Supervisor, Health, CancellationToken) {
         let (shutdown, health) = (CancellationToken::new(), Health::default());
         let observers = TaskObservers {
             health: health.clone(),
@@ -316,7 +312,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_dies_is_restarted_later_and_later_and_readiness_says_so_meanwhile() {
+    async fn a_failing_task_is_restarted_with_a_growing_delay_and_the_daemon_is_not_ready_meanwhile()
+     {
         let (tasks, health, shutdown) = tasks();
         let lives = Arc::new(AtomicU32::new(0));
         tasks.spawn(Scripted {
@@ -348,7 +345,7 @@ mod tests {
         }
         assert_eq!(
             health.unready(),
-            ["the task `watch` is being restarted: it ended though nobody asked it to"]
+            ["the task `watch` is being restarted: it returned before the shutdown"]
         );
         while lives.load(Ordering::Relaxed) < 3 {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -359,13 +356,13 @@ mod tests {
         assert!(tasks.observers.metrics.text().contains(counted));
         shutdown.cancel();
         tasks.join(&ServiceManager::absent()).await.unwrap();
-        assert_eq!(health.at_work(), [""; 0]);
+        assert_eq!(health.running_tasks(), [""; 0]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_keeps_dying_is_told_once_and_when_it_has_stayed_alive() {
-        let (notifier, overheard) = TestSink::new();
-        let (tasks, _, shutdown) = telling(notifier.weak());
+    async fn a_task_that_keeps_failing_is_reported_once_and_so_is_its_recovery() {
+        let (notifier, sink) = TestSink::new();
+        let (tasks, _, shutdown) = supervisor_with(notifier.weak());
         tasks.spawn(Scripted::new(|life| match life {
             0..5 => Life::Panics,
             _ => Life::RunsToTheEnd,
@@ -373,25 +370,25 @@ mod tests {
         // 1, 2, 4, 8 and 16 s.
         tokio::time::sleep(Duration::from_secs(40)).await;
         assert_eq!(
-            overheard.told().await,
+            sink.sentences().await,
             [
-                "Curfew: the daemon's task `watch` has died 3 times in a row: it panicked: a bug, number 2; it is started again \
-                 and again. A bug: please report it"
+                "Curfew: the daemon's task `watch` failed 3 times in a row: it panicked: a bug, number 2; it is restarted \
+                 each time. A bug: please report it"
             ]
         );
         tokio::time::sleep(SETTLED).await;
         assert_eq!(
-            overheard.told().await,
-            ["Curfew: the daemon's task `watch` is at work again"]
+            sink.sentences().await,
+            ["Curfew: the daemon's task `watch` is running again"]
         );
         tokio::time::sleep(SETTLED * 2).await;
-        assert_eq!(overheard.told().await, [""; 0]);
+        assert_eq!(sink.sentences().await, [""; 0]);
         shutdown.cancel();
         tasks.join(&ServiceManager::absent()).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_does_not_finish_is_waited_for_so_long_and_named() {
+    async fn an_unfinished_task_is_abandoned_after_the_drain_time_and_named() {
         let (tasks, _, shutdown) = tasks();
         tasks.spawn(Hanging);
         tasks.spawn(Scripted::new(|_| Life::RunsToTheEnd));

@@ -7,11 +7,11 @@ use curfew_core::instance::{
 use curfew_core::schedule_set::ScheduleSet;
 use jiff::Timestamp;
 
-/// `office` alone.
+/// A configuration with the schedule `office`.
 pub(crate) const OFFICE: &str =
     r#"{"schedules": {"office": {"timezone": "UTC", "running": "Mon-Fri 08:00-20:00"}}}"#;
 
-/// The schedules of a document.
+/// Parses the schedules of a document.
 pub(crate) fn schedule_set(document: &str) -> ScheduleSet {
     RawScheduleSet::from_json(document)
         .unwrap()
@@ -19,12 +19,12 @@ pub(crate) fn schedule_set(document: &str) -> ScheduleSet {
         .unwrap()
 }
 
-/// A time, in UTC, of the Monday on which the tests are.
+/// Returns a time, in UTC, of the Monday on which the tests take place.
 pub(crate) fn at(time: &str) -> Timestamp {
     format!("2026-11-23T{time}Z").parse().unwrap()
 }
 
-/// One that was launched weeks before the days of the tests.
+/// Returns an instance that was launched weeks before the days of the tests.
 pub(crate) fn instance(id: &str, state: InstanceState, tags: &[(&str, &str)]) -> Instance {
     let tags = tags
         .iter()

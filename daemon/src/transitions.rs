@@ -1,9 +1,10 @@
-//! What is known of every instance, and what a look or an event means beside it: one stream of transitions, each once, in order for
+//! Tracks the state of every instance, and merges polls and events into one stream of transitions, each once, in order for
 //! each instance.
 //!
-//! Events say what happened, and when; a look says what is, and why (the tags). Either may come first, late or never, so an event
-//! that does not follow on what is known waits for the one before it, and a look that finds something new waits for the events of
-//! it, where events come at all. What neither told, and must have happened, is inferred, and says so.
+//! Events report what happened, and when; a poll reports the state, and its cause (the tags). Either may come first, late or
+//! never. So an event that does not follow on the known state waits for the one before it, and a poll that finds a change
+//! waits for its events if there is an event stream. A transition that neither reported, and that must have happened, is
+//! inferred and marked as such.
 
 mod causes;
 mod event_stream;
@@ -30,21 +31,21 @@ use curfew_journal::{Attribution, CoverageObservation, TransitionRecord};
 pub(crate) use self::event_stream::VISIBILITY_TIMEOUT;
 pub(crate) use self::observation::{EventBatch, InstanceObservation, RegionObservation};
 pub(crate) use self::recent_actions::RecentActions;
-pub(crate) use self::state_change::{CloudTrailCall, StateChangeEvent, StateChangeMessage};
+pub(crate) use self::state_change::{CloudTrailCall, QueuedStateChange, StateChangeMessage};
 
-/// A time without looks that is no gap: an hour costs more than what may go unseen in it.
-const BRIDGED: SignedDuration = SignedDuration::from_mins(10);
-/// Events wait in the queue for four days, so a shorter absence is no gap where they are read afterwards (`deploy/stack.yaml`).
-const BRIDGED_BY_EVENTS: SignedDuration = SignedDuration::from_hours(4 * 24);
+/// The longest time without polls that is no gap in the coverage: in more than an hour, too much may go unobserved.
+const MAX_GAP: SignedDuration = SignedDuration::from_mins(10);
+/// Events wait in the queue for four days, so a shorter absence is no gap if they are read afterwards (`deploy/stack.yaml`).
+const MAX_GAP_WITH_EVENTS: SignedDuration = SignedDuration::from_hours(4 * 24);
 
-/// What is known of every instance.
+/// The tracked state of every instance.
 #[derive(Debug)]
 pub(crate) struct TransitionTracker {
     known: HashMap<InstanceId, TrackedInstance>,
     schedule_set: Arc<ScheduleSet>,
-    /// The other accounts: what is not theirs is the own account's.
+    /// The other configured accounts: instances of any further account belong to the account of the credentials.
     others: HashSet<AccountId>,
-    /// The own account, once one of its instances was seen.
+    /// The account of the credentials, once one of its instances was observed.
     own: Option<AccountId>,
     event_stream: EventStream,
     /// The region that events come from.
@@ -60,7 +61,7 @@ impl TransitionTracker {
     /// events that have waited.
     pub(crate) fn new(known: HashMap<InstanceId, KnownState>, now: &ActiveConfiguration) -> Self {
         let mut tracker = Self::of(known, Arc::clone(&now.schedule_set));
-        tracker.manage(now);
+        tracker.set_configuration(now);
         tracker
     }
 
@@ -82,8 +83,8 @@ impl TransitionTracker {
         }
     }
 
-    /// Goes by other configuration from now on.
-    pub(crate) fn manage(&mut self, now: &ActiveConfiguration) {
+    /// Applies a new configuration.
+    pub(crate) fn set_configuration(&mut self, now: &ActiveConfiguration) {
         self.schedule_set = Arc::clone(&now.schedule_set);
         let account_regions = now.organisation.account_regions().iter();
         self.others = account_regions
@@ -91,7 +92,8 @@ impl TransitionTracker {
             .collect();
     }
 
-    /// The same where a queue is asked for the events of `region` from `now` on. `delivered` says whether it has delivered any before.
+    /// Adds a queue that is read for the events of `region` from `now` on. `delivered` is whether it has delivered any
+    /// before.
     #[must_use]
     pub(crate) fn with_events(self, region: Region, delivered: bool, now: Timestamp) -> Self {
         Self {
@@ -101,7 +103,7 @@ impl TransitionTracker {
         }
     }
 
-    /// The same where this process acts too.
+    /// Adds the actions of this process.
     #[must_use]
     pub(crate) fn with_actions(self, recent_actions: RecentActions) -> Self {
         Self {
@@ -110,7 +112,7 @@ impl TransitionTracker {
         }
     }
 
-    /// Returns what an observation at `now` adds to the journal.
+    /// Returns the transitions that an observation at `now` adds to the journal.
     pub(crate) fn apply(
         &mut self,
         observation: InstanceObservation,
@@ -137,62 +139,63 @@ impl TransitionTracker {
         records
     }
 
-    /// Takes the events that need no record, since the last call.
+    /// Takes the events since the last call that need no record.
     pub(crate) fn take_finished(&mut self) -> Vec<String> {
         std::mem::take(&mut self.finished)
     }
 
-    /// Takes the principals that CloudTrail has named, since the last call.
+    /// Takes the principals since the last call that CloudTrail has named.
     pub(crate) fn take_attributions(&mut self) -> Vec<Attribution> {
         std::mem::take(&mut self.attributions)
     }
 
-    /// Whether something is under way, so that it is worth looking often.
+    /// Whether frequent polls are useful: an instance is in transition, or a transition waits for its cause.
     pub(crate) fn is_busy(&self) -> bool {
         self.known.values().any(TrackedInstance::is_busy)
     }
 
-    /// Whether events tell of every change, so that looks only check them.
+    /// Whether events report every change, so that polls only verify them.
     pub(crate) fn has_event_stream(&self, now: Timestamp) -> bool {
-        self.event_stream.tells(now)
+        self.event_stream.reports_changes(now)
     }
 
-    /// What the journal is to note of looks at everything; nothing, while events that have waited are still being read.
+    /// Returns the coverage that complete observations add to the journal; empty while events that have waited are still
+    /// being read.
     pub(crate) fn coverage(
         &self,
-        looks: &[RegionObservation],
+        observations: &[RegionObservation],
         now: Timestamp,
     ) -> Vec<CoverageObservation> {
-        let events_tell = self.event_stream.tells(now);
+        let has_events = self.event_stream.reports_changes(now);
         let caught_up = self.event_stream.may_decide(Timestamp::MIN, now);
-        let watch = |look: &RegionObservation| {
-            let account = look
+        let coverage_of = |observed: &RegionObservation| {
+            let account = observed
                 .account_region
                 .account
                 .clone()
                 .or_else(|| self.own.clone())?;
-            let home = look.account_region.account.is_none()
-                && self.home.as_ref() == Some(&look.account_region.region);
-            let bridges = if home && events_tell {
-                BRIDGED_BY_EVENTS
+            let home = observed.account_region.account.is_none()
+                && self.home.as_ref() == Some(&observed.account_region.region);
+            let bridges = if home && has_events {
+                MAX_GAP_WITH_EVENTS
             } else {
-                BRIDGED
+                MAX_GAP
             };
-            let region = look.account_region.region.clone();
+            let region = observed.account_region.region.clone();
             (caught_up || !home).then_some(CoverageObservation {
                 account,
                 region,
-                at: look.begun,
+                at: observed.begun,
                 bridges,
             })
         };
-        looks.iter().filter_map(watch).collect()
+        observations.iter().filter_map(coverage_of).collect()
     }
 
-    /// Everything that is known, for a journal that begins anew.
+    /// Returns the known state of every instance, for a journal that begins anew.
     pub(crate) fn everything(&self) -> Vec<TransitionRecord> {
         let settled = self.known.iter();
-        let settled = settled.filter(|(_, known)| known.unexplained.is_empty());
+        let settled = settled.filter(|(_, known)| known.unattributed.is_empty());
         settled
             .map(|(id, known)| TransitionRecord {
                 instance: id.clone(),
@@ -203,10 +206,11 @@ impl TransitionTracker {
             .collect()
     }
 
-    /// Writes what nothing explains as it stands. What events told comes again after the end, and is explained then.
+    /// Returns the transitions without a cause as they are. Those that events reported are left: the events are delivered
+    /// again after a restart.
     pub(crate) fn flush_all(&mut self) -> Vec<TransitionRecord> {
         let by_looks =
-            |known: &TrackedInstance| known.unexplained.iter().all(|one| one.event.is_none());
+            |known: &TrackedInstance| known.unattributed.iter().all(|one| one.event.is_none());
         let ids = self.known.iter().filter(|(_, known)| by_looks(known));
         let ids: Vec<InstanceId> = ids.map(|(id, _)| id.clone()).collect();
         ids.iter().flat_map(|id| self.flush(id)).collect()
@@ -234,7 +238,7 @@ impl TransitionTracker {
         }
     }
 
-    /// The stream of events that tells of this instance.
+    /// Returns the event stream that covers this instance.
     fn event_stream_for(&self, id: &InstanceId) -> EventStream {
         let home = self.known.get(id).is_some_and(|known| {
             self.home.as_ref() == Some(&known.sighting.region)

@@ -125,7 +125,7 @@ impl ApiError {
         }
     }
 
-    /// Combines the errors of several account-regions into one, whose message names up to eight of them; `None` for an empty slice.
+    /// Combines the errors of several account-regions into one with up to eight of them in its message; `None` for an empty slice.
     /// Its code is the common one, or else `unreachable`.
     pub(crate) fn combine(several: &[Self]) -> Option<Self> {
         /// Limits the length of the message.

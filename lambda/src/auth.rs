@@ -16,7 +16,7 @@ use crate::route::{Effect, Route};
 pub enum Authenticator {
     /// No authentication. Only for an endpoint on this machine.
     None,
-    /// A bearer token, whose digest is one of these.
+    /// A bearer token with one of these digests.
     Token(Tokens),
     /// An IAM signature that API Gateway or the function URL has verified.
     Iam,

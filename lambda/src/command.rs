@@ -18,7 +18,7 @@ use crate::route::Route;
 pub enum ApiCommand {
     /// Returns the state of these instances.
     Status(InstanceSelector),
-    /// Changes instances.
+    /// Starts, stops or overrides instances.
     Change {
         /// The requested change.
         ask: RequestKind,

@@ -39,7 +39,7 @@ pub struct ConfigurationCache {
 pub struct LoadedConfiguration {
     /// The schedules, and the rules that assign instances to them.
     pub schedule_set: Arc<ScheduleSet>,
-    /// The accounts and regions whose instances are managed.
+    /// The accounts and regions of managed instances.
     pub targets: Arc<Targets>,
 }
 

@@ -38,7 +38,7 @@ pub enum Invocation {
 /// The trigger of passes over all account-regions. It determines the minute that the passes are for, and carries no decision.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Trigger {
-    /// A rule with this UTC cron, whose minutes include edges of schedules.
+    /// A rule with this UTC cron, which fires in the minutes of schedule edges.
     Edges(Box<Cron>),
     /// An EventBridge event with its own time.
     Event(Timestamp),

@@ -1,7 +1,7 @@
 //! The Lambda function: reads an event, runs a pass or an API request, and returns the response.
 //!
 //! [`event`] classifies events. [`route`] and [`command`] define the API's requests, [`responses`] and [`api_error`] its
-//! responses. [`app::App`] combines them in [`handler`]; the tests run the whole of it.
+//! responses. [`app::App`] combines them in [`handler`]; the tests run all of it.
 //!
 //! Decisions belong to `curfew-core` and AWS calls to `curfew-aws`. The only state between invocations is a short-lived cache of
 //! the configuration and of connections: an execution environment may end at any time.

@@ -24,7 +24,7 @@ struct CachedOrganisation {
 }
 
 impl OrganisationCache {
-    /// Creates a cache whose account-regions are reached through `connection`.
+    /// Creates a cache that connects to account-regions through `connection`.
     pub fn new(connection: &Connection) -> Self {
         let targets = Arc::new(Targets::default());
         let home = Organisation::open(connection, &targets);
@@ -43,7 +43,7 @@ impl OrganisationCache {
         &self.home
     }
 
-    /// The account-region whose state changes EventBridge sends to the function.
+    /// Returns the account-region of the state changes that EventBridge sends to the function.
     pub(crate) fn home_account_region(&self) -> AccountRegion {
         AccountRegion {
             account: None,

@@ -178,7 +178,7 @@ impl App {
 }
 
 /// Combines the steps that failed before their request or their state tag was written into one error, with the first failure's code
-/// and the number of failures. A recorded request whose call failed is retried by a later pass and is not an error.
+/// and the number of failures. A recorded request with a failed call is retried by a later pass and is not an error.
 fn step_error(outcomes: &[Outcome]) -> Option<ApiError> {
     let mut failures = outcomes.iter().filter_map(|outcome| {
         let refusal = match &outcome.result {

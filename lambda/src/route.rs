@@ -13,9 +13,9 @@ pub enum Route {
     OpenApi,
     /// The state of the instances.
     Status,
-    /// Starts instances.
+    /// `/start`, which starts the selected instances.
     Start,
-    /// Stops instances.
+    /// `/stop`, which stops the selected instances.
     Stop,
     /// Ends overrides and applies the schedules.
     Resume,

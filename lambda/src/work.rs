@@ -135,7 +135,7 @@ impl App {
     }
 
     /// Runs the passes of messages of the queue; the template delivers one at a time. A message is deleted even if its pass fails,
-    /// because the next trigger retries. Only a message whose invocation crashes or times out is delivered again.
+    /// because the next trigger retries. A message is delivered again only if its invocation crashes or times out.
     pub(crate) async fn process_messages(
         &self,
         messages: &[QueueMessage],
@@ -279,7 +279,7 @@ impl App {
         Ok(1)
     }
 
-    /// Enqueues a pass over the one instance whose state change `event` reports, in sequence with the passes over its account-region.
+    /// Enqueues a pass over the one instance of the state change that `event` reports, in sequence with the passes over its account-region.
     /// Runs the pass in this invocation if the stack has no queue or sending fails.
     pub(crate) async fn correct_drift(
         &self,

@@ -6,7 +6,7 @@ use curfew_aws::join_bounded::join_bounded;
 use curfew_aws::queue::{FifoMessage, Queue};
 use curfew_core::work::Work;
 
-/// The queue whose messages invoke this function.
+/// The queue that invokes this function with its messages.
 #[derive(Debug)]
 pub struct WorkQueue {
     queue: Queue,

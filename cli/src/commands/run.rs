@@ -130,7 +130,7 @@ impl Daemon<'_> {
                 overrides,
                 configuration: configuration.clone(),
                 connection: connection.clone(),
-                asked: reload,
+                requested: reload,
             }),
             ..Dependencies::quiet(clock.clone(), organisation, configuration.state_dir())
         };

@@ -97,9 +97,9 @@ pub(crate) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), C
     time_arg::in_order(since, until)?;
     let journal = Journal::read(&configuration.state_dir())?;
     let account = RecordedHistory {
-        beginnings: journal.initial_states()?,
+        initial_states: journal.initial_states()?,
         entries: journal.history(&HistoryFilter::default())?,
-        stretches: journal.coverage_intervals()?,
+        coverage: journal.coverage_intervals()?,
     };
     let question = SavingsQuery {
         since,
@@ -116,7 +116,7 @@ pub(crate) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), C
     let report = SavingsReport {
         since,
         until,
-        recorded_since: account.stretches.iter().map(|stretch| stretch.begun).min(),
+        recorded_since: account.coverage.iter().map(|stretch| stretch.begun).min(),
         by: grouping_name(args.by.into()),
         lines: lines
             .map(|(name, line)| SavingsRow::of(name, line, priced))

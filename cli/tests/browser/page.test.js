@@ -207,7 +207,7 @@ test("names are escaped", async (t) => {
   assert.match(await page.title(), /running · Curfew$/);
   assert.equal(await page.locator("main img, main script").count(), 0);
   await page.getByRole("button", { name: `Stop ${hostile[0]}` }).click();
-  await page.locator("#said").getByText(`${hostile[0]} is stopped`).waitFor({ state: "attached" });
+  await page.locator("#announcement").getByText(`${hostile[0]} is stopped`).waitFor({ state: "attached" });
   await fits(page);
 });
 

@@ -58,7 +58,7 @@ export const ERRORS = /^Failed to load resource: /;
 /** The row of the instance with this name. */
 export const line = (page, name) => page.getByRole("row").filter({ has: page.getByRole("rowheader", { name }) });
 /** Waits for a text in the live region that screen readers announce. */
-export const announced = (page, text) => page.locator("#said").filter({ hasText: text }).waitFor({ state: "attached" });
+export const announced = (page, text) => page.locator("#announcement").filter({ hasText: text }).waitFor({ state: "attached" });
 
 export async function picture(page, name) {
   mkdirSync(SCREENSHOTS, { recursive: true });

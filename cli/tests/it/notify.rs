@@ -117,14 +117,14 @@ impl Post {
 async fn simultaneous_notifications_are_one_message_and_shutdown_waits_for_it() {
     let inbox = Inbox::open().await;
     let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
-    post.notifier.tell(&notification("a"));
-    post.notifier.tell(&notification("b"));
+    post.notifier.notify(&notification("a"));
+    post.notifier.notify(&notification("b"));
     post.end().await;
     let received = inbox.received();
     assert_eq!(received.len(), 1, "{received:?}");
     assert_eq!(
         received[0]["text"],
-        "Deviation: a: a happened\nDeviation: b: b happened"
+        "Drift: a: a happened\nDrift: b: b happened"
     );
     assert_eq!(received[0]["curfew"]["notifications"][1]["kind"], "drift");
 }
@@ -139,7 +139,7 @@ async fn a_failing_webhook_is_retried_and_delays_no_other() {
         "http://127.0.0.1:9",
     )
     .await;
-    post.notifier.tell(&notification("a"));
+    post.notifier.notify(&notification("a"));
     healthy.until(1).await;
     assert_eq!(failing.received().len(), 0);
     failing.until(1).await;
@@ -153,7 +153,7 @@ async fn a_retry_after_header_is_respected() {
     let inbox = Inbox::open().await;
     inbox.plan_replies([Reply::RetryAfter(3)]);
     let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
-    post.notifier.tell(&notification("a"));
+    post.notifier.notify(&notification("a"));
     inbox.until_requests(1).await;
     let requested = Instant::now();
     inbox.until(1).await;
@@ -170,11 +170,11 @@ async fn a_refused_notification_is_dropped_and_the_next_one_is_sent() {
     let inbox = Inbox::open().await;
     inbox.plan_replies([Reply::Status(404)]);
     let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
-    post.notifier.tell(&notification("a"));
+    post.notifier.notify(&notification("a"));
     inbox.until_requests(1).await;
-    post.notifier.tell(&notification("b"));
+    post.notifier.notify(&notification("b"));
     inbox.until(1).await;
-    assert_eq!(inbox.received()[0]["text"], "Deviation: b: b happened");
+    assert_eq!(inbox.received()[0]["text"], "Drift: b: b happened");
     post.end().await;
 }
 
@@ -190,7 +190,7 @@ async fn a_hanging_webhook_delays_no_other_and_shutdown_briefly() {
     .await;
     let begun = Instant::now();
     for number in 0..150 {
-        post.notifier.tell(&notification(&number.to_string()));
+        post.notifier.notify(&notification(&number.to_string()));
     }
     assert!(
         begun.elapsed() < Duration::from_secs(1),
@@ -209,14 +209,14 @@ async fn a_full_queue_drops_the_oldest_and_counts_them() {
     let inbox = Inbox::open().await;
     inbox.plan_replies([Reply::Status(500)]);
     let post = Post::of(&[webhook(&inbox)], "http://127.0.0.1:9").await;
-    post.notifier.tell(&notification("first"));
+    post.notifier.notify(&notification("first"));
     inbox.until_requests(1).await;
     for number in 0..10_007 {
-        post.notifier.tell(&notification(&number.to_string()));
+        post.notifier.notify(&notification(&number.to_string()));
     }
     inbox.until(2).await;
     let received = inbox.received();
-    assert_eq!(received[0]["text"], "Deviation: first: first happened");
+    assert_eq!(received[0]["text"], "Drift: first: first happened");
     assert_eq!(received[1]["curfew"]["dropped"], 7);
     assert_eq!(received[1]["curfew"]["notifications"][0]["subject"], "7");
     let text = received[1]["text"].as_str().unwrap();
@@ -234,7 +234,7 @@ async fn a_topic_receives_text_and_attributes() {
     let sns = Inbox::open().await;
     sns.plan_replies([Reply::Status(500)]);
     let post = Post::of(&[topic()], &sns.endpoint()).await;
-    post.notifier.tell(&notification("a"));
+    post.notifier.notify(&notification("a"));
     sns.until(1).await;
     let calls = post.calls.clone();
     post.end().await;
@@ -255,11 +255,11 @@ async fn a_topic_receives_text_and_attributes() {
         message["TopicArn"],
         "arn:aws:sns:eu-west-3:111122223333:curfew"
     );
-    assert_eq!(message["Subject"], "Deviation: a: a happened");
+    assert_eq!(message["Subject"], "Drift: a: a happened");
     assert_eq!(message["MessageStructure"], "json");
     let bodies: serde_json::Value =
         serde_json::from_str(message["Message"].as_str().unwrap()).unwrap();
-    assert_eq!(bodies["email"], "Deviation: a: a happened");
+    assert_eq!(bodies["email"], "Drift: a: a happened");
     let facts: serde_json::Value =
         serde_json::from_str(bodies["default"].as_str().unwrap()).unwrap();
     assert_eq!(facts["notifications"][0]["kind"], "drift");
@@ -324,7 +324,7 @@ async fn the_daemon_notifies_of_transitions_overrides_and_failures() {
         "stopped since 2026-11-23T12:00:00Z until 2026-11-24T22:00:00Z by alice",
     );
     inbox
-        .until_text("held stopped until 2026-11-24T22:00:00Z by alice", &ec2)
+        .until_text("override stopped until 2026-11-24T22:00:00Z by alice", &ec2)
         .await;
     ec2.remove_tag(&web, "curfew:override");
     inbox

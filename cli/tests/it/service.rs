@@ -92,7 +92,7 @@ fn an_invalid_file_is_reported_and_a_valid_one_is_applied_without_a_signal() {
         .pop()
         .unwrap();
     assert!(status.contains("did you mean `running`?"), "{status}");
-    assert!(service.log().contains("the previous one stays in force"));
+    assert!(service.log().contains("keeping the previous one"));
     assert_eq!(model.state(&web), Ec2InstanceState::Running);
 
     service.configuration(&configuration(&format!(
@@ -127,7 +127,7 @@ fn changes_that_need_a_restart_are_named_and_the_rest_is_applied() {
     let log = service.log();
     let warning = log
         .lines()
-        .find(|line| line.contains("only change with a restart"));
+        .find(|line| line.contains("changed keys need a restart"));
     assert!(
         warning.is_some_and(|line| line.contains("keys=\"notify, daemon.driver\"")),
         "{log}"
@@ -210,12 +210,16 @@ fn a_metrics_port_in_use_is_logged_once_and_the_daemon_continues() {
     service.eventually("the failure is logged", || {
         service
             .log()
-            .contains("metrics can't be served: the daemon goes on without")
+            .contains("metrics endpoint unavailable; continuing without it")
     });
     service.signal(Signal::TERM);
     assert_eq!(service.wait_for_exit(), Some(0));
     let log = service.log();
-    assert_eq!(log.matches("metrics can't be served").count(), 1, "{log}");
+    assert_eq!(
+        log.matches("metrics endpoint unavailable").count(),
+        1,
+        "{log}"
+    );
     assert!(log.contains(&address.to_string()), "{log}");
 }
 

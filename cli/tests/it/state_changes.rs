@@ -91,8 +91,7 @@ fn queued_state_changes_are_journalled_and_unreadable_messages_become_dead_lette
             aside >= 1 && home.messages(QUEUE) + aside == 2
         },
     );
-    let warning =
-        "a message of the queue of state changes can't be read; it is left to the dead letters";
+    let warning = "unreadable state-change message; leaving it to the dead-letter queue";
     assert_eq!(daemon.log().matches(warning).count(), 1, "{}", daemon.log());
     assert_eq!(sandbox.history().len(), 2);
     daemon.end();

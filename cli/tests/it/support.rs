@@ -110,7 +110,9 @@ impl Sandbox {
         let mut command = self.curfew();
         command.envs(environment.iter().copied()).arg("run");
         let running = CurfewProcess::start(command, &self.state.path().join("run.log"), false);
-        self.eventually("the daemon runs", || running.log().contains("curfew runs"));
+        self.eventually("the daemon runs", || {
+            running.log().contains("curfew started")
+        });
         running
     }
 

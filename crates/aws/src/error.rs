@@ -379,12 +379,15 @@ pub fn presentable(message: &str) -> String {
     clean
 }
 
+/// Returns the sources of `error`, from its direct source to the innermost one.
+pub fn sources<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |&source| source.source())
+}
+
 fn innermost(error: &(dyn StdError + 'static)) -> String {
-    let mut deepest = error;
-    while let Some(next) = deepest.source() {
-        deepest = next;
-    }
-    let text = deepest.to_string();
+    let text = sources(error).last().unwrap_or(error).to_string();
     if text.is_empty() {
         DisplayErrorContext(error).to_string()
     } else {

@@ -1,4 +1,4 @@
-//! The journal with a buffer: where it can't be written, records wait, up to a limit, and what does not fit is counted. A corrupt
+//! The journal with a buffer: while it can't be written, records wait up to a limit, and further ones are counted. A corrupt
 //! file is quarantined under another name, one that was removed or moved is detected, and a new one is begun.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -16,7 +16,8 @@ use super::{
     TransitionRecord,
 };
 
-/// Beside the journal: held by the daemon that writes it, and released by the system however that daemon ends.
+/// The lock file next to the journal: the writing daemon holds the lock, and the operating system releases it when the daemon
+/// ends.
 pub const LOCK: &str = "journal.lock";
 
 /// Writes the journal of one state directory.
@@ -25,27 +26,27 @@ pub struct BufferedJournal {
     directory: PathBuf,
     open: Option<Open>,
     waiting: VecDeque<TransitionRecord>,
-    /// Edges that wait likewise.
+    /// Edges that wait to be written.
     edges: VecDeque<EdgeRecord>,
     /// Transitions that did not fit since the journal could last be written.
     dropped: u64,
-    /// Edges that did not.
+    /// Edges that did not fit since then.
     dropped_edges: u64,
-    /// What the journal that was opened stands in for.
+    /// The journal that the open one replaces.
     replaced: Option<JournalReplacement>,
 }
 
-/// Why a journal begins anew, with nothing of what was known.
+/// Why a journal begins anew, without the known states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JournalReplacement {
-    /// Its file was broken, and is kept under this name.
+    /// The file was corrupt, and is kept under this name.
     Broken {
-        /// The new name.
+        /// The path of the quarantined file.
         kept: PathBuf,
     },
-    /// Its file was removed or moved while the daemon wrote it.
+    /// The file was removed or moved while the daemon wrote it.
     Detached {
-        /// Where the new file is, and the old one was.
+        /// The path of the new file, which the old one had.
         path: PathBuf,
     },
 }
@@ -59,26 +60,26 @@ struct Open {
 /// The result of an attempt to write.
 #[derive(Debug, Default)]
 pub struct WriteReport {
-    /// What is new in the journal.
+    /// The new entries of the journal.
     pub entries: Vec<JournalEntry>,
     /// The events that need no further attempt: their records are in the journal, or will never be.
     pub events: Vec<String>,
-    /// Why the journal is a new one, which has nothing yet of what is known, if it is.
+    /// Why the journal is a new one, without the known states; `None` if it is not.
     pub replaced: Option<JournalReplacement>,
-    /// Why records wait, if they do.
+    /// Why records are waiting; `None` if they were written.
     pub error: Option<JournalError>,
-    /// Transitions that were lost, as is known once the journal can be written again.
+    /// The number of transitions that were lost; reported once the journal can be written again.
     pub lost: u64,
-    /// How many transitions wait after the attempt.
+    /// The number of transitions that wait to be written after the attempt.
     pub waiting: usize,
 }
 
 impl BufferedJournal {
-    /// Records that wait for a journal that can't be written: a transition is about 500 bytes, so this is 5 MB, and four days of a
-    /// thousand instances that start and stop once a day.
+    /// The capacity of the buffer: a transition is about 500 bytes, so this is 5 MB, and four days of a thousand instances
+    /// that start and stop once a day.
     pub const WAITING: usize = 10_000;
 
-    /// Opens the journal in `directory`, or goes on without, if it can't be opened now. Only what waiting can't mend is an error.
+    /// Opens the journal in `directory`, or continues without it if it can't be opened now. Fails only if waiting can't help.
     pub fn open(directory: &Path) -> Result<Self, JournalError> {
         let mut buffered = Self {
             directory: directory.to_owned(),
@@ -96,12 +97,12 @@ impl BufferedJournal {
                 | JournalError::Directory { .. }
                 | JournalError::Stuck { .. }),
             ) => return Err(error),
-            Err(error) => complain(&error, 0),
+            Err(error) => log_error(&error, 0),
         }
         Ok(buffered)
     }
 
-    /// What was last known of every instance; nothing, while the journal can't be read.
+    /// Returns the last known state of every instance; empty while the journal can't be read.
     pub fn sightings(&self) -> HashMap<InstanceId, KnownState> {
         let known = match &self.open {
             Some(open) => open.journal.sightings(),
@@ -109,18 +110,18 @@ impl BufferedJournal {
             None => Journal::read(&self.directory).and_then(|journal| journal.sightings()),
         };
         known.unwrap_or_else(|error| {
-            complain(&error, self.waiting.len());
+            log_error(&error, self.waiting.len());
             HashMap::new()
         })
     }
 
-    /// Whether events have told of anything since `since`.
-    pub fn heard_events_since(&self, since: Timestamp) -> bool {
+    /// Whether the journal has a transition since `since` that an event reported.
+    pub fn has_events_since(&self, since: Timestamp) -> bool {
         let journal = self.open.as_ref().map(|open| &open.journal);
-        journal.is_some_and(|journal| journal.heard_events_since(since).unwrap_or(false))
+        journal.is_some_and(|journal| journal.has_events_since(since).unwrap_or(false))
     }
 
-    /// Those of `events` that need no record any more: they are in the journal, or wait for it.
+    /// Returns those of `events` that need no record any more: they are in the journal, or wait to be written.
     pub fn events(&self, events: &[String]) -> HashSet<String> {
         let written = self.open.as_ref().map(|open| open.journal.events(events));
         let mut known = written.and_then(Result::ok).unwrap_or_default();
@@ -132,13 +133,13 @@ impl BufferedJournal {
         known
     }
 
-    /// Whether records wait to be written, so that their events should not be deleted yet.
+    /// Whether records wait to be written, so that their events must not be deleted yet.
     pub fn is_behind(&self) -> bool {
         !self.waiting.is_empty() || !self.edges.is_empty()
     }
 
-    /// Takes what became of edges, for the next [`Self::write`].
-    pub fn follow(&mut self, edges: Vec<EdgeRecord>) {
+    /// Takes the outcomes of edges, for the next [`Self::write`].
+    pub fn enqueue_edges(&mut self, edges: Vec<EdgeRecord>) {
         for edge in edges {
             if self.edges.len() == Self::WAITING {
                 self.edges.pop_front();
@@ -148,7 +149,7 @@ impl BufferedJournal {
         }
     }
 
-    /// Why the journal that was opened began anew; once, for the notification.
+    /// Takes the reason why the journal that was opened began anew, for the notification.
     pub fn take_replaced(&mut self) -> Option<JournalReplacement> {
         self.replaced.take()
     }
@@ -159,22 +160,23 @@ impl BufferedJournal {
         open.is_some_and(|open| open.journal.is_detached())
     }
 
-    /// How many transitions wait.
+    /// The number of transitions that wait to be written.
     pub fn waiting(&self) -> usize {
         let transitions = self.waiting.iter();
         let transitions = transitions.filter(|record| record.transition.is_some());
         transitions.count()
     }
 
-    /// Writes `records` after those that wait, and the edges that do, or lets them wait too. A journal that could not be opened is tried again.
+    /// Writes the waiting transitions and edges, then `records`; on failure all of them wait. Retries to open a journal that
+    /// could not be opened.
     pub fn write(&mut self, records: Vec<TransitionRecord>) -> WriteReport {
         self.enqueue(records);
         let mut written = WriteReport::default();
-        self.leave_detached(&mut written);
+        self.close_detached(&mut written);
         if !self.is_behind() && self.open.is_some() {
             return written;
         }
-        // Twice: a file that turns out to be broken is replaced, and the new one takes everything.
+        // Twice: a file that turns out to be corrupt is replaced, and the new one receives everything.
         for _ in 0..2 {
             match self.try_write(&mut written) {
                 Ok(()) => {
@@ -184,8 +186,7 @@ impl BufferedJournal {
                     if written.lost > 0 || edges > 0 {
                         error!(
                             transitions = written.lost,
-                            edges,
-                            "the journal can be written again; transitions were lost meanwhile"
+                            edges, "journal writable again; transitions were lost"
                         );
                     }
                     return written;
@@ -208,41 +209,43 @@ impl BufferedJournal {
             }
         }
         if let Some(error) = &written.error {
-            complain(error, self.waiting.len());
+            log_error(error, self.waiting.len());
         }
+        written.waiting = self.waiting();
         written
     }
 
-    /// Notes looks and callers, where there is a journal: without them, hours are unknown and names missing, which is said.
-    pub fn note(
+    /// Records coverage and principals, if there is a journal. If that fails, hours stay unknown and principals missing,
+    /// which is logged.
+    pub fn record_observations(
         &mut self,
-        looks: &[CoverageObservation],
+        observations: &[CoverageObservation],
         attributions: &[Attribution],
     ) -> Result<(), JournalError> {
         let Some(open) = &mut self.open else {
             return Ok(());
         };
-        let noted = match (looks, attributions) {
+        let noted = match (observations, attributions) {
             ([], []) => Ok(()),
-            (looks, []) => open.journal.watched(looks),
+            (observations, []) => open.journal.record_coverage(observations),
             ([], attributions) => open.journal.attribute(attributions),
-            (looks, attributions) => open
+            (observations, attributions) => open
                 .journal
-                .watched(looks)
+                .record_coverage(observations)
                 .and_then(|()| open.journal.attribute(attributions)),
         };
-        noted.inspect_err(|error| complain(error, self.waiting.len()))
+        noted.inspect_err(|error| log_error(error, self.waiting.len()))
     }
 
-    /// Removes what is older than `cutoff`, where there is a journal.
+    /// Removes transitions older than `cutoff`, if there is a journal.
     pub fn prune(&mut self, cutoff: Timestamp) -> Result<(), JournalError> {
         let Some(open) = &mut self.open else {
             return Ok(());
         };
         let pruned = open.journal.prune(cutoff);
-        let transitions = pruned.inspect_err(|error| complain(error, self.waiting.len()))?;
+        let transitions = pruned.inspect_err(|error| log_error(error, self.waiting.len()))?;
         if transitions > 0 {
-            info!(transitions, before = %cutoff, "old transitions were removed from the journal");
+            info!(transitions, before = %cutoff, "old transitions removed from the journal");
         }
         Ok(())
     }
@@ -250,7 +253,7 @@ impl BufferedJournal {
     fn enqueue(&mut self, records: Vec<TransitionRecord>) {
         for record in records {
             if self.waiting.len() == Self::WAITING {
-                // The newest says what is known now; the oldest is what has waited in vain for longest.
+                // The newest record has the current state, so the oldest one is dropped.
                 let oldest = self.waiting.pop_front();
                 let lost = oldest.is_some_and(|oldest| oldest.transition.is_some());
                 self.dropped += u64::from(lost);
@@ -258,7 +261,7 @@ impl BufferedJournal {
                     error!(
                         transitions = self.dropped,
                         waiting = Self::WAITING,
-                        "the journal can't be written for too long: transitions are lost"
+                        "journal buffer full; losing transitions"
                     );
                 }
             }
@@ -278,25 +281,25 @@ impl BufferedJournal {
         let events = self.waiting.drain(..).filter_map(|record| record.event);
         written.events.extend(events);
         if !self.edges.is_empty() {
-            open.journal.follow(self.edges.make_contiguous())?;
+            open.journal.record_edges(self.edges.make_contiguous())?;
             self.edges.clear();
         }
         Ok(())
     }
 
-    /// Closes a journal whose file was removed or moved, before a new one is opened in its place: closing removes SQLite's
+    /// Closes the journal after its file was removed or moved, before a new one is opened in its place: closing removes SQLite's
     /// auxiliary files by name.
-    fn leave_detached(&mut self, written: &mut WriteReport) {
+    fn close_detached(&mut self, written: &mut WriteReport) {
         if !self.is_detached() {
             return;
         }
         self.open = None;
         let path = self.directory.join(FILE);
-        error!(path = %path.display(), "the journal's file was removed or moved; beginning a new one");
+        error!(path = %path.display(), "journal file removed or moved; starting a new one");
         written.replaced = Some(JournalReplacement::Detached { path });
     }
 
-    /// Opens the journal; where it is a new one instead of a broken one, says where that is now.
+    /// Opens the journal; if a new one replaces a corrupt one, returns where that is now.
     fn reopen(&mut self) -> Result<Option<JournalReplacement>, JournalError> {
         let lock = lock(&self.directory)?;
         let (journal, replaced) = match Journal::open(&self.directory) {
@@ -317,9 +320,9 @@ impl BufferedJournal {
     }
 }
 
-fn complain(error: &JournalError, waiting: usize) {
+fn log_error(error: &JournalError, waiting: usize) {
     let source = std::error::Error::source(error).map(ToString::to_string);
-    error!(%error, source, hint = error.hint(), waiting, "the journal can't be written; its records wait in memory");
+    error!(%error, source, hint = error.hint(), waiting, "journal not writable; buffering records in memory");
 }
 
 fn lock(directory: &Path) -> Result<File, JournalError> {
@@ -338,22 +341,22 @@ fn lock(directory: &Path) -> Result<File, JournalError> {
             path: directory.join(FILE),
         }),
         Err(errno) => {
-            // Some network file systems have no locks: then it is for the operator to run one daemon only.
-            warn!(error = %errno, "this file system has no locks: nothing keeps a second daemon from writing the journal");
+            // Some network file systems have no locks: then the operator has to run one daemon only.
+            warn!(error = %errno, "file system has no locks; a second daemon could write the journal");
             Ok(lock)
         }
     }
 }
 
-/// Puts a broken file out of the way of a new one, and says so and where.
+/// Quarantines a corrupt file, logs its new path and returns it.
 fn replace(directory: &Path, error: &JournalError) -> Result<PathBuf, JournalError> {
     let aside = quarantine(directory)?;
     let source = std::error::Error::source(error).map(ToString::to_string);
-    error!(%error, source, kept = %aside.display(), "the journal is broken: it is set aside, and a new one begins");
+    error!(%error, source, kept = %aside.display(), "corrupt journal quarantined; starting a new one");
     Ok(aside)
 }
 
-/// Renames the file and what SQLite keeps beside it to the first name that is free.
+/// Renames the file and SQLite's auxiliary files to the first free name.
 fn quarantine(directory: &Path) -> Result<PathBuf, JournalError> {
     let name = |number: u32| directory.join(format!("{FILE}.broken-{number}"));
     let aside = (1..u32::MAX)

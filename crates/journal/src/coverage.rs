@@ -1,4 +1,4 @@
-//! The times at which instances were observed: the journal says nothing about other times.
+//! The times at which instances were observed: the journal has no information about other times.
 
 use curfew_core::instance::{AccountId, Region};
 use jiff::{SignedDuration, Timestamp};
@@ -6,59 +6,64 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Journal, JournalError, from_column, to_column};
 
-/// A look at all instances of one account and region.
+/// A complete observation of one account and region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoverageObservation {
-    /// The account.
+    /// The account of the observed instances.
     pub account: AccountId,
-    /// The region.
+    /// The region of the observed instances.
     pub region: Region,
-    /// When.
+    /// The time of the observation.
     pub at: Timestamp,
-    /// How long the time before may be that this look speaks for too.
+    /// The longest time since the previous observation that this one covers too.
     pub bridges: SignedDuration,
 }
 
 /// A time without a gap in the coverage of an account and region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoverageInterval {
-    /// The account.
+    /// The account of the observed instances.
     pub account: AccountId,
-    /// The region.
+    /// The region of the observed instances.
     pub region: Region,
-    /// The first look.
+    /// The time of the first observation.
     pub begun: Timestamp,
-    /// The last one.
+    /// The time of the last observation.
     pub ended: Timestamp,
 }
 
 impl Journal {
-    /// Notes looks: each goes on with the last stretch, or begins another one.
-    pub fn watched(&mut self, looks: &[CoverageObservation]) -> Result<(), JournalError> {
+    /// Records observations: each extends the last interval, or begins another one.
+    pub fn record_coverage(
+        &mut self,
+        observations: &[CoverageObservation],
+    ) -> Result<(), JournalError> {
         const LAST: &str = "
             SELECT begun, ended FROM watched
             WHERE account = ?1 AND region = ?2 ORDER BY begun DESC LIMIT 1";
-        const GO_ON: &str = "
+        const EXTEND: &str = "
             UPDATE watched SET ended = max(ended, ?4)
             WHERE account = ?1 AND region = ?2 AND begun = ?3";
         const BEGIN: &str = "
             INSERT OR IGNORE INTO watched (account, region, begun, ended) VALUES (?1, ?2, ?3, ?3)";
         self.write("written", |batch| {
-            for look in looks {
-                let place = [look.account.as_str(), look.region.as_str()];
+            for observation in observations {
+                let place = [observation.account.as_str(), observation.region.as_str()];
                 let last: Option<(String, String)> = batch
                     .query_row(LAST, place, |row| Ok((row.get(0)?, row.get(1)?)))
                     .optional()?;
                 let begun = last
                     .filter(|(_, ended)| {
                         let ended = ended.parse::<Timestamp>();
-                        ended.is_ok_and(|ended| look.at.duration_since(ended) <= look.bridges)
+                        ended.is_ok_and(|ended| {
+                            observation.at.duration_since(ended) <= observation.bridges
+                        })
                     })
                     .map(|(begun, _)| begun);
-                let at = to_column(look.at);
+                let at = to_column(observation.at);
                 match begun {
-                    // A clock that was set back must not make a stretch shorter.
-                    Some(begun) => batch.execute(GO_ON, params![place[0], place[1], begun, at]),
+                    // A clock that was set back must not shorten an interval.
+                    Some(begun) => batch.execute(EXTEND, params![place[0], place[1], begun, at]),
                     None => batch.execute(BEGIN, params![place[0], place[1], at]),
                 }?;
             }
@@ -66,20 +71,20 @@ impl Journal {
         })
     }
 
-    /// Every stretch, in order.
+    /// Returns every interval, in order.
     pub fn coverage_intervals(&self) -> Result<Vec<CoverageInterval>, JournalError> {
         let read = || -> rusqlite::Result<Vec<CoverageInterval>> {
             let mut query = self.connection.prepare(
                 "SELECT account, region, begun, ended FROM watched ORDER BY account, region, begun",
             )?;
-            let rows = query.query_map([], stretch)?;
+            let rows = query.query_map([], coverage_interval)?;
             rows.collect()
         };
         read().map_err(|source| self.failed("read", source))
     }
 }
 
-fn stretch(row: &Row<'_>) -> rusqlite::Result<CoverageInterval> {
+fn coverage_interval(row: &Row<'_>) -> rusqlite::Result<CoverageInterval> {
     Ok(CoverageInterval {
         account: AccountId::new(row.get::<_, String>(0)?),
         region: Region::new(row.get::<_, String>(1)?),

@@ -14,32 +14,32 @@ use serde::Serialize;
 
 use super::{HistoryFilter, Journal, JournalError, from_column, to_column};
 
-/// An edge of one instance, and what became of it.
+/// An edge of one instance, with its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EdgeRecord {
-    /// The edge.
+    /// The instant of the edge.
     pub edge: Timestamp,
-    /// The instance.
+    /// The instance ID.
     pub instance: InstanceId,
-    /// Its name at that time.
+    /// The instance's name at that time.
     pub name: Option<String>,
-    /// What the edge says.
+    /// What the edge does to the instance.
     pub action: Action,
     /// The cause of the edge: a schedule, or an override's end.
     pub cause: Cause,
     /// The schedule that manages the instance.
     pub schedule: Option<ScheduleName>,
-    /// What became of it.
+    /// Whether it was applied, and by which process.
     pub outcome: EdgeOutcome,
-    /// When that was seen: it happened no later.
+    /// When the outcome was observed: an upper bound of the time at which it was applied.
     pub at: Timestamp,
-    /// Where the instance lives.
+    /// The region of the instance.
     pub region: Region,
     /// The account of the instance.
     pub account: AccountId,
 }
 
-/// What became of an edge.
+/// The outcome of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EdgeOutcome {
@@ -47,31 +47,31 @@ pub enum EdgeOutcome {
     InTime,
     /// The cloud applied it, after the grace.
     Late,
-    /// The cloud did not: the daemon applied it.
+    /// The cloud did not apply it, and the daemon did.
     Missed,
-    /// The daemon could not either, so far.
+    /// The daemon could not apply it either, so far.
     NotApplied,
 }
 
-/// A followed edge with its number in the journal.
+/// The outcome of an edge, with its number in the journal.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EdgeEntry {
     /// Counts up, with gaps, in the order of recording.
     pub id: i64,
-    /// The edge.
+    /// The edge with its outcome.
     #[serde(flatten)]
-    pub followed: EdgeRecord,
-    /// From the edge until it was seen to be applied, or not to be: an upper bound, in seconds.
+    pub record: EdgeRecord,
+    /// The time from the edge to the observation of its outcome, in seconds: an upper bound.
     pub latency_seconds: f64,
 }
 
-/// An outcome that only a newer Curfew knows.
+/// An outcome that only a newer Curfew has.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not an outcome of an edge")]
 pub struct UnknownOutcome(String);
 
 impl EdgeOutcome {
-    /// The word for it in journals and documents.
+    /// Returns the text for it in journals and documents.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InTime => "in_time",
@@ -100,14 +100,15 @@ impl FromStr for EdgeOutcome {
 }
 
 impl Journal {
-    /// Writes all of `edges` or none. What became of an edge is kept once; only one that was not applied may still become something.
-    pub fn follow(&mut self, edges: &[EdgeRecord]) -> Result<(), JournalError> {
+    /// Writes all of `edges` or none. The first outcome of an edge is kept, unless it is [`EdgeOutcome::NotApplied`], which a
+    /// later one replaces.
+    pub fn record_edges(&mut self, edges: &[EdgeRecord]) -> Result<(), JournalError> {
         self.write("written", |batch| {
-            edges.iter().try_for_each(|edge| follow(batch, edge))
+            edges.iter().try_for_each(|edge| record_edge(batch, edge))
         })
     }
 
-    /// The newest edges that `filter` lets through, oldest first. Its times are those of the edges.
+    /// Returns the newest edges that `filter` matches, oldest first. Its times are those of the edges.
     pub fn edges(&self, filter: &HistoryFilter) -> Result<Vec<EdgeEntry>, JournalError> {
         let columns =
             "id, edge, instance, name, action, cause, schedule, outcome, at, region, account";
@@ -115,7 +116,7 @@ impl Journal {
     }
 }
 
-fn follow(batch: &Connection, followed: &EdgeRecord) -> rusqlite::Result<()> {
+fn record_edge(batch: &Connection, record: &EdgeRecord) -> rusqlite::Result<()> {
     batch
         .prepare_cached(
             "INSERT INTO edges (edge, instance, name, action, cause, schedule, outcome, at, region, account)
@@ -123,29 +124,29 @@ fn follow(batch: &Connection, followed: &EdgeRecord) -> rusqlite::Result<()> {
              ON CONFLICT DO UPDATE SET outcome = excluded.outcome, at = excluded.at WHERE outcome = 'not_applied'",
         )?
         .execute(params![
-            to_column(followed.edge),
-            followed.instance.as_str(),
-            followed.name,
-            followed.action.to_string(),
-            followed.cause.to_string(),
-            followed.schedule.as_ref().map(ToString::to_string),
-            followed.outcome.as_str(),
-            to_column(followed.at),
-            followed.region.as_str(),
-            followed.account.as_str(),
+            to_column(record.edge),
+            record.instance.as_str(),
+            record.name,
+            record.action.to_string(),
+            record.cause.to_string(),
+            record.schedule.as_ref().map(ToString::to_string),
+            record.outcome.as_str(),
+            to_column(record.at),
+            record.region.as_str(),
+            record.account.as_str(),
         ])?;
     Ok(())
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<EdgeEntry> {
     let schedule: Option<String> = row.get(6)?;
-    let followed = EdgeRecord {
+    let record = EdgeRecord {
         edge: from_column(row, 1)?,
         instance: from_column(row, 2)?,
         name: row.get(3)?,
         action: match row.get::<_, String>(4)?.as_str() {
             "start" => Action::Start,
-            // The table takes nothing else.
+            // The table's constraint allows no other value.
             _ => Action::Stop,
         },
         cause: from_column(row, 5)?,
@@ -157,8 +158,8 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<EdgeEntry> {
     };
     Ok(EdgeEntry {
         id: row.get(0)?,
-        latency_seconds: followed.at.duration_since(followed.edge).as_secs_f64(),
-        followed,
+        latency_seconds: record.at.duration_since(record.edge).as_secs_f64(),
+        record,
     })
 }
 
@@ -166,7 +167,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<EdgeEntry> {
 mod tests {
     use super::*;
 
-    fn followed(number: u8, edge: &str, outcome: EdgeOutcome, at: &str) -> EdgeRecord {
+    fn record(number: u8, edge: &str, outcome: EdgeOutcome, at: &str) -> EdgeRecord {
         let day = |time: &str| format!("2026-11-23T{time}Z").parse().unwrap();
         EdgeRecord {
             edge: day(edge),
@@ -183,30 +184,30 @@ mod tests {
     }
 
     #[test]
-    fn what_became_of_an_edge_is_kept_once_and_one_that_was_not_applied_may_still_be() {
+    fn the_outcome_of_an_edge_is_kept_once_unless_it_was_not_applied() {
         use EdgeOutcome::{InTime, Late, Missed, NotApplied};
         let directory = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(directory.path()).unwrap();
         let first = [
-            followed(1, "19:00:00", InTime, "19:00:05"),
-            followed(2, "19:00:00", NotApplied, "19:02:00"),
-            followed(3, "19:00:00", Missed, "19:02:01"),
+            record(1, "19:00:00", InTime, "19:00:05"),
+            record(2, "19:00:00", NotApplied, "19:02:00"),
+            record(3, "19:00:00", Missed, "19:02:01"),
         ];
-        journal.follow(&first).unwrap();
+        journal.record_edges(&first).unwrap();
         let later = [
-            followed(1, "19:00:00", Late, "19:07:00"),
-            followed(2, "19:00:00", NotApplied, "19:03:00"),
-            followed(2, "19:00:00", Late, "19:04:00.5"),
-            followed(2, "20:00:00", InTime, "20:00:01"),
+            record(1, "19:00:00", Late, "19:07:00"),
+            record(2, "19:00:00", NotApplied, "19:03:00"),
+            record(2, "19:00:00", Late, "19:04:00.5"),
+            record(2, "20:00:00", InTime, "20:00:01"),
         ];
-        journal.follow(&later).unwrap();
+        journal.record_edges(&later).unwrap();
         let entries = journal.edges(&HistoryFilter::default()).unwrap();
-        let told: Vec<_> = entries
+        let outcomes: Vec<_> = entries
             .iter()
-            .map(|entry| (&entry.followed, entry.latency_seconds))
+            .map(|entry| (&entry.record, entry.latency_seconds))
             .collect();
         assert_eq!(
-            told,
+            outcomes,
             [
                 (&first[0], 5.0),
                 (&later[2], 240.5),
@@ -217,21 +218,21 @@ mod tests {
     }
 
     #[test]
-    fn edges_are_found_by_their_own_time_and_by_whom_they_are_of() {
+    fn edges_are_found_by_their_own_time_and_by_instance() {
         let directory = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(directory.path()).unwrap();
-        let mut freed = followed(2, "21:00:00", EdgeOutcome::InTime, "21:00:02");
+        let mut freed = record(2, "21:00:00", EdgeOutcome::InTime, "21:00:02");
         (freed.cause, freed.schedule) = ("override by alice".parse().unwrap(), None);
         let edges = [
-            followed(1, "19:00:00", EdgeOutcome::Late, "23:00:00"),
-            followed(2, "20:00:00", EdgeOutcome::InTime, "20:00:01"),
+            record(1, "19:00:00", EdgeOutcome::Late, "23:00:00"),
+            record(2, "20:00:00", EdgeOutcome::InTime, "20:00:01"),
             freed,
         ];
-        journal.follow(&edges).unwrap();
+        journal.record_edges(&edges).unwrap();
         let hours = |filter: HistoryFilter| -> Vec<i8> {
             let entries = journal.edges(&filter).unwrap();
             let utc = jiff::tz::TimeZone::UTC;
-            let edges = entries.iter().map(|entry| entry.followed.edge);
+            let edges = entries.iter().map(|entry| entry.record.edge);
             edges
                 .map(|edge| edge.to_zoned(utc.clone()).hour())
                 .collect()

@@ -1,74 +1,74 @@
-//! What can be wrong with a journal.
+//! The errors of the journal.
 
 use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 
-/// A journal that can't be used.
+/// Why a journal can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// The directory can't be made.
+    /// The state directory can't be created.
     #[error("the state directory `{}` can't be made", path.display())]
     Directory {
-        /// The directory.
+        /// The path of the directory.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// There is no journal yet.
     #[error("there is no journal at `{}` yet: `curfew run` writes it", path.display())]
     Missing {
-        /// Where it was looked for.
+        /// The path of the missing file.
         path: PathBuf,
     },
-    /// Another daemon writes it.
+    /// Another daemon has the journal's lock.
     #[error("the journal `{}` is written by another `curfew run`", path.display())]
     Taken {
-        /// The file.
+        /// The path of the journal.
         path: PathBuf,
     },
     /// It was written by a newer Curfew.
     #[error("the journal `{}` was written by a newer Curfew (format {found}, this one knows {known})", path.display())]
     TooNew {
-        /// The file.
+        /// The path of the journal.
         path: PathBuf,
-        /// Its format.
+        /// The format of the file.
         found: u32,
-        /// The newest known.
+        /// The newest format that this Curfew supports.
         known: u32,
     },
     /// It was written by an older Curfew, and reading must not change it.
     #[error("the journal `{}` was written by an older Curfew (format {found}, this one needs {known})", path.display())]
     TooOld {
-        /// The file.
+        /// The path of the journal.
         path: PathBuf,
-        /// Its format.
+        /// The format of the file.
         found: u32,
-        /// The one that is read.
+        /// The format that this Curfew reads.
         known: u32,
     },
-    /// SQLite says no.
+    /// SQLite reports an error.
     #[error("the journal `{}` can't be {what}", path.display())]
     Sqlite {
-        /// The file.
+        /// The path of the journal.
         path: PathBuf,
-        /// What was tried.
+        /// The attempted operation, as a participle: `opened`, `written`.
         what: &'static str,
-        /// Why.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
-    /// A broken file can't be put out of the way.
+    /// A corrupt file can't be renamed.
     #[error("the broken journal `{}` can't be set aside", path.display())]
     Stuck {
-        /// The file.
+        /// The path of the corrupt file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 }
 
 impl JournalError {
-    /// Whether the file itself is broken, so that waiting does not help.
+    /// Whether the file is corrupt, so that waiting does not help.
     pub fn is_corrupt(&self) -> bool {
         matches!(
             self.sqlite(),
@@ -76,7 +76,7 @@ impl JournalError {
         )
     }
 
-    /// What a person can do about it.
+    /// Returns what an operator can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match (self, self.sqlite()) {
             (Self::Taken { .. }, _) => Some(

@@ -1,4 +1,4 @@
-//! Reading transitions back.
+//! Queries of recorded transitions.
 
 use curfew_core::instance::{AccountId, InstanceState, Region};
 use curfew_core::schedule::ScheduleName;
@@ -14,12 +14,12 @@ use super::{Journal, JournalError, from_column, to_column};
 pub struct JournalEntry {
     /// Counts up from 1, in the order of recording.
     pub id: i64,
-    /// What happened.
+    /// The recorded transition.
     #[serde(flatten)]
     pub transition: Transition,
 }
 
-/// What `history` shows: what passes every one of these.
+/// The conditions of `curfew history`; a result matches all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HistoryFilter {
     /// From this instant on.
@@ -28,22 +28,22 @@ pub struct HistoryFilter {
     pub until: Option<Timestamp>,
     /// Instances of one of these ids or names, if there is any.
     pub instances: Vec<String>,
-    /// Only what this schedule managed.
+    /// Only instances that this schedule managed at the time.
     pub schedule: Option<ScheduleName>,
-    /// Only causes of this sort (`schedule`, `override`, `request`, `outside`), or this very cause (`override by alice`).
+    /// Only causes of this kind (`schedule`, `override`, `request`, `external`), or this exact cause (`override by alice`).
     pub cause: Option<String>,
     /// Only transitions to this state.
     pub to: Option<InstanceState>,
-    /// At most so many, the newest ones.
+    /// The maximum number of results; the newest are kept.
     pub limit: Option<u32>,
 }
 
 impl HistoryFilter {
-    /// The condition in SQL, and the values for its question marks; `time` is the column that the times are about.
+    /// Returns the condition in SQL, and the values of its parameters; `time` is the column for the times.
     fn condition(&self, time: &str) -> (String, Vec<String>) {
         let mut conditions = vec!["TRUE".to_owned()];
         let mut values = Vec::new();
-        // `{}` stands for the value, which is numbered, since it may be needed twice.
+        // `{}` stands for the value's parameter, which is numbered because it may occur twice.
         let mut require = |condition: &str, value: String| {
             values.push(value);
             conditions.push(condition.replace("{}", &format!("?{}", values.len())));
@@ -68,7 +68,7 @@ impl HistoryFilter {
             None => {}
         }
         if !self.instances.is_empty() {
-            // A JSON list, so that any number of them is one value.
+            // A JSON list, so that any number of instances is one value.
             let list = serde_json::to_string(&self.instances).expect("texts are plain data");
             require(
                 "(instance IN (SELECT value FROM json_each({})) OR name IN (SELECT value FROM json_each({})))",
@@ -80,13 +80,13 @@ impl HistoryFilter {
 }
 
 impl Journal {
-    /// The newest transitions that `filter` lets through, oldest first.
+    /// Returns the newest transitions that `filter` matches, oldest first.
     pub fn history(&self, filter: &HistoryFilter) -> Result<Vec<JournalEntry>, JournalError> {
         let columns = "id, instance, name, from_state, to_state, at, cause, schedule, region, account, edge, source, actor, instance_type";
         self.newest(filter, "transitions", columns, "at", entry)
     }
 
-    /// The newest rows of `table` that `filter` lets through, oldest first; `time` is the column that its times are about.
+    /// Returns the newest rows of `table` that `filter` matches, oldest first; `time` is the column for the times.
     pub(super) fn newest<T>(
         &self,
         filter: &HistoryFilter,

@@ -1,7 +1,8 @@
-//! The journal: every transition, and what became of every edge, kept in SQLite next to what was last seen of each instance.
+//! The journal: every transition, and the outcome of every edge, stored in SQLite with the last known state of each instance.
 //!
-//! One process writes it, in transactions that hold a transition and the sighting it leads to, so that a kill -9 at any moment
-//! neither loses a transition that was reported nor reports one twice. Readers (`curfew history`) come and go beside it.
+//! One process writes it, in transactions that contain a transition and the resulting state, so that a kill -9 at any moment
+//! neither loses a transition that was reported nor reports one twice. Readers (`curfew history`) may open it at the same
+//! time.
 
 mod buffered;
 mod coverage;
@@ -38,63 +39,63 @@ pub const FILE: &str = "journal.sqlite";
 pub struct Journal {
     connection: Connection,
     path: PathBuf,
-    /// The device and inode of the file that was opened; unknown where it could not be asked for.
+    /// The device and inode of the file that was opened; `None` if they could not be read.
     file: Option<(u64, u64)>,
 }
 
-/// One thing to write down.
+/// A change of an instance's known state, to be written in one transaction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TransitionRecord {
-    /// The instance.
+    /// The instance ID.
     pub instance: InstanceId,
-    /// What happened to it; a first sighting is no transition.
+    /// The transition; `None` for the first observation of an instance.
     pub transition: Option<Transition>,
-    /// The id of the event that told of it.
+    /// The id of the event that reported it, if one did.
     pub event: Option<String>,
-    /// What is known of it now; nothing, if it is gone.
+    /// The resulting known state; `None` if the instance is gone.
     pub sighting: Option<KnownState>,
 }
 
 /// The principal of a call that changed an instance, from CloudTrail, which delivers it minutes after the transition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribution {
-    /// The instance.
+    /// The instance ID.
     pub instance: InstanceId,
     /// The states that such a call leads to.
     pub to: &'static [InstanceState],
     /// When the call was made.
     pub at: Timestamp,
-    /// The principal.
+    /// The principal: an ARN, or an AWS service.
     pub by: String,
 }
 
-/// What was there when the record of an instance began.
+/// The state of an instance when its record began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InitialState {
-    /// The instance.
+    /// The instance ID.
     pub instance: InstanceId,
-    /// Its name.
+    /// The instance's name at that time.
     pub name: Option<String>,
-    /// Its state.
+    /// The state of the instance.
     pub state: InstanceState,
-    /// When.
+    /// The time at which the record begins.
     pub at: Timestamp,
     /// The schedule that managed it.
     pub schedule: Option<ScheduleName>,
-    /// Its type.
+    /// The instance's type, such as `t3.micro`, if known.
     pub instance_type: Option<String>,
-    /// Where.
+    /// The region of the instance.
     pub region: Region,
     /// The account of the instance.
     pub account: AccountId,
 }
 
 impl Journal {
-    /// A reader may hold the file for a moment; longer, and something else is wrong.
+    /// How long to wait for a reader that holds the file; longer waits have another cause.
     const BUSY: Duration = Duration::from_secs(5);
 
-    /// Opens the journal in `directory` for writing, makes it if it is missing, and brings it up to date. A process that may share
-    /// the directory with another opens a [`BufferedJournal`] instead.
+    /// Opens the journal in `directory` for writing, creates it if it is missing, and migrates it to the newest format. A
+    /// process that may share the directory with another opens a [`BufferedJournal`] instead.
     pub fn open(directory: &Path) -> Result<Self, JournalError> {
         std::fs::create_dir_all(directory).map_err(|source| JournalError::Directory {
             path: directory.to_owned(),
@@ -109,7 +110,7 @@ impl Journal {
         connection
             .busy_timeout(Self::BUSY)
             .map_err(failed("opened"))?;
-        // FULL: a transition that was logged is on disk, even after a power cut. A fleet makes a few a minute at most.
+        // FULL: a transition that was logged is on disk, even after a power failure. A fleet makes a few a minute at most.
         connection
             .pragma_update(None, "journal_mode", "wal")
             .map_err(failed("opened"))?;
@@ -136,8 +137,8 @@ impl Journal {
         })
     }
 
-    /// Whether the file that was opened no longer stands at its path: it was removed, or moved, or another took its place. SQLite
-    /// goes on writing to it, where no reader finds what is written.
+    /// Whether the file that was opened is no longer at its path: it was removed, moved or replaced. SQLite continues to
+    /// write to it, where no reader finds the data.
     pub fn is_detached(&self) -> bool {
         self.file.is_some() && self.file != device_and_inode(&self.path)
     }
@@ -180,7 +181,7 @@ impl Journal {
         }
     }
 
-    /// Writes all of `records` or none, and returns the entries that are new.
+    /// Writes all of `records` or none, and returns the new entries.
     pub fn record(
         &mut self,
         records: &[TransitionRecord],
@@ -201,7 +202,7 @@ impl Journal {
         })
     }
 
-    /// Makes all of the changes of `changing`, or none.
+    /// Applies all changes of `changing` in one transaction.
     fn write<T>(
         &mut self,
         what: &'static str,
@@ -217,11 +218,11 @@ impl Journal {
         written.map_err(|source| self.failed(what, source))
     }
 
-    /// Adds principals to transitions that match and have none.
+    /// Adds principals to matching transitions that have none.
     pub fn attribute(&mut self, attributions: &[Attribution]) -> Result<(), JournalError> {
-        /// A call is answered at once, and its change begins within seconds.
+        /// EC2 responds to a call at once, and its transition begins within seconds.
         const WITHIN: SignedDuration = SignedDuration::from_mins(1);
-        /// Events are dated in whole seconds.
+        /// Events have a resolution of one second.
         const ROUNDING: SignedDuration = SignedDuration::from_secs(1);
         const NAME: &str = "
             UPDATE transitions SET actor = ?5
@@ -245,7 +246,7 @@ impl Journal {
         })
     }
 
-    /// Those of `events` that the journal has already.
+    /// Returns those of `events` that the journal has already.
     pub fn events(&self, events: &[String]) -> Result<HashSet<String>, JournalError> {
         let list = serde_json::to_string(events).expect("texts are plain data");
         let read = || -> rusqlite::Result<HashSet<String>> {
@@ -258,8 +259,8 @@ impl Journal {
         read().map_err(|source| self.failed("read", source))
     }
 
-    /// Whether events have told of anything since `since`.
-    pub fn heard_events_since(&self, since: Timestamp) -> Result<bool, JournalError> {
+    /// Whether the journal has a transition since `since` that an event reported.
+    pub fn has_events_since(&self, since: Timestamp) -> Result<bool, JournalError> {
         self.connection
             .query_row(
                 "SELECT EXISTS (SELECT 1 FROM transitions WHERE at >= ?1 AND event IS NOT NULL)",
@@ -269,7 +270,8 @@ impl Journal {
             .map_err(|source| self.failed("read", source))
     }
 
-    /// What was last known of every instance. What can't be read counts as not known: it is a first sighting then.
+    /// Returns the last known state of every instance. A row that can't be read is skipped: its instance is observed for the
+    /// first time then.
     pub fn sightings(&self) -> Result<HashMap<InstanceId, KnownState>, JournalError> {
         let read = || -> rusqlite::Result<HashMap<InstanceId, KnownState>> {
             let mut query = self
@@ -288,7 +290,7 @@ impl Journal {
         read().map_err(|source| self.failed("read", source))
     }
 
-    /// What was there when the record of each instance began.
+    /// Returns the state of each instance when its record began.
     pub fn initial_states(&self) -> Result<Vec<InitialState>, JournalError> {
         let read = || -> rusqlite::Result<Vec<InitialState>> {
             let mut query = self.connection.prepare(
@@ -347,7 +349,7 @@ fn insert(
         .optional()
 }
 
-/// Keeps what is known of the record's instance now, and what was there when its record began.
+/// Stores the known state of the record's instance, and the initial state if its record begins.
 fn remember(batch: &Connection, record: &TransitionRecord) -> rusqlite::Result<()> {
     let instance = record.instance.as_str();
     let Some(sighting) = &record.sighting else {

@@ -1,8 +1,8 @@
-//! The journal's tables, and how an older journal gets there.
+//! The journal's tables, and the migrations from older formats.
 
 use rusqlite::{Connection, Transaction};
 
-/// Bring an older journal up to date, one after the other; `user_version` counts those done.
+/// The migrations, each to the next format; `user_version` counts those done.
 pub(super) const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE transitions (
@@ -59,7 +59,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (account, region, begun)
     ) STRICT, WITHOUT ROWID;
 ",
-    // What became of the edges that the cloud was to apply. An older journal has no record of that.
+    // The outcomes of edges that the cloud was to apply. An older journal has none.
     "
     CREATE TABLE edges (
         id       INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -76,7 +76,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
         UNIQUE (edge, account, region, instance, action)
     ) STRICT;
 ",
-    // The words for causes and sources became those of the design.
+    // The texts for causes and sources follow the design's terms.
     "
     ALTER TABLE transitions RENAME COLUMN evidence TO source;
     ALTER TABLE transitions RENAME COLUMN by_whom TO actor;
@@ -89,12 +89,12 @@ pub(super) const MIGRATIONS: &[&str] = &[
 ",
 ];
 
-/// The newest format.
+/// Returns the newest format.
 pub(super) fn newest() -> u32 {
     u32::try_from(MIGRATIONS.len()).expect("migrations are few")
 }
 
-/// Brings the journal from format `done` to the newest. Each step is done whole or not at all.
+/// Migrates the journal from format `done` to the newest. Each step is a transaction.
 pub(super) fn migrate(connection: &mut Connection, done: u32) -> rusqlite::Result<()> {
     for (number, migration) in (1..).zip(MIGRATIONS).skip(done as usize) {
         let step: Transaction<'_> = connection.transaction()?;

@@ -1,4 +1,4 @@
-//! What is too old goes; what is left still begins somewhere.
+//! Removal of old transitions, which keeps the state at the cutoff.
 
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -6,8 +6,8 @@ use rusqlite::Connection;
 use super::{Journal, JournalError, to_column};
 
 impl Journal {
-    /// Removes what is older than `cutoff`, and returns how many transitions that were. From then on, the record of each instance
-    /// begins at the cutoff, with the state that it had.
+    /// Removes what is older than `cutoff`, and returns the number of removed transitions. From then on, the record of each
+    /// instance begins at the cutoff, with the state that it had.
     pub fn prune(&mut self, cutoff: Timestamp) -> Result<usize, JournalError> {
         self.write("pruned", |batch| prune(batch, &to_column(cutoff)))
     }

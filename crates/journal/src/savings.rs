@@ -1,4 +1,4 @@
-//! What the record says about how long instances were off, where always-on would have had them run.
+//! The savings report: how long instances were off instead of always on.
 //!
 //! Only known time counts: in hours without observation an instance may have been in any state, so they count neither as on
 //! nor as off, and save nothing.
@@ -12,63 +12,63 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use crate::{CoverageInterval, InitialState, JournalEntry};
 
-/// What the journal has.
+/// The journal's contents that the report uses.
 #[derive(Clone, Debug, Default)]
 pub struct RecordedHistory {
-    /// What was there when the record of each instance began.
-    pub beginnings: Vec<InitialState>,
+    /// The state of each instance when its record began.
+    pub initial_states: Vec<InitialState>,
     /// Every transition, in order.
     pub entries: Vec<JournalEntry>,
     /// The intervals with observation, in order.
-    pub stretches: Vec<CoverageInterval>,
+    pub coverage: Vec<CoverageInterval>,
 }
 
-/// What is asked.
+/// The parameters of the report.
 #[derive(Clone, Debug)]
 pub struct SavingsQuery {
     /// From this instant on.
     pub since: Timestamp,
-    /// Up to this one.
+    /// Before this instant.
     pub until: Timestamp,
-    /// What makes a line.
+    /// What the lines stand for.
     pub by: By,
     /// Only these instances, by id or name, if any are named.
     pub instances: Vec<String>,
     /// Only while this schedule managed them.
     pub schedule: Option<ScheduleName>,
-    /// What an hour of each type costs.
+    /// The price of an hour for each instance type.
     pub prices: BTreeMap<String, f64>,
-    /// Where months begin.
+    /// The time zone in which months begin.
     pub zone: TimeZone,
 }
 
-/// What makes a line.
+/// What the lines of the report stand for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// The schedule that managed the instances.
+    /// One line for each schedule that managed instances.
     Schedule,
-    /// The instance.
+    /// One line for each instance.
     Instance,
-    /// The month.
+    /// One line for each month.
     Month,
-    /// The account.
+    /// One line for each account.
     Account,
-    /// The region.
+    /// One line for each region.
     Region,
 }
 
-/// One line, or all of them together.
+/// One line of the report, or the total.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SavingsLine {
     /// How long instances were on: billed, in any state but stopped.
     pub on: SignedDuration,
-    /// How long they were off.
+    /// How long instances were stopped.
     pub off: SignedDuration,
     /// The time without observation.
     pub unknown: SignedDuration,
-    /// What the time off would have cost, as far as there are prices.
+    /// The price of the time off, for the types that have one.
     pub saved: f64,
-    /// The time off that has no price.
+    /// The time off of types without a price.
     pub unpriced: SignedDuration,
     /// The instances counted.
     pub instances: BTreeSet<InstanceId>,
@@ -79,23 +79,23 @@ pub struct SavingsLine {
 }
 
 impl SavingsLine {
-    /// The share of the known time that they were off, from 0 to 1; nothing, if nothing is known.
+    /// Returns the share of the known time that they were off, from 0 to 1; `None` if no time is known.
     pub fn share_off(&self) -> Option<f64> {
         let known = (self.on + self.off).as_secs_f64();
         (known > 0.0).then(|| self.off.as_secs_f64() / known)
     }
 
-    fn add(&mut self, piece: &StatePeriod<'_>, known: SignedDuration, price: Option<f64>) {
-        self.instances.insert(piece.instance.clone());
-        let (account, region) = piece.place;
+    fn add(&mut self, period: &StatePeriod<'_>, known: SignedDuration, price: Option<f64>) {
+        self.instances.insert(period.instance.clone());
+        let (account, region) = period.place;
         if !self.accounts.contains(account) {
             self.accounts.insert(account.clone());
         }
         if !self.regions.contains(region) {
             self.regions.insert(region.clone());
         }
-        self.unknown += piece.until.duration_since(piece.from) - known;
-        if piece.state != InstanceState::Stopped {
+        self.unknown += period.until.duration_since(period.from) - known;
+        if period.state != InstanceState::Stopped {
             self.on += known;
             return;
         }
@@ -107,12 +107,12 @@ impl SavingsLine {
     }
 }
 
-/// The answer.
+/// The savings report of a query.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Savings {
-    /// The lines by their names.
+    /// The lines by name.
     pub lines: BTreeMap<String, SavingsLine>,
-    /// All of them together.
+    /// The sum of all lines.
     pub total: SavingsLine,
 }
 
@@ -129,158 +129,160 @@ struct StatePeriod<'a> {
     until: Timestamp,
 }
 
-/// Answers `question` from `account`.
-pub fn savings(account: &RecordedHistory, question: &SavingsQuery) -> Savings {
+/// Computes the report for `query` from `history`.
+pub fn savings(history: &RecordedHistory, query: &SavingsQuery) -> Savings {
     let mut watched: HashMap<(&AccountId, &Region), Vec<&CoverageInterval>> = HashMap::new();
-    for stretch in &account.stretches {
-        let place = (&stretch.account, &stretch.region);
-        watched.entry(place).or_default().push(stretch);
+    for interval in &history.coverage {
+        let place = (&interval.account, &interval.region);
+        watched.entry(place).or_default().push(interval);
     }
-    let mut answer = Savings::default();
-    for piece in pieces(account, question.until) {
-        if !question.asks_for(&piece) {
+    let mut report = Savings::default();
+    for period in periods(history, query.until) {
+        if !query.includes(&period) {
             continue;
         }
-        for (line, piece) in question.lines(piece) {
-            let stretches = watched.get(&piece.place).map_or(&[][..], Vec::as_slice);
-            let known = known(&piece, stretches);
-            let price = piece
+        for (line, period) in query.lines(period) {
+            let coverage = watched.get(&period.place).map_or(&[][..], Vec::as_slice);
+            let known = known(&period, coverage);
+            let price = period
                 .instance_type
-                .and_then(|it| question.prices.get(it))
+                .and_then(|it| query.prices.get(it))
                 .copied();
-            answer.total.add(&piece, known, price);
-            answer
+            report.total.add(&period, known, price);
+            report
                 .lines
                 .entry(line)
                 .or_default()
-                .add(&piece, known, price);
+                .add(&period, known, price);
         }
     }
-    answer
+    report
 }
 
-/// The instances' histories, as periods of one state. A terminated instance has no hours, on or off.
-fn pieces(account: &RecordedHistory, until: Timestamp) -> Vec<StatePeriod<'_>> {
+/// Returns the instances' histories as periods of one state. A terminated instance has no hours, on or off.
+fn periods(history: &RecordedHistory, until: Timestamp) -> Vec<StatePeriod<'_>> {
     let mut entries: HashMap<&InstanceId, Vec<&JournalEntry>> = HashMap::new();
-    for entry in &account.entries {
+    for entry in &history.entries {
         entries
             .entry(&entry.transition.instance)
             .or_default()
             .push(entry);
     }
-    let mut pieces = Vec::new();
-    for beginning in &account.beginnings {
-        let mut piece = StatePeriod {
-            instance: &beginning.instance,
-            name: beginning.name.as_deref(),
-            state: beginning.state,
-            schedule: beginning.schedule.as_ref(),
-            instance_type: beginning.instance_type.as_deref(),
-            place: (&beginning.account, &beginning.region),
-            from: beginning.at,
+    let mut periods = Vec::new();
+    for initial in &history.initial_states {
+        let mut period = StatePeriod {
+            instance: &initial.instance,
+            name: initial.name.as_deref(),
+            state: initial.state,
+            schedule: initial.schedule.as_ref(),
+            instance_type: initial.instance_type.as_deref(),
+            place: (&initial.account, &initial.region),
+            from: initial.at,
             until,
         };
-        let life = entries
-            .get(&beginning.instance)
+        let transitions = entries
+            .get(&initial.instance)
             .map_or(&[][..], Vec::as_slice);
-        for JournalEntry { transition, .. } in
-            life.iter().filter(|entry| entry.transition.at < until)
+        for JournalEntry { transition, .. } in transitions
+            .iter()
+            .filter(|entry| entry.transition.at < until)
         {
-            let at = transition.at.max(piece.from);
-            // A journal of an older version did not note types: what is known later was so before.
-            piece.instance_type = piece.instance_type.or(transition.instance_type.as_deref());
-            end(&mut pieces, &piece, at);
-            piece = StatePeriod {
+            let at = transition.at.max(period.from);
+            // A journal of an older version did not record types: a type that becomes known later applies to the time before.
+            period.instance_type = period.instance_type.or(transition.instance_type.as_deref());
+            end(&mut periods, &period, at);
+            period = StatePeriod {
                 name: transition.name.as_deref(),
                 state: transition.to,
                 schedule: transition.schedule.as_ref(),
-                instance_type: transition.instance_type.as_deref().or(piece.instance_type),
+                instance_type: transition.instance_type.as_deref().or(period.instance_type),
                 from: at,
-                ..piece
+                ..period
             };
         }
-        end(&mut pieces, &piece, until);
+        end(&mut periods, &period, until);
     }
-    pieces
+    periods
 }
 
-/// A piece ends at `at`, if it had any time, and its instance was there.
-fn end<'a>(pieces: &mut Vec<StatePeriod<'a>>, piece: &StatePeriod<'a>, at: Timestamp) {
+/// Ends a period at `at`, unless it is empty or its instance did not exist.
+fn end<'a>(periods: &mut Vec<StatePeriod<'a>>, period: &StatePeriod<'a>, at: Timestamp) {
     let over = matches!(
-        piece.state,
+        period.state,
         InstanceState::ShuttingDown | InstanceState::Terminated
     );
-    if !over && piece.from < at {
-        pieces.push(StatePeriod {
+    if !over && period.from < at {
+        periods.push(StatePeriod {
             until: at,
-            ..*piece
+            ..*period
         });
     }
 }
 
-/// How much of a piece was watched.
-fn known(piece: &StatePeriod<'_>, stretches: &[&CoverageInterval]) -> SignedDuration {
-    let first = stretches.partition_point(|stretch| stretch.ended <= piece.from);
-    let within = stretches[first..]
+/// Returns how much of a period was observed.
+fn known(period: &StatePeriod<'_>, coverage: &[&CoverageInterval]) -> SignedDuration {
+    let first = coverage.partition_point(|interval| interval.ended <= period.from);
+    let within = coverage[first..]
         .iter()
-        .take_while(|stretch| stretch.begun < piece.until);
+        .take_while(|interval| interval.begun < period.until);
     within
-        .map(|stretch| {
-            stretch
+        .map(|interval| {
+            interval
                 .ended
-                .min(piece.until)
-                .duration_since(stretch.begun.max(piece.from))
+                .min(period.until)
+                .duration_since(interval.begun.max(period.from))
         })
         .sum()
 }
 
 impl SavingsQuery {
-    fn asks_for(&self, piece: &StatePeriod<'_>) -> bool {
-        let named = |which: &String| which == piece.instance.as_str() || piece.name == Some(which);
+    fn includes(&self, period: &StatePeriod<'_>) -> bool {
+        let named =
+            |which: &String| which == period.instance.as_str() || period.name == Some(which);
         (self.instances.is_empty() || self.instances.iter().any(named))
-            && (self.schedule.is_none() || piece.schedule == self.schedule.as_ref())
+            && (self.schedule.is_none() || period.schedule == self.schedule.as_ref())
     }
 
-    /// The part of a piece that is asked about, cut up into lines.
-    fn lines<'a>(&self, piece: StatePeriod<'a>) -> Vec<(String, StatePeriod<'a>)> {
-        let piece = StatePeriod {
-            from: piece.from.max(self.since),
-            until: piece.until.min(self.until),
-            ..piece
+    /// Returns the part of a period that the query covers, divided among its lines.
+    fn lines<'a>(&self, period: StatePeriod<'a>) -> Vec<(String, StatePeriod<'a>)> {
+        let period = StatePeriod {
+            from: period.from.max(self.since),
+            until: period.until.min(self.until),
+            ..period
         };
-        if piece.from >= piece.until {
+        if period.from >= period.until {
             return Vec::new();
         }
         match self.by {
             By::Schedule => {
-                let schedule = piece.schedule.map(ToString::to_string);
-                vec![(schedule.unwrap_or_else(|| "-".to_owned()), piece)]
+                let schedule = period.schedule.map(ToString::to_string);
+                vec![(schedule.unwrap_or_else(|| "-".to_owned()), period)]
             }
             By::Instance => {
-                let name = piece
+                let name = period
                     .name
-                    .map(|name| format!("{name} ({})", piece.instance));
-                vec![(name.unwrap_or_else(|| piece.instance.to_string()), piece)]
+                    .map(|name| format!("{name} ({})", period.instance));
+                vec![(name.unwrap_or_else(|| period.instance.to_string()), period)]
             }
-            By::Month => self.months(piece),
-            By::Account => vec![(piece.place.0.to_string(), piece)],
-            By::Region => vec![(piece.place.1.to_string(), piece)],
+            By::Month => self.months(period),
+            By::Account => vec![(period.place.0.to_string(), period)],
+            By::Region => vec![(period.place.1.to_string(), period)],
         }
     }
 
-    fn months<'a>(&self, mut piece: StatePeriod<'a>) -> Vec<(String, StatePeriod<'a>)> {
+    fn months<'a>(&self, mut period: StatePeriod<'a>) -> Vec<(String, StatePeriod<'a>)> {
         let mut lines = Vec::new();
-        while piece.from < piece.until {
-            let local = piece.from.to_zoned(self.zone.clone());
+        while period.from < period.until {
+            let local = period.from.to_zoned(self.zone.clone());
             let next = local
                 .first_of_month()
                 .and_then(|first| first.checked_add(1.month()))
                 .and_then(|first| first.start_of_day())
-                .map_or(piece.until, |first| first.timestamp());
-            let until = next.min(piece.until);
+                .map_or(period.until, |first| first.timestamp());
+            let until = next.min(period.until);
             let month = local.strftime("%Y-%m").to_string();
-            lines.push((month, StatePeriod { until, ..piece }));
-            piece.from = until;
+            lines.push((month, StatePeriod { until, ..period }));
+            period.from = until;
         }
         lines
     }

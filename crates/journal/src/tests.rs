@@ -1,4 +1,4 @@
-//! The journal in its own file; `buffered/tests.rs` has what goes wrong with that file.
+//! The journal in its own file; `buffered/tests.rs` has the failures of that file.
 
 use curfew_core::transition::TransitionSource;
 
@@ -54,7 +54,7 @@ pub(super) fn record(at: &str) -> TransitionRecord {
 }
 
 #[test]
-fn what_is_recorded_is_there_after_reopening() {
+fn records_persist_after_reopening() {
     let directory = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(directory.path()).unwrap();
     let entries = journal.record(&[record("2026-11-23T19:00:01Z")]).unwrap();
@@ -65,7 +65,7 @@ fn what_is_recorded_is_there_after_reopening() {
 }
 
 #[test]
-fn the_same_transition_is_kept_once() {
+fn the_same_transition_is_recorded_once() {
     let directory = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(directory.path()).unwrap();
     assert_eq!(
@@ -83,7 +83,7 @@ fn the_same_transition_is_kept_once() {
 }
 
 #[test]
-fn a_full_disk_refuses_all_records_or_none_and_takes_them_when_there_is_room() {
+fn on_a_full_disk_no_record_is_written_until_there_is_space() {
     let directory = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(directory.path()).unwrap();
     let limit = |journal: &Journal, pages: u32| {
@@ -107,7 +107,7 @@ fn a_full_disk_refuses_all_records_or_none_and_takes_them_when_there_is_room() {
 }
 
 #[test]
-fn history_is_the_newest_in_order() {
+fn history_is_limited_to_the_newest_in_order() {
     let directory = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(directory.path()).unwrap();
     // With and without a fraction: as plain text, `…:01Z` would sort after `…:01.5Z`.
@@ -151,7 +151,7 @@ fn history_is_the_newest_in_order() {
 }
 
 #[test]
-fn a_reader_needs_a_journal_and_can_read_beside_the_writer() {
+fn a_reader_needs_a_journal_and_can_read_while_it_is_written() {
     let directory = tempfile::tempdir().unwrap();
     assert!(matches!(
         Journal::read(directory.path()),
@@ -164,7 +164,7 @@ fn a_reader_needs_a_journal_and_can_read_beside_the_writer() {
 }
 
 #[test]
-fn a_newer_journal_is_left_alone() {
+fn a_newer_journal_is_not_changed() {
     let directory = tempfile::tempdir().unwrap();
     let journal = Journal::open(directory.path()).unwrap();
     journal
@@ -231,18 +231,18 @@ const SECOND: &str = "
         ('123456789012', 'eu-west-3', '2026-11-02T15:00:00.000000000Z', '2026-11-23T19:00:31.500000000Z');
 ";
 
-/// What the third version has besides.
+/// The additional tables of the third version.
 const EDGES: &str = "
     INSERT INTO edges (edge, instance, name, action, cause, schedule, outcome, at, region, account) VALUES
         ('2026-11-23T19:00:00.000000000Z', 'i-0abc1234def567890', 'web', 'stop', 'schedule office', 'office', 'in_time',
          '2026-11-23T19:00:05.000000000Z', 'eu-west-3', '123456789012');
 ";
 
-/// Journals as older versions wrote them, each with something in it.
+/// Journals in the formats of older versions, each with data.
 const OLDER: [&[&str]; 3] = [&[FIRST], &[SECOND], &[SECOND, EDGES]];
 
 #[test]
-fn a_journal_of_every_older_version_is_brought_up_to_date_with_what_is_in_it() {
+fn a_journal_of_every_older_version_is_migrated_with_its_data() {
     assert_eq!(
         OLDER.len() + 1,
         migrations::MIGRATIONS.len(),
@@ -278,7 +278,7 @@ fn a_journal_of_every_older_version_is_brought_up_to_date_with_what_is_in_it() {
         assert_eq!(
             states,
             [InstanceState::Running, InstanceState::Running],
-            "before its first change, and as it was last seen"
+            "before its first change, and as it was last observed"
         );
         assert_eq!(
             beginnings[1].at,
@@ -295,17 +295,17 @@ fn a_journal_of_every_older_version_is_brought_up_to_date_with_what_is_in_it() {
         drop(journal);
         let mut journal = Journal::open(directory.path()).unwrap();
         let edge = followed("2026-11-24T19:00:00Z");
-        journal.follow(std::slice::from_ref(&edge)).unwrap();
+        journal.record_edges(std::slice::from_ref(&edge)).unwrap();
         let edges = Journal::read(directory.path())
             .unwrap()
             .edges(&HistoryFilter::default())
             .unwrap();
-        assert!(edges.iter().any(|one| one.followed == edge));
+        assert!(edges.iter().any(|one| one.record == edge));
     }
 }
 
 #[test]
-fn filters_narrow_each_other_and_instances_are_found_by_id_or_name() {
+fn filters_combine_and_instances_are_found_by_id_or_name() {
     let directory = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(directory.path()).unwrap();
     let mut add = |at: &str, change: &dyn Fn(&mut Transition)| {
@@ -407,38 +407,41 @@ fn filters_narrow_each_other_and_instances_are_found_by_id_or_name() {
 }
 
 #[test]
-fn an_event_is_kept_once_whatever_it_is_taken_for() {
+fn an_event_is_recorded_once() {
     let directory = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(directory.path()).unwrap();
-    let told = |at: &str| TransitionRecord {
+    let reported = |at: &str| TransitionRecord {
         event: Some("7bf73129".into()),
         ..record(at)
     };
     assert_eq!(
         journal
-            .record(&[told("2026-11-23T19:00:01Z")])
+            .record(&[reported("2026-11-23T19:00:01Z")])
             .unwrap()
             .len(),
         1
     );
-    assert_eq!(journal.record(&[told("2026-11-23T19:00:02Z")]).unwrap(), []);
+    assert_eq!(
+        journal.record(&[reported("2026-11-23T19:00:02Z")]).unwrap(),
+        []
+    );
     let asked = ["7bf73129".to_owned(), "other".to_owned()];
     let known = journal.events(&asked).unwrap();
     assert_eq!(known, HashSet::from(["7bf73129".to_owned()]));
     assert!(
         journal
-            .heard_events_since("2026-11-23T19:00:00Z".parse().unwrap())
+            .has_events_since("2026-11-23T19:00:00Z".parse().unwrap())
             .unwrap()
     );
     assert!(
         !journal
-            .heard_events_since("2026-11-23T20:00:00Z".parse().unwrap())
+            .has_events_since("2026-11-23T20:00:00Z".parse().unwrap())
             .unwrap()
     );
 }
 
 #[test]
-fn whoever_called_is_named_beside_the_change_that_followed_and_beside_no_other() {
+fn a_principal_is_added_only_to_the_transition_that_followed_its_call() {
     let directory = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(directory.path()).unwrap();
     let outside = |at: &str| {
@@ -469,7 +472,7 @@ fn whoever_called_is_named_beside_the_change_that_followed_and_beside_no_other()
 }
 
 #[test]
-fn what_is_too_old_goes_and_the_record_begins_with_the_state_of_then() {
+fn pruning_removes_old_transitions_and_the_record_begins_with_the_state_at_the_cutoff() {
     let directory = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(directory.path()).unwrap();
     let mut first = record("2026-11-20T08:00:00Z");
@@ -500,10 +503,10 @@ fn what_is_too_old_goes_and_the_record_begins_with_the_state_of_then() {
         "2026-11-21T08:00:00Z",
         "2026-11-23T00:00:00Z",
     ] {
-        journal.watched(&[place(at)]).unwrap();
+        journal.record_coverage(&[place(at)]).unwrap();
     }
     let edges = ["2026-11-21T23:00:00Z", "2026-11-22T00:00:00Z"].map(followed);
-    journal.follow(&edges).unwrap();
+    journal.record_edges(&edges).unwrap();
     let cutoff: Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
     assert_eq!(journal.prune(cutoff).unwrap(), 2);
     assert_eq!(journal.prune(cutoff).unwrap(), 0);
@@ -520,21 +523,21 @@ fn what_is_too_old_goes_and_the_record_begins_with_the_state_of_then() {
     assert_eq!(stretches[0].begun, cutoff);
     let left = journal.edges(&HistoryFilter::default()).unwrap();
     assert_eq!(left.len(), 1);
-    assert_eq!(left[0].followed, edges[1]);
+    assert_eq!(left[0].record, edges[1]);
 }
 
 #[test]
-fn looks_join_into_stretches_until_one_comes_too_late() {
+fn observations_join_into_intervals_until_one_is_too_late() {
     let directory = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(directory.path()).unwrap();
-    let mut look = |at: &str, bridges: i64| {
+    let mut observe = |at: &str, bridges: i64| {
         let watch = CoverageObservation {
             account: AccountId::new("123456789012"),
             region: Region::new("eu-west-3"),
             at: format!("2026-11-23T{at}Z").parse().unwrap(),
             bridges: SignedDuration::from_mins(bridges),
         };
-        journal.watched(&[watch]).unwrap();
+        journal.record_coverage(&[watch]).unwrap();
         let stretches = journal.coverage_intervals().unwrap();
         let times = stretches.iter().map(|one| (one.begun, one.ended));
         let shown = times.map(|(begun, ended)| {
@@ -543,13 +546,13 @@ fn looks_join_into_stretches_until_one_comes_too_late() {
         });
         shown.collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(look("08:00:00", 10), "08:00-08:00");
-    assert_eq!(look("08:10:00", 10), "08:00-08:10");
+    assert_eq!(observe("08:00:00", 10), "08:00-08:00");
+    assert_eq!(observe("08:10:00", 10), "08:00-08:10");
     assert_eq!(
-        look("08:05:00", 10),
+        observe("08:05:00", 10),
         "08:00-08:10",
         "the clock was set back"
     );
-    assert_eq!(look("08:21:00", 10), "08:00-08:10 08:21-08:21");
-    assert_eq!(look("09:00:00", 60), "08:00-08:10 08:21-09:00");
+    assert_eq!(observe("08:21:00", 10), "08:00-08:10 08:21-08:21");
+    assert_eq!(observe("09:00:00", 60), "08:00-08:10 08:21-09:00");
 }

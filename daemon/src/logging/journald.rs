@@ -1,9 +1,9 @@
-//! Log lines for journald, by its native protocol: a line for people, and each fact as a field that `journalctl` finds.
+//! Log output to journald in its native protocol: a line of text, and each value as a field that `journalctl` can match.
 //!
 //! <https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>
 //!
-//! The crate `tracing-journald` speaks it too, with a `MESSAGE` of the event's message alone: `journalctl` without options would
-//! show "instance changed state" and no instance.
+//! The crate `tracing-journald` implements it too, but its `MESSAGE` is the event's message alone: `journalctl` without
+//! options would show "instance changed state" and no instance.
 
 use std::fmt::{self, Write as _};
 use std::fs::File;
@@ -22,29 +22,29 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-/// Where journald listens.
+/// The socket of journald.
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// The prefix of Curfew's field names, which keeps them apart from journald's and from those of other programs.
+/// The prefix of Curfew's field names, which separates them from those of journald and of other programs.
 const PREFIX: &str = "CURFEW_";
 
-/// The longest name of a field that journald takes.
+/// The longest field name that journald accepts.
 const LONGEST_NAME: usize = 64;
 
-/// Hands events to journald.
+/// A layer that sends events to journald.
 pub(super) struct Journald {
     socket: UnixDatagram,
 }
 
 impl Journald {
-    /// Connects to the one that listens at `socket`.
+    /// Connects to the journald that listens at `socket`.
     pub(super) fn connect(socket: &Path) -> io::Result<Self> {
         let ours = UnixDatagram::unbound()?;
         ours.connect(socket)?;
         Ok(Self { socket: ours })
     }
 
-    /// Sends one entry: as a datagram, or as a file where it is larger than the socket's buffer.
+    /// Sends one entry: as a datagram, or as a file if it is larger than the socket's buffer.
     fn send(&self, entry: &[u8]) -> io::Result<()> {
         match self.socket.send(entry) {
             Err(error) if is_too_large(&error) => self.send_file(entry),
@@ -52,7 +52,8 @@ impl Journald {
         }
     }
 
-    /// Passes the entry's descriptor in an empty datagram. journald takes a memory file only once nothing can change it any more.
+    /// Passes the entry's descriptor in an empty datagram. journald accepts a memory file only once it is sealed against
+    /// changes.
     fn send_file(&self, entry: &[u8]) -> io::Result<()> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let mut file = File::from(memfd_create("curfew-log-entry", flags)?);
@@ -70,7 +71,7 @@ impl Journald {
     }
 }
 
-/// Linux answers `EMSGSIZE` beyond the socket's buffer, and `ENOBUFS` where the buffer itself can't be had.
+/// Linux returns `EMSGSIZE` beyond the socket's buffer, and `ENOBUFS` if the buffer can't be allocated.
 fn is_too_large(error: &io::Error) -> bool {
     matches!(
         rustix::io::Errno::from_io_error(error),
@@ -98,12 +99,12 @@ where
                 facts.named.extend(of_span.named.iter().cloned());
             }
         }
-        // Where journald is gone, no place is left for an error either.
+        // If journald is gone, the error can't be logged either.
         let _ = self.send(&entry(event, &facts));
     }
 }
 
-/// What an event or a span says.
+/// The fields of an event or a span.
 #[derive(Debug, Default)]
 struct Facts {
     message: String,
@@ -146,7 +147,7 @@ fn entry(event: &Event<'_>, facts: &Facts) -> Vec<u8> {
     entry
 }
 
-/// syslog's levels.
+/// Returns the syslog severity of a level.
 fn priority(level: Level) -> &'static str {
     match level {
         Level::ERROR => "3",
@@ -156,7 +157,7 @@ fn priority(level: Level) -> &'static str {
     }
 }
 
-/// Upper case letters, digits and underscores, as journald wants it.
+/// Upper-case letters, digits and underscores, as journald requires.
 fn field_name(name: &str) -> String {
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() {
@@ -169,7 +170,7 @@ fn field_name(name: &str) -> String {
     name.take(LONGEST_NAME).collect()
 }
 
-/// A value of several lines goes by its length.
+/// Writes a field; a value with line breaks is preceded by its length.
 fn put(entry: &mut Vec<u8>, name: &str, value: &str) {
     entry.extend_from_slice(name.as_bytes());
     if value.contains('\n') {
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_a_line_for_people_and_a_field_for_each_fact_its_spans_included() {
+    fn an_event_is_a_line_of_text_and_a_field_for_each_value_including_its_spans() {
         let entry = logged(|| {
             let _pass = info_span!("pass", region = "eu-west-3").entered();
             info!(instance = "i-0abc", name = Some("web 1"), to = %"stopped", latency_seconds = 0.25, "instance changed state");
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_larger_than_the_sockets_buffer_comes_whole_as_a_sealed_file() {
+    fn an_entry_larger_than_the_sockets_buffer_is_sent_as_a_sealed_file() {
         let directory = tempfile::tempdir().unwrap();
         let socket = UnixDatagram::bind(directory.path().join("socket")).unwrap();
         let journald = Journald::connect(&directory.path().join("socket")).unwrap();
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_listens_there_is_no_journald() {
+    fn without_a_listening_socket_there_is_no_journald() {
         let directory = tempfile::tempdir().unwrap();
         assert!(Journald::connect(&directory.path().join("socket")).is_err());
         assert_eq!(field_name("retry-seconds.x"), "CURFEW_RETRY_SECONDS_X");

@@ -1,4 +1,4 @@
-//! The table of events in docs/operations.md has every event that the code logs, from `info` up.
+//! The table of events in docs/operations.md contains every event that the code logs, from `info` up.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,7 +20,7 @@ fn every_event_is_in_the_table_of_operations() {
     assert!(unknown.is_empty(), "docs/operations.md lacks {unknown:#?}");
 }
 
-/// The package's test runs only in CI, and waits for events of the log by their names.
+/// The package's test runs only in CI, and waits for logged events by their names.
 #[test]
 fn every_event_that_the_package_test_waits_for_is_logged() {
     let script = fs::read_to_string(root().join("tools/deb-boot")).unwrap();
@@ -36,7 +36,7 @@ fn every_event_that_the_package_test_waits_for_is_logged() {
     }
 }
 
-/// The constant beginnings of the messages that the programs log, from `info` up.
+/// The constant prefixes of the messages that the programs log, from `info` up.
 fn logged_events() -> BTreeSet<String> {
     let mut events = BTreeSet::new();
     for directory in [
@@ -71,7 +71,7 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The constant beginning of each event's message.
+/// The constant prefix of each event's message.
 fn messages(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     for name in ["info!(", "warn!(", "error!("] {
@@ -89,7 +89,7 @@ fn messages(code: &str) -> Vec<String> {
     found
 }
 
-/// The last string among a macro's own arguments: an event's message comes last.
+/// The last string literal among a macro's own arguments: an event's message is the last one.
 fn last_literal(arguments: &str) -> Option<String> {
     let (mut depth, mut last) = (1, None);
     let mut rest = arguments.chars();

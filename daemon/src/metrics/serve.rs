@@ -1,4 +1,4 @@
-//! `/metrics`, and whether the daemon is alive and ready, over HTTP.
+//! The HTTP endpoints: `/metrics`, `/healthz` and `/readyz`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,24 +23,24 @@ use tracing::{error, info};
 use super::Metrics;
 use crate::health::Health;
 
-/// Connections that are served at once: a few monitors, and a person. Further ones wait in the system's backlog. More would let a
-/// client that opens connections and sends nothing take the daemon's file descriptors.
+/// The most concurrent connections: enough for a few monitors and a browser. Further ones wait in the system's backlog. More
+/// would let a client that opens connections and sends nothing exhaust the daemon's file descriptors.
 const CONNECTIONS: usize = 32;
 
-/// A request's head comes within this time of the connection. Shorter could cut off a busy machine's monitor.
-const HEAD: Duration = Duration::from_secs(5);
+/// The time limit for a request's head. Less could reject the monitor of a busy machine.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection, which carries one request, ends within this time, its answer included: Prometheus gives up after ten seconds too.
-const CONNECTION: Duration = Duration::from_secs(10);
+/// The time limit for a connection, which carries one request and its response: Prometheus gives up after ten seconds too.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the routes answer from.
+/// The state of the routes.
 #[derive(Clone)]
-struct Known {
+struct EndpointState {
     metrics: Metrics,
     health: Health,
 }
 
-/// Answers at `address` until the shutdown. Where that can't be, the daemon goes on without.
+/// Serves the endpoints at `address` until the shutdown. If the address can't be bound, the daemon continues without them.
 pub async fn serve(
     address: SocketAddr,
     metrics: Metrics,
@@ -51,81 +51,81 @@ pub async fn serve(
         Ok(listener) => listener,
         Err(error) => {
             let hint = "set `daemon.metrics` to another address, or to \"\" for none";
-            error!(%address, %error, hint, "metrics can't be served: the daemon goes on without");
+            error!(%address, %error, hint, "metrics endpoint unavailable; continuing without it");
             shutdown.cancelled().await;
             return;
         }
     };
     let address = listener.local_addr().unwrap_or(address);
-    info!(%address, "metrics are served");
+    info!(%address, "serving metrics");
     let routes = Router::new()
         .route("/metrics", get(metrics_text))
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
-        .with_state(Known { metrics, health });
-    // A request under way does not hold up the end.
+        .with_state(EndpointState { metrics, health });
+    // Requests in progress don't delay the shutdown.
     tokio::select! {
         () = accept(&listener, &routes) => {}
         () = shutdown.cancelled() => {}
     }
 }
 
-/// Serves connections, each in a task of its own that ends when this future is dropped.
+/// Serves connections, each in a task that ends when this future is dropped.
 async fn accept(listener: &TcpListener, routes: &Router) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
-        let place = Arc::clone(&places).acquire_owned().await;
-        let place = place.expect("the semaphore is never closed");
+        let slot = Arc::clone(&slots).acquire_owned().await;
+        let slot = slot.expect("the semaphore is never closed");
         while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, _)) => {
                 let routes = routes.clone();
                 connections.spawn(async move {
-                    answer(stream, routes).await;
-                    drop(place);
+                    serve_connection(stream, routes).await;
+                    drop(slot);
                 });
             }
-            // Out of file descriptors, most likely: others may become free.
+            // Most likely the process is out of file descriptors, and others will be closed.
             Err(error) => {
-                error!(%error, "a connection to the metrics port can't be accepted");
+                error!(%error, "metrics connection could not be accepted");
                 sleep(Duration::from_secs(1)).await;
             }
         }
     }
 }
 
-async fn answer(stream: TcpStream, routes: Router) {
+async fn serve_connection(stream: TcpStream, routes: Router) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
+        .header_read_timeout(HEAD_TIMEOUT)
         .keep_alive(false);
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
-    // A client that breaks off, or is too slow, misses its own answer alone.
-    drop(timeout(CONNECTION, connection).await);
+    // A client that disconnects or is too slow only loses its own response.
+    drop(timeout(CONNECTION_TIMEOUT, connection).await);
 }
 
-async fn metrics_text(State(known): State<Known>) -> impl IntoResponse {
-    known.metrics.ready(known.health.unready().is_empty());
+async fn metrics_text(State(state): State<EndpointState>) -> impl IntoResponse {
+    state.metrics.ready(state.health.unready().is_empty());
     let format = [(header::CONTENT_TYPE, prometheus_text::CONTENT_TYPE)];
-    (format, known.metrics.text())
+    (format, state.metrics.text())
 }
 
-/// Whether restarting it would mend anything.
-async fn alive(State(known): State<Known>) -> (StatusCode, String) {
-    let stuck = known.health.stuck(Instant::now());
+/// Returns whether no task is stuck, which a restart would recover.
+async fn alive(State(state): State<EndpointState>) -> (StatusCode, String) {
+    let stuck = state.health.stuck(Instant::now());
     let reasons = stuck
         .iter()
         .map(|task| format!("the task `{task}` is stuck"));
-    verdict("alive", &reasons.collect::<Vec<_>>())
+    response("alive", &reasons.collect::<Vec<_>>())
 }
 
-async fn ready(State(known): State<Known>) -> (StatusCode, String) {
-    verdict("ready", &known.health.unready())
+async fn ready(State(state): State<EndpointState>) -> (StatusCode, String) {
+    response("ready", &state.health.unready())
 }
 
-/// A word if all is well, else the reasons, a line each.
-fn verdict(good: &str, reasons: &[String]) -> (StatusCode, String) {
+/// Returns `good` if there are no reasons, else the reasons, a line each.
+fn response(good: &str, reasons: &[String]) -> (StatusCode, String) {
     if reasons.is_empty() {
         (StatusCode::OK, format!("{good}\n"))
     } else {
@@ -141,7 +141,7 @@ mod tests {
 
     /// In real time: a paused clock would run ahead of the sockets.
     #[tokio::test]
-    async fn connections_that_send_nothing_are_bounded_and_closed_and_others_are_served_then() {
+    async fn connections_that_send_nothing_are_limited_and_closed_and_others_are_served_then() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let routes = Router::new().route("/", get(|| async { "served" }));
@@ -158,7 +158,7 @@ mod tests {
         let mut answer = String::new();
         late.read_to_string(&mut answer).await.unwrap();
         assert!(answer.ends_with("served"), "{answer}");
-        assert!(began.elapsed() >= HEAD, "it waits for a place");
+        assert!(began.elapsed() >= HEAD_TIMEOUT, "it waits for a slot");
         for connection in &mut silent {
             assert_eq!(connection.read(&mut [0]).await.unwrap(), 0, "closed");
         }

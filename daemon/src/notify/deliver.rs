@@ -1,4 +1,5 @@
-//! Bringing one destination's notifications out, one message after the other, until they are taken or refused for good.
+//! Delivers the notifications of one destination, one message after the other, until each is accepted or permanently
+//! rejected.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +15,14 @@ use super::queue::{NotificationBatch, NotificationQueue};
 use super::transport::{SendError, Transport};
 use crate::backoff::Backoff;
 
-/// After the shutdown, so long is tried to bring out what waits: a healthy destination takes everything within it, and a dead one
-/// must not hold up the service's stop.
+/// How long after the shutdown waiting notifications are still delivered: a healthy destination accepts all of them within
+/// it, and a dead one must not delay the service's stop.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// The longest that a destination may ask for patience and be heard.
-const LONGEST_PATIENCE: Duration = Duration::from_mins(5);
+/// The longest `Retry-After` that is honoured.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(5);
 
-/// One destination, with its queue.
+/// One destination with its queue.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     pub(super) transport: Transport,
@@ -29,12 +30,12 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Where to, without anything secret.
+    /// Returns the destination's name without secrets.
     pub fn destination(&self) -> String {
         self.transport.to_string()
     }
 
-    /// Sends a trial at once, past the queue, and only once.
+    /// Sends a test notification at once, past the queue and without retries.
     pub async fn test(&self, now: Timestamp) -> Result<(), SendError> {
         let batch = NotificationBatch {
             notifications: vec![Notification::test(now)],
@@ -43,27 +44,27 @@ impl Delivery {
         self.transport.send(&NotificationMessage::of(&batch)).await
     }
 
-    /// Delivers until every notifier is gone and its notifications are out, or for a bounded time after the shutdown.
+    /// Delivers until every notifier is dropped and the queue is empty, or for a bounded time after the shutdown.
     pub async fn run(self, shutdown: CancellationToken) {
-        let patience = async {
+        let drain_time = async {
             shutdown.cancelled().await;
             sleep(DRAIN).await;
         };
         tokio::select! {
-            () = self.work() => {}
-            () = patience => {}
+            () = self.deliver_all() => {}
+            () = drain_time => {}
         }
         let left = self.queue.left();
         if left > 0 {
-            warn!(destination = %self.transport, notifications = left, "notifications were not delivered before the end");
+            warn!(destination = %self.transport, notifications = left, "notifications undelivered at shutdown");
         }
     }
 
-    async fn work(&self) {
+    async fn deliver_all(&self) {
         let mut backoff = Backoff::default();
         while let Some(batch) = self.queue.next().await {
             if batch.dropped > 0 {
-                warn!(destination = %self.transport, dropped = batch.dropped, "notifications were dropped: the queue was full");
+                warn!(destination = %self.transport, dropped = batch.dropped, "notification queue full; oldest notifications dropped");
             }
             self.deliver(&NotificationMessage::of(&batch), &mut backoff)
                 .await;
@@ -78,32 +79,32 @@ impl Delivery {
             let error = match self.transport.send(message).await {
                 Ok(()) => {
                     if backoff.after_success() {
-                        info!(%destination, "notifications are delivered again");
+                        info!(%destination, "notification delivery recovered");
                     }
                     return;
                 }
                 Err(error) => error,
             };
             if !error.is_transient() {
-                error!(%destination, error = error.display_chain(), notifications, "notifications were refused, and are dropped");
+                error!(%destination, error = error.display_chain(), notifications, "notifications rejected; dropping them");
                 return;
             }
             let wait = jittered(backoff.after_failure());
-            let asked = error
+            let requested = error
                 .retry_after()
                 .unwrap_or_default()
-                .min(LONGEST_PATIENCE);
-            let wait = wait.max(asked);
+                .min(LONGEST_RETRY_AFTER);
+            let wait = wait.max(requested);
             let (failures, retry_seconds) = (backoff.failures(), wait.as_secs_f64());
             let dropped = self.queue.dropped();
             warn!(%destination, error = error.display_chain(), notifications, failures, retry_seconds, waiting = self.queue.left(), dropped,
-                  "notifications can't be delivered; tried again");
+                  "notification delivery failed; retrying");
             sleep(wait).await;
         }
     }
 }
 
-/// Half of the time and up to all of it: destinations that failed together are not asked together.
+/// Between half of the delay and all of it: destinations that failed together are not retried together.
 fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(0.5 + fastrand::f64() / 2.0)
 }

@@ -1,4 +1,4 @@
-//! From notifications to one message: a text for people, and the same for programs.
+//! Combines notifications into one message: as text, and as structured data.
 
 use curfew_config::notify::NotificationKind;
 use serde_json::{Value, json};
@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use super::notification::Notification;
 use super::queue::NotificationBatch;
 
-/// What is sent, in the forms that the channels need.
+/// The content of a message, in the forms that the transports need.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct NotificationMessage {
     /// One line for each thing that happened.
     pub(super) text: String,
-    /// How many notifications are in it.
+    /// How many notifications it contains.
     pub(super) notifications: usize,
-    notes: Value,
+    documents: Value,
     dropped: u64,
 }
 
@@ -29,7 +29,7 @@ impl NotificationMessage {
         Self {
             text: lines.join("\n"),
             notifications: batch.notifications.len(),
-            notes: batch
+            documents: batch
                 .notifications
                 .iter()
                 .map(Notification::document)
@@ -38,10 +38,10 @@ impl NotificationMessage {
         }
     }
 
-    /// For a webhook: `text` is what Slack and its like show, `curfew` is for programs, and nothing else can be taken for one of
-    /// their own keys.
+    /// The body for a webhook: `text` is what Slack and compatible services show, `curfew` is the structured data, and
+    /// nothing else could be mistaken for one of their own keys.
     pub(super) fn slack(&self) -> Value {
-        // Slack's markup begins with these characters, and a name is free text: `<!channel>` would notify a whole channel.
+        // Slack's markup begins with these characters, and a name is free text: `<!channel>` would notify a complete channel.
         let text = self
             .text
             .replace('&', "&amp;")
@@ -50,24 +50,24 @@ impl NotificationMessage {
         json!({"text": text, "curfew": self.structured()})
     }
 
-    /// For programs.
+    /// Returns the structured data of all notifications.
     pub(super) fn structured(&self) -> Value {
-        json!({"notifications": self.notes, "dropped": self.dropped})
+        json!({"notifications": self.documents, "dropped": self.dropped})
     }
 
-    /// For the subject of an e-mail: SNS takes up to 100 printable ASCII characters.
+    /// Returns the subject of an e-mail: SNS accepts up to 100 printable ASCII characters.
     pub(super) fn subject(&self) -> String {
-        const LONGEST: usize = 100;
+        const MAX_LENGTH: usize = 100;
         let first = self.text.lines().next().unwrap_or_default();
         let plain = first.chars().map(|c| match c {
             ' '..='~' => c,
             _ => '?',
         });
-        plain.take(LONGEST).collect()
+        plain.take(MAX_LENGTH).collect()
     }
 }
 
-/// Notifications of the same sort that say the same, in the order of the first of each.
+/// Groups notifications of the same kind and text, in the order of the first of each.
 fn grouped(notifications: &[Notification]) -> Vec<Vec<&Notification>> {
     let mut groups: Vec<Vec<&Notification>> = Vec::new();
     let same = |a: &Notification, b: &Notification| (a.kind, &a.what) == (b.kind, &b.what);
@@ -81,20 +81,20 @@ fn grouped(notifications: &[Notification]) -> Vec<Vec<&Notification>> {
 }
 
 fn line(group: &Vec<&Notification>) -> String {
-    /// Names that are still read in one line; the rest is counted.
-    const NAMED: usize = 5;
+    /// The most names in a line; further ones are counted.
+    const MAX_NAMES: usize = 5;
     let mark = match group[0].kind {
         NotificationKind::Failure => "Failure: ",
-        NotificationKind::Drift => "Deviation: ",
+        NotificationKind::Drift => "Drift: ",
         NotificationKind::Transition | NotificationKind::Override | NotificationKind::Test => "",
     };
     let mut labels: Vec<String> = group
         .iter()
-        .take(NAMED)
+        .take(MAX_NAMES)
         .map(|notification| notification.subject.label())
         .collect();
-    if group.len() > NAMED {
-        labels.push(format!("and {} more", group.len() - NAMED));
+    if group.len() > MAX_NAMES {
+        labels.push(format!("and {} more", group.len() - MAX_NAMES));
     }
     format!("{mark}{}: {}", labels.join(", "), group[0].what)
 }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happened_to_many_is_one_line() {
+    fn an_event_of_many_instances_is_one_line() {
         let mut notifications: Vec<Notification> = (0..7).map(|n| stopped(n, "web")).collect();
         notifications.push(Notification {
             kind: NotificationKind::Drift,
@@ -133,7 +133,7 @@ mod tests {
         });
         insta::assert_snapshot!(message.text, @r#"
         web (i-00000000), web (i-00000001), web (i-00000002), web (i-00000003), web (i-00000004), and 2 more: went from stopping to stopped: schedule office
-        Deviation: db (i-00000009): found running, which contradicts the override by alice
+        Drift: db (i-00000009): found running, which contradicts the override by alice
         3 notifications before these were dropped; `curfew history` has the transitions
         "#);
         assert_eq!(
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_gets_a_text_and_facts_that_nobody_can_take_for_markup() {
+    fn a_webhook_gets_escaped_text_and_structured_data() {
         let notifications = vec![stopped(1, "<!channel> & co")];
         let message = NotificationMessage::of(&NotificationBatch {
             notifications,
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_is_short_and_plain() {
+    fn a_subject_is_short_printable_ascii() {
         let message = NotificationMessage::of(&NotificationBatch {
             notifications: vec![stopped(1, &"é".repeat(200))],
             dropped: 0,

@@ -1,4 +1,4 @@
-//! What people are told: one thing that happened to one instance, or in one place.
+//! A notification: one event that concerns an instance, a region or Curfew.
 
 mod daemon_notifications;
 
@@ -13,43 +13,43 @@ use curfew_core::transition::Transition;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// One thing that happened.
+/// One event that is reported to the destinations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notification {
-    /// Of what sort.
+    /// The kind, by which destinations subscribe.
     pub kind: NotificationKind,
-    /// When it happened, or was seen.
+    /// When it happened or was observed.
     pub at: Timestamp,
-    /// The instance, or Curfew itself.
+    /// The instance, region or component.
     pub subject: Subject,
-    /// The schedule that it has to do with.
+    /// The schedule that it concerns, if any.
     pub schedule: Option<ScheduleName>,
-    /// What happened, in words that fit one subject or several: `went from running to stopped: schedule office`.
+    /// What happened, in text that fits one subject or several: `went from running to stopped: schedule office`.
     pub what: String,
-    /// The same for programs.
+    /// The structured data of the event.
     pub facts: Map<String, Value>,
 }
 
 /// What a notification is about.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
-    /// An instance.
+    /// An instance, with the names that messages show.
     Instance {
-        /// Its id.
+        /// The instance ID.
         id: InstanceId,
-        /// Its name.
+        /// The value of its `Name` tag.
         name: Option<String>,
-        /// Where it lives.
+        /// The region of the instance.
         region: Region,
         /// The account of the instance.
         account: AccountId,
     },
-    /// Anything else that has a name: a region, Curfew itself.
+    /// Anything else with a name: a region, Curfew.
     Named(String),
 }
 
 impl Subject {
-    /// An instance as it was observed.
+    /// Returns the subject for an observed instance.
     pub fn of(instance: &Instance) -> Self {
         Self::Instance {
             id: instance.id.clone(),
@@ -59,7 +59,7 @@ impl Subject {
         }
     }
 
-    /// The label in messages. A name is free text from a tag.
+    /// Returns the label in messages. A name is free text from a tag, so it is escaped.
     pub fn label(&self) -> String {
         match self {
             Self::Instance {
@@ -74,7 +74,7 @@ impl Subject {
 }
 
 impl Notification {
-    /// An instance came to rest in another state; nothing while it is on its way, since its arrival follows.
+    /// Reports that an instance has reached a state; `None` for a transitional state, which another transition follows.
     pub fn transition(transition: &Transition) -> Option<Self> {
         use curfew_core::instance::InstanceState::{Pending, ShuttingDown, Stopping};
         let Transition {
@@ -102,7 +102,7 @@ impl Notification {
         })
     }
 
-    /// A step that did not work.
+    /// Reports a failed step.
     pub fn failed(instance: &Instance, step: &Step, error: &CloudError, at: Timestamp) -> Self {
         Self {
             what: format!(
@@ -119,7 +119,7 @@ impl Notification {
         }
     }
 
-    /// A start that EC2 accepted and that came to nothing.
+    /// Reports a start that EC2 accepted and did not complete.
     pub fn fell_back(instance: &Instance, step: &Step, why: &str, at: Timestamp) -> Self {
         Self {
             what: format!("did not stay up ({}): {why}", step.cause),
@@ -131,22 +131,22 @@ impl Notification {
         }
     }
 
-    /// An instance that Curfew can't manage now, or not until a problem is fixed.
-    pub fn left_alone(instance: &Instance, skip: &Skip, at: Timestamp) -> Self {
+    /// Reports an instance that Curfew can't manage now, or not until a problem is fixed.
+    pub fn unmanageable(instance: &Instance, skip: &Skip, at: Timestamp) -> Self {
         Self {
-            what: format!("left alone: {}", skip.detail),
+            what: format!("skipped: {}", skip.detail),
             facts: facts(json!({"reason": skip.reason})),
             ..Self::about(instance, NotificationKind::Failure, at)
         }
     }
 
-    /// An edge that the cloud should have applied.
+    /// Reports an edge that the cloud should have applied.
     pub fn missed(instance: &Instance, step: &Step, at: Timestamp) -> Self {
         let edge = step.edge.map(|edge| edge.at);
         let when = edge.map(|at| format!(" of {at}")).unwrap_or_default();
         Self {
             what: format!(
-                "missed the {}{when} in the cloud ({}): the daemon does it",
+                "the cloud missed the {}{when} ({}); the daemon applies it",
                 step.action, step.cause
             ),
             facts: facts(json!({"action": step.action, "cause": step.cause, "edge": edge})),
@@ -154,8 +154,8 @@ impl Notification {
         }
     }
 
-    /// An instance that is not as its override or its enforced schedule wants it.
-    pub fn contradicts(instance: &Instance, step: &Step, at: Timestamp) -> Self {
+    /// Reports drift: the instance's state differs from what its override or its enforced schedule wants.
+    pub fn drift(instance: &Instance, step: &Step, at: Timestamp) -> Self {
         Self {
             what: format!(
                 "found {}, which contradicts the {}",
@@ -168,11 +168,11 @@ impl Notification {
         }
     }
 
-    /// A new hold.
-    pub fn held(instance: &Instance, override_: &Override, at: Timestamp) -> Self {
+    /// Reports a new override.
+    pub fn override_placed(instance: &Instance, override_: &Override, at: Timestamp) -> Self {
         Self {
             what: format!(
-                "held {} until {} by {}",
+                "override {} until {} by {}",
                 override_.state, override_.until, override_.actor
             ),
             facts: facts(json!({"event": "placed", "override": override_})),
@@ -180,16 +180,16 @@ impl Notification {
         }
     }
 
-    /// An override that is over.
-    pub fn released(instance: &Instance, override_: &Override, at: Timestamp) -> Self {
+    /// Reports an override that has ended.
+    pub fn override_ended(instance: &Instance, override_: &Override, at: Timestamp) -> Self {
         let (how, event) = if override_.is_active(at) {
             ("was ended early", "resumed")
         } else {
-            ("is over", "expired")
+            ("has ended", "expired")
         };
         Self {
             what: format!(
-                "free again: the override by {} ({} until {}) {how}",
+                "the override by {} ({} until {}) {how}",
                 override_.actor, override_.state, override_.until
             ),
             facts: facts(json!({"event": event, "override": override_})),
@@ -197,7 +197,7 @@ impl Notification {
         }
     }
 
-    /// Of that schedule.
+    /// Sets the schedule.
     #[must_use]
     pub fn of_schedule(mut self, schedule: Option<ScheduleName>) -> Self {
         self.schedule = schedule;
@@ -215,12 +215,12 @@ impl Notification {
         }
     }
 
-    /// One sentence.
+    /// Returns the label and the text as one sentence.
     pub fn sentence(&self) -> String {
         format!("{}: {}", self.subject.label(), self.what)
     }
 
-    /// For programs.
+    /// Returns the structured data, with the keys that every notification has.
     pub fn document(&self) -> Value {
         let mut document = self.facts.clone();
         document.insert("kind".into(), json!(self.kind));

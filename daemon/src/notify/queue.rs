@@ -1,4 +1,4 @@
-//! Notifications that wait for one destination: so many and no more.
+//! A bounded queue of notifications for one destination.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,15 +8,16 @@ use tokio::sync::Notify;
 
 use super::Notification;
 
-/// Notifications that may wait: an edge of a whole large fleet, some 5 MB. What a dead destination has missed beyond that is in the
-/// journal; more would only make it longer until the news are new again.
+/// The capacity: an edge of a large fleet, some 5 MB. The journal has whatever a dead destination has missed beyond that;
+/// more would only delay the newest notifications.
 const CAPACITY: usize = 10_000;
 
-/// Notifications in one message. Slack cuts a text at 40,000 characters and SNS refuses 256 KB: a hundred are a fourth of that.
+/// The most notifications in one message. Slack truncates a text at 40,000 characters and SNS rejects 256 KB: a hundred are a
+/// fourth of that.
 const BATCH: usize = 100;
 
-/// After the first notice, wait for what else the same edge brings: fifty instances that stop are one message, not fifty, and a
-/// Slack webhook takes about one a second.
+/// How long to collect further notifications after the first one: fifty instances that stop are one message, not fifty, and a
+/// Slack webhook accepts about one a second.
 const COLLECT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
@@ -30,16 +31,16 @@ struct QueueState {
     waiting: VecDeque<Notification>,
     /// Notifications that are being delivered.
     under_way: usize,
-    /// Notifications dropped since the last message said so.
+    /// Notifications dropped since the last message that reported it.
     dropped: u64,
     closed: bool,
 }
 
-/// What goes into one message.
+/// The content of one message.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct NotificationBatch {
     pub(super) notifications: Vec<Notification>,
-    /// How many others were dropped before them.
+    /// How many earlier notifications were dropped.
     pub(super) dropped: u64,
 }
 
@@ -56,13 +57,13 @@ impl NotificationQueue {
         self.changed.notify_one();
     }
 
-    /// Nothing more will be added.
+    /// Marks the end: nothing more will be added.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_one();
     }
 
-    /// The next notifications, oldest first, once there are some; none, when there will be no more.
+    /// Waits for notifications, and returns the oldest; `None` when the queue is closed and empty.
     pub(super) async fn next(&self) -> Option<NotificationBatch> {
         loop {
             let (is_empty, closed) = {
@@ -90,23 +91,23 @@ impl NotificationQueue {
         })
     }
 
-    /// The last batch has been dealt with.
+    /// Marks the last batch as processed.
     pub(super) fn done(&self) {
         self.lock().under_way = 0;
     }
 
-    /// How many notifications have not been dealt with.
+    /// The number of notifications that are not processed.
     pub(super) fn left(&self) -> usize {
         let state = self.lock();
         state.waiting.len() + state.under_way
     }
 
-    /// How many were dropped since the last batch was taken.
+    /// The number of dropped notifications since the last batch was taken.
     pub(super) fn dropped(&self) -> u64 {
         self.lock().dropped
     }
 
-    /// Nothing of ours panics while it holds the lock, and half a change can't be seen.
+    /// Returns the state even if a thread panicked with the lock: each change is complete at once.
     fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_comes_together_goes_together_and_the_oldest_is_dropped_first() {
+    async fn notifications_of_one_second_are_one_batch_and_the_oldest_is_dropped_first() {
         let queue = NotificationQueue::default();
         for number in 0..10_150 {
             queue.push(notification(number));

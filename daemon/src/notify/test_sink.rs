@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::queue::NotificationQueue;
 use super::{Notification, Notifier, Subscription, Subscriptions};
 
-/// A destination that takes everything, and is never called.
+/// A destination that accepts everything, and is never called.
 pub(crate) struct TestSink(Arc<NotificationQueue>);
 
 impl TestSink {
@@ -25,15 +25,15 @@ impl TestSink {
         (Notifier(Arc::new(Subscriptions(vec![outlet]))), Self(queue))
     }
 
-    /// What was told since the last time, in sentences.
-    pub(crate) async fn told(&self) -> Vec<String> {
+    /// Returns the sentences of the notifications since the last call.
+    pub(crate) async fn sentences(&self) -> Vec<String> {
         /// Longer than a queue collects.
         const SILENCE: Duration = Duration::from_secs(2);
-        let mut told = Vec::new();
+        let mut sentences = Vec::new();
         while let Ok(Some(batch)) = tokio::time::timeout(SILENCE, self.0.next()).await {
-            told.extend(batch.notifications.iter().map(Notification::sentence));
+            sentences.extend(batch.notifications.iter().map(Notification::sentence));
             self.0.done();
         }
-        told
+        sentences
     }
 }

@@ -1,4 +1,4 @@
-//! The ways out: a webhook, and an SNS topic.
+//! The transports: a webhook, and an SNS topic.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,38 +15,38 @@ use serde_json::json;
 
 use super::message::NotificationMessage;
 
-/// One way out.
+/// The transport of a destination.
 #[derive(Clone, Debug)]
 pub(super) enum Transport {
     Webhook { client: WebClient, url: WebhookUrl },
     Topic { client: Client, arn: TopicArn },
 }
 
-/// A message that did not get through.
+/// A message that was not delivered.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// The webhook could not be reached.
     #[error("the webhook could not be reached")]
     Web(#[from] WebError),
-    /// The webhook answered, and not that it is content.
+    /// The webhook responded with an error status.
     #[error("the webhook answered {status}")]
     Status {
-        /// HTTP's status.
+        /// The HTTP status code.
         status: u16,
-        /// When it wants to be asked again.
+        /// The delay that its `Retry-After` requests.
         retry_after: Option<Duration>,
     },
-    /// SNS did not take it.
+    /// SNS did not accept the message.
     #[error(transparent)]
     Topic(#[from] CloudError),
 }
 
 impl SendError {
-    /// Whether it is worth trying again with the same message.
+    /// Whether the same message may be accepted later.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Web(_) => true,
-            // Too Early, Too Many Requests, and whatever is the other side's fault.
+            // Too Early, Too Many Requests, and errors of the server.
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
             Self::Topic(error) => match error.kind {
                 CloudErrorKind::Unreachable
@@ -66,7 +66,7 @@ impl SendError {
         }
     }
 
-    /// One line, with what lies below it.
+    /// Returns the error and its sources in one line.
     pub fn display_chain(&self) -> String {
         match std::error::Error::source(self) {
             Some(source) if !matches!(self, Self::Topic(_)) => format!("{self}: {source}"),
@@ -74,7 +74,7 @@ impl SendError {
         }
     }
 
-    /// How long the other side asks for patience.
+    /// Returns the delay that the destination requests before the next attempt.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -83,7 +83,7 @@ impl SendError {
     }
 }
 
-/// A destination that nothing can be sent to.
+/// A destination that can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The root certificates can't be loaded.
@@ -92,22 +92,22 @@ pub enum OpenError {
     /// The file with the webhook's URL can't be read.
     #[error("the webhook's `url_file` `{}` can't be read", .path.display())]
     Unreadable {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// It holds something else. What that is may be a secret all the same.
+    /// The file does not contain a URL. The error omits the content, which may be a secret all the same.
     #[error("the webhook's `url_file` `{}` holds no URL: {reason}", .path.display())]
     NoUrl {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What a URL looks like.
+        /// Why the content is no URL.
         reason: String,
     },
 }
 
-/// The URL that a file holds, and nothing else but blanks around it.
+/// Returns the URL in a file, which contains nothing else but white space.
 fn url_in(path: &Path) -> Result<WebhookUrl, OpenError> {
     /// Far more than any URL.
     const LARGEST_FILE: u64 = 64 << 10;
@@ -147,7 +147,7 @@ impl Transport {
         })
     }
 
-    /// Sends once.
+    /// Sends the message, without retries.
     pub(super) async fn send(&self, message: &NotificationMessage) -> Result<(), SendError> {
         match self {
             Self::Webhook { client, .. } => {
@@ -162,7 +162,7 @@ impl Transport {
                 }
             }
             Self::Topic { client, arn } => {
-                // E-mails and phones get the text, programs the facts.
+                // E-mails and phones get the text, subscribed programs the structured data.
                 let bodies = json!({
                     "default": message.structured().to_string(),
                     "email": message.text,
@@ -175,7 +175,8 @@ impl Transport {
                     .message_structure("json")
                     .message(bodies.to_string());
                 if arn.is_fifo() {
-                    // Ordered as they happened; a message that is sent again has the same content, and so the same id.
+                    // Ordered by occurrence; a message that is sent again has the same content, and so the same deduplication
+                    // id.
                     call = call.message_group_id("curfew");
                     call = call.message_deduplication_id(digest(&bodies.to_string()));
                 }
@@ -188,7 +189,7 @@ impl Transport {
 }
 
 impl fmt::Display for Transport {
-    /// Without anything secret.
+    /// Names the destination without its secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Webhook { url, .. } => write!(f, "{url}"),
@@ -210,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_file_holds_the_url_alone_and_is_told_by_its_name() {
+    fn a_url_file_contains_only_the_url_and_errors_name_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("webhook");
         std::fs::write(&path, "https://hooks.example/s3cr3t\n").unwrap();
@@ -219,9 +220,9 @@ mod tests {
             "https://hooks.example/s3cr3t"
         );
         std::fs::write(&path, "url = https://hooks.example/s3cr3t").unwrap();
-        let told = url_in(&path).unwrap_err().to_string();
-        assert!(told.contains("webhook` holds no URL"), "{told}");
-        assert!(!told.contains("s3cr3t"), "{told}");
+        let message = url_in(&path).unwrap_err().to_string();
+        assert!(message.contains("webhook` holds no URL"), "{message}");
+        assert!(!message.contains("s3cr3t"), "{message}");
         let error = url_in(folder.path()).unwrap_err();
         assert!(matches!(error, OpenError::Unreadable { .. }), "{error:?}");
     }

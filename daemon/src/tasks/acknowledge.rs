@@ -8,10 +8,10 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::channels::Ack;
-use super::queue::{BATCH, EventQueue, TOGETHER};
+use super::queue::{BATCH, EventQueue, MAX_MESSAGES};
 use crate::supervisor::{Task, TaskContext, TaskError};
 
-/// Deletes messages with recorded events.
+/// Deletes the messages of recorded events.
 #[derive(Debug)]
 pub(crate) struct AcknowledgeTask {
     queue: EventQueue,
@@ -29,10 +29,10 @@ impl AcknowledgeTask {
         }
     }
 
-    /// Deletes until every sender is gone.
+    /// Deletes messages until every sender is dropped.
     async fn delete_all(&mut self) {
         let mut received = Vec::new();
-        while self.acks.recv_many(&mut received, TOGETHER).await > 0 {
+        while self.acks.recv_many(&mut received, MAX_MESSAGES).await > 0 {
             let mut handles = Vec::new();
             for ack in received.drain(..) {
                 match ack {
@@ -44,7 +44,7 @@ impl AcknowledgeTask {
                 }
             }
             if let Err(error) = delete(&self.queue, handles).await {
-                warn!(%error, hint = error.hint(), "messages that are dealt with can't be deleted; they come again");
+                warn!(%error, hint = error.hint(), "processed messages could not be deleted; they will be delivered again");
             }
         }
     }
@@ -55,7 +55,7 @@ impl Task for AcknowledgeTask {
 
     async fn run(&mut self, ctx: &TaskContext) -> Result<(), TaskError> {
         self.delete_all().await;
-        // The senders are gone at the shutdown only.
+        // The senders are dropped at the shutdown only.
         ctx.shutdown.cancelled().await;
         Ok(())
     }

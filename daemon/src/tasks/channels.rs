@@ -1,4 +1,4 @@
-//! The channels between the tasks. Each end is held by one kind of task, and outlives its restarts.
+//! The channels between the tasks. Each end belongs to one kind of task and outlives the task's restarts.
 
 use curfew_journal::EdgeRecord;
 use tokio::sync::{mpsc, watch};
@@ -6,48 +6,45 @@ use tokio::sync::{mpsc, watch};
 use super::polling::PollHint;
 use crate::transitions::InstanceObservation;
 
-/// Observations that may wait for the journal. Each may be a whole fleet: then its source waits, and nothing is dropped.
+/// Capacity of the observation channel. An observation may hold a complete fleet; when the channel is full, its source waits
+/// and nothing is dropped.
 const OBSERVATIONS: usize = 4;
 
-/// Progress of a message of the queue of state changes, towards its deletion.
+/// The progress of a queue message of state changes towards its deletion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ack {
-    /// An event was received with it: the newest is the one that counts.
+    /// An event was received with this message; the newest receipt handle counts.
     Received {
-        /// The event.
         event: String,
         /// The message's receipt handle.
         handle: String,
     },
-    /// Nothing more is to become of the event.
-    Finished {
-        /// The event.
-        event: String,
-    },
-    /// The message is of no use.
+    /// The event needs no further processing.
+    Finished { event: String },
+    /// The message can't be used.
     Poison {
         /// The message's receipt handle.
         handle: String,
     },
 }
 
-/// What the watch task sends.
+/// The sending ends of the watch task.
 #[derive(Debug)]
 pub(crate) struct WatchSenders {
     pub(crate) hint: watch::Sender<PollHint>,
-    /// Whether the journal can be written. While it can't, messages are safer in their queue.
+    /// Whether the journal can be written. While it can't, messages stay in their queue.
     pub(crate) writable: watch::Sender<bool>,
     pub(crate) acks: mpsc::UnboundedSender<Ack>,
 }
 
-/// What the watch task receives.
+/// The receiving ends of the watch task.
 #[derive(Debug)]
 pub(crate) struct WatchReceivers {
     pub(crate) observations: mpsc::Receiver<InstanceObservation>,
     pub(crate) edges: mpsc::UnboundedReceiver<Vec<EdgeRecord>>,
 }
 
-/// The ends that the other tasks hold.
+/// The ends that belong to the other tasks.
 #[derive(Debug)]
 pub(crate) struct TaskChannels {
     pub(crate) observations: mpsc::Sender<InstanceObservation>,
@@ -57,9 +54,9 @@ pub(crate) struct TaskChannels {
     pub(crate) acks: mpsc::UnboundedReceiver<Ack>,
 }
 
-/// Both ends of every channel.
+/// Creates both ends of every channel.
 pub(crate) fn channels() -> (WatchSenders, WatchReceivers, TaskChannels) {
-    // Before the first observation, an instance may well be changing its state.
+    // Before the first observation, an instance may be changing its state.
     let (hint_sender, hint) = watch::channel(PollHint {
         in_flight: true,
         events_flowing: false,

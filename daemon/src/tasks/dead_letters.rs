@@ -1,14 +1,13 @@
-//! Dead letters: messages of the stack that failed again and again, in queues that nothing reads. They are counted for the metrics;
-//! people are told when some come, and when all are gone.
+//! Dead letters: messages of the stack that failed repeatedly, in queues without a consumer. The task counts them for the
+//! metrics, and sends a notification when some arrive and when all are gone.
 //!
-//! Nothing is received here and nothing deleted: what becomes of a dead letter is for a person to say.
+//! The task receives and deletes nothing: an operator decides about each dead letter.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
-use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_core::stack_name::StackName;
@@ -21,21 +20,21 @@ use crate::metrics::Metrics;
 use crate::notify::{Notification, Notifier};
 use crate::supervisor::{Task, TaskContext, TaskError};
 
-/// While a cause is not mended, every trigger may leave another dead letter, in each account-region: more of them are told again after
-/// this long only.
-const AGAIN: SignedDuration = SignedDuration::from_hours(1);
+/// The least time between two notifications about a rising count. While the cause lasts, every trigger may leave another dead
+/// letter in each account-region.
+const REPORT_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 
-/// The queues of dead letters of a stack, and the way to them.
+/// A stack's dead-letter queues and the client that reads them.
 #[derive(Clone, Debug)]
 pub struct DeadLetterQueues {
     client: Client,
     names: BTreeMap<StackQueue, String>,
-    /// How often they are counted.
+    /// The interval between counts.
     pub interval: Duration,
 }
 
 impl DeadLetterQueues {
-    /// Those that `deploy` makes for a stack.
+    /// Returns the queues that `deploy` creates for a stack.
     pub fn of_stack(connection: &Connection, stack: &StackName) -> Self {
         let names = StackQueue::DEAD_LETTERS.map(|queue| (queue, queue.name(stack)));
         Self {
@@ -45,24 +44,24 @@ impl DeadLetterQueues {
         }
     }
 
-    /// The number of messages in a queue, including those that a `ReceiveMessage` has made invisible for a while; `None` if
-    /// there is no such queue.
+    /// Returns the number of messages in a queue, including those that a `ReceiveMessage` has made invisible for a while;
+    /// `None` if the queue does not exist.
     async fn count(&self, url: &str) -> Result<Option<u64>, CloudError> {
         const ACTION: &str = "sqs:GetQueueAttributes";
         const COUNTED: [QueueAttributeName; 2] = [
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         ];
-        let asked = self.client.get_queue_attributes().queue_url(url);
-        let asked = asked.set_attribute_names(Some(COUNTED.into()));
-        let answer = asked.send().await;
-        let answer = answer.map_err(|error| CloudError::from_sdk(ACTION, error));
-        none_without_queue(answer.and_then(|answer| {
-            let attributes = answer.attributes.unwrap_or_default();
+        let request = self.client.get_queue_attributes().queue_url(url);
+        let request = request.set_attribute_names(Some(COUNTED.into()));
+        let response = request.send().await;
+        let response = response.map_err(|error| CloudError::from_sdk(ACTION, error));
+        none_without_queue(response.and_then(|response| {
+            let attributes = response.attributes.unwrap_or_default();
             let counts = COUNTED.map(|name| attributes.get(&name)?.parse::<u64>().ok());
             let sum = counts.into_iter().sum::<Option<u64>>();
             let incomplete = || {
-                let what = "the answer lacks the number of messages";
+                let what = "the response lacks the number of messages";
                 CloudError::new(ACTION, CloudErrorKind::Service, what)
             };
             sum.map(Some).ok_or_else(incomplete)
@@ -70,26 +69,24 @@ impl DeadLetterQueues {
     }
 }
 
-/// Counts dead letters, and tells of them.
+/// Counts dead letters and sends notifications about them.
 #[derive(Debug)]
-pub(crate) struct DeadLetters {
+pub(crate) struct DeadLettersTask {
     queues: DeadLetterQueues,
     urls: BTreeMap<StackQueue, String>,
-    told: BTreeMap<StackQueue, ReportedCount>,
-    clock: Clock,
+    reported: BTreeMap<StackQueue, ReportedCount>,
     notifier: Notifier,
-    metrics: Metrics,
 }
 
-impl Task for DeadLetters {
+impl Task for DeadLettersTask {
     const NAME: &'static str = "dead-letters";
 
-    /// Counts them at once, and every [`DeadLetterQueues::interval`].
+    /// Counts at once, and then every [`DeadLetterQueues::interval`].
     async fn run(&mut self, ctx: &TaskContext) -> Result<(), TaskError> {
         while !ctx.shutdown.is_cancelled() {
             let interval = self.queues.interval;
             let counting = async {
-                self.count_all().await;
+                self.count_all(ctx).await;
                 tokio::time::sleep(interval).await;
             };
             ctx.shutdown.run_until_cancelled(counting).await;
@@ -98,38 +95,33 @@ impl Task for DeadLetters {
     }
 }
 
-/// What people know of a queue.
+/// The count that the last notification about a queue reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ReportedCount {
-    /// Of so many messages, or of more that have been removed since.
+    /// The reported count, lowered when messages are removed.
     messages: u64,
     at: Timestamp,
 }
 
-impl DeadLetters {
-    pub(crate) fn new(
-        queues: DeadLetterQueues,
-        clock: Clock,
-        notifier: Notifier,
-        metrics: Metrics,
-    ) -> Self {
+impl DeadLettersTask {
+    pub(crate) fn new(queues: DeadLetterQueues, notifier: Notifier) -> Self {
         Self {
             queues,
             urls: BTreeMap::new(),
-            told: BTreeMap::new(),
-            clock,
+            reported: BTreeMap::new(),
             notifier,
-            metrics,
         }
     }
 
-    async fn count_all(&mut self) {
+    async fn count_all(&mut self, ctx: &TaskContext) {
         for (queue, name) in self.queues.names.clone() {
             match self.count(queue, &name).await {
-                Ok(messages) => self.counted(queue, &name, messages, self.clock.now()),
-                // The earlier count stands: nothing newer is known.
+                Ok(messages) => {
+                    self.record(queue, &name, messages, &ctx.metrics, ctx.clock.now());
+                }
+                // The previous count stays: nothing newer is known.
                 Err(error) => {
-                    warn!(queue = name, %error, hint = error.hint(), "dead letters can't be counted");
+                    warn!(queue = name, %error, hint = error.hint(), "dead letters could not be counted");
                 }
             }
         }
@@ -151,31 +143,47 @@ impl DeadLetters {
         Ok(counted)
     }
 
-    /// So many are in a queue now; none, where there is no such queue.
-    fn counted(&mut self, queue: StackQueue, name: &str, messages: Option<u64>, now: Timestamp) {
-        self.metrics.dead_letters(name, messages);
+    /// Records a count of `messages` in a queue, and reports a rise or the end; `None` if the queue does not exist.
+    fn record(
+        &mut self,
+        queue: StackQueue,
+        name: &str,
+        messages: Option<u64>,
+        metrics: &Metrics,
+        now: Timestamp,
+    ) {
+        metrics.dead_letters(name, messages);
         let messages = messages.unwrap_or_default();
-        let before = self.told.get(&queue).copied();
+        let before = self.reported.get(&queue).copied();
         match before {
             None if messages == 0 => {}
             Some(_) if messages == 0 => {
                 info!(queue = name, "dead letters are gone");
                 self.notifier
-                    .tell(&Notification::no_dead_letters(name, now));
-                self.told.remove(&queue);
+                    .notify(&Notification::no_dead_letters(name, now));
+                self.reported.remove(&queue);
             }
-            // Fewer: those that come after that are new again.
-            Some(told) if messages < told.messages => {
-                self.told.insert(queue, ReportedCount { messages, ..told });
+            // The count fell: later arrivals are new again.
+            Some(reported) if messages < reported.messages => {
+                self.reported.insert(
+                    queue,
+                    ReportedCount {
+                        messages,
+                        ..reported
+                    },
+                );
             }
-            Some(told) if messages == told.messages || now.duration_since(told.at) < AGAIN => {}
+            Some(reported)
+                if messages == reported.messages
+                    || now.duration_since(reported.at) < REPORT_INTERVAL => {}
             None | Some(_) => {
-                let new = messages - before.map_or(0, |told| told.messages);
+                let new = messages - before.map_or(0, |reported| reported.messages);
                 let hint = queue.advice();
                 warn!(queue = name, messages, new, hint, "dead letters found");
                 let notification = Notification::dead_letters(name, messages, new, hint, now);
-                self.notifier.tell(&notification);
-                self.told.insert(queue, ReportedCount { messages, at: now });
+                self.notifier.notify(&notification);
+                self.reported
+                    .insert(queue, ReportedCount { messages, at: now });
             }
         }
     }
@@ -191,7 +199,7 @@ mod tests {
 
     const QUEUE: &str = "curfew-curfew-undone-work.fifo";
 
-    async fn dead_letters(notifier: Notifier, metrics: Metrics) -> DeadLetters {
+    async fn task(notifier: Notifier) -> DeadLettersTask {
         let options = ConnectOptions {
             endpoint: Some("http://127.0.0.1:1".to_owned()),
             region: Some("us-east-1".to_owned()),
@@ -199,79 +207,80 @@ mod tests {
         };
         let connection = Connection::open(options).await.unwrap();
         let queues = DeadLetterQueues::of_stack(&connection, &"curfew".parse().unwrap());
-        DeadLetters::new(queues, Clock::system(), notifier, metrics)
+        DeadLettersTask::new(queues, notifier)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn dead_letters_are_told_once_for_each_rise_and_when_they_are_gone() {
-        let (notifier, overheard) = TestSink::new();
+    async fn dead_letters_are_reported_once_for_each_rise_and_when_they_are_gone() {
+        let (notifier, sink) = TestSink::new();
         let metrics = Metrics::default();
-        let mut letters = dead_letters(notifier, metrics.clone()).await;
+        let mut task = task(notifier).await;
         let mut counted = |messages, time| {
-            letters.counted(StackQueue::UndoneWork, QUEUE, messages, at(time));
+            task.record(StackQueue::UndoneWork, QUEUE, messages, &metrics, at(time));
         };
-        // No stack, and then one that works.
+        // First no stack, then a working one.
         counted(None, "12:00:00");
         assert!(!metrics.text().contains("curfew_dead_letters{"));
         counted(Some(0), "12:05:00");
-        assert_eq!(overheard.told().await, [""; 0]);
+        assert_eq!(sink.sentences().await, [""; 0]);
         counted(Some(1), "12:10:00");
         counted(Some(1), "12:15:00");
         insta::assert_snapshot!(
-            overheard.told().await.join("\n"),
+            sink.sentences().await.join("\n"),
             @"Curfew: the queue `curfew-curfew-undone-work.fifo` has 1 dead letter: the function crashed or ran out of time three times: the messages in `…-undone-work.fifo` name the account and region, its log says why"
         );
         let line = format!("curfew_dead_letters{{queue=\"{QUEUE}\"}} 1");
         assert!(metrics.text().contains(&line), "{}", metrics.text());
 
-        // While the cause lasts there are ever more, which is told once an hour.
+        // While the cause lasts the count rises, which is reported once an hour.
         counted(Some(2), "12:20:00");
         counted(Some(5), "13:09:59");
-        assert_eq!(overheard.told().await, [""; 0]);
+        assert_eq!(sink.sentences().await, [""; 0]);
         counted(Some(6), "13:10:00");
         insta::assert_snapshot!(
-            overheard.told().await.join("\n"),
+            sink.sentences().await.join("\n"),
             @"Curfew: the queue `curfew-curfew-undone-work.fifo` has 6 dead letters, 5 of them new: the function crashed or ran out of time three times: the messages in `…-undone-work.fifo` name the account and region, its log says why"
         );
-        // Some are removed, which is no news; one that comes after that is.
+        // A falling count is not reported; a later arrival is.
         counted(Some(2), "15:00:00");
-        assert_eq!(overheard.told().await, [""; 0]);
+        assert_eq!(sink.sentences().await, [""; 0]);
         counted(Some(3), "15:05:00");
-        let told = overheard.told().await.join("\n");
-        assert!(told.contains("3 dead letters, 1 of them new"), "{told}");
+        let reported = sink.sentences().await.join("\n");
+        assert!(
+            reported.contains("3 dead letters, 1 of them new"),
+            "{reported}"
+        );
 
         counted(Some(0), "15:10:00");
         counted(Some(0), "15:15:00");
         insta::assert_snapshot!(
-            overheard.told().await.join("\n"),
+            sink.sentences().await.join("\n"),
             @"Curfew: the queue `curfew-curfew-undone-work.fifo` has no dead letters any more"
         );
         counted(Some(1), "15:20:00");
-        assert_eq!(overheard.told().await.len(), 1, "it begins anew");
-        // With the stack goes the queue.
+        assert_eq!(sink.sentences().await.len(), 1, "it begins anew");
+        // The queue disappears with the stack.
         counted(None, "15:25:00");
-        assert_eq!(overheard.told().await.len(), 1, "they are gone");
+        assert_eq!(sink.sentences().await.len(), 1, "they are gone");
         assert!(!metrics.text().contains("curfew_dead_letters{"));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn queues_are_told_of_apart() {
-        let (notifier, overheard) = TestSink::new();
-        let mut letters = dead_letters(notifier, Metrics::default()).await;
-        letters.counted(StackQueue::UndoneWork, QUEUE, Some(1), at("12:00:00"));
+    async fn queues_are_reported_separately() {
+        let (notifier, sink) = TestSink::new();
+        let (mut task, metrics) = (task(notifier).await, Metrics::default());
+        let mut counted = |queue, name, messages, time| {
+            task.record(queue, name, Some(messages), &metrics, at(time));
+        };
+        counted(StackQueue::UndoneWork, QUEUE, 1, "12:00:00");
         let other = "curfew-curfew-failed-invocations";
-        letters.counted(
-            StackQueue::FailedInvocations,
-            other,
-            Some(1),
-            at("12:00:00"),
-        );
-        letters.counted(StackQueue::UndoneWork, QUEUE, Some(0), at("12:05:00"));
-        let told = overheard.told().await;
-        assert_eq!(told.len(), 3, "{told:?}");
+        counted(StackQueue::FailedInvocations, other, 1, "12:00:00");
+        counted(StackQueue::UndoneWork, QUEUE, 0, "12:05:00");
+        let reported = sink.sentences().await;
+        assert_eq!(reported.len(), 3, "{reported:?}");
         assert!(
-            told[1].contains(other) && told[2].contains(QUEUE),
-            "{told:?}"
+            reported[1].contains(other) && reported[2].contains(QUEUE),
+            "{reported:?}"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP server of the metrics and of `/readyz`.
+//! The HTTP server for `/metrics`, `/healthz` and `/readyz`.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use crate::supervisor::{Task, TaskContext, TaskError};
 
 pub(crate) struct MetricsServer {
     pub(crate) address: SocketAddr,
-    /// The daemon's health, not only this task's.
+    /// The health of all tasks, which `/readyz` reports.
     pub(crate) health: Health,
 }
 

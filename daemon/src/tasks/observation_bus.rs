@@ -1,4 +1,4 @@
-//! What passes and polling do for each other: both look at everything, and one of them at a time is enough.
+//! Shares observations between passes and polling: both describe the complete fleet, so one of them at a time is enough.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,61 +9,62 @@ use tokio::time::Instant;
 
 use crate::transitions::{InstanceObservation, RegionObservation};
 
-/// When the newest look at each account-region was begun that has been shown.
+/// When the newest published observation of each account-region began.
 pub(crate) type NewestObservations = BTreeMap<AccountRegion, Instant>;
 
-/// Where a pass shows what it has seen, and polling learns that it need not look. Clones are the same.
+/// Publishes the observations of passes to the watch task, and delays polling accordingly. Clones share the same state.
 #[derive(Clone, Debug)]
 pub(crate) struct ObservationBus {
-    seen: mpsc::Sender<InstanceObservation>,
+    observations: mpsc::Sender<InstanceObservation>,
     newest: watch::Sender<NewestObservations>,
-    nudge: Arc<Notify>,
+    poll_request: Arc<Notify>,
 }
 
 impl ObservationBus {
-    /// What is shown goes to `seen`.
-    pub(crate) fn new(seen: mpsc::Sender<InstanceObservation>) -> Self {
+    /// Creates a bus that forwards observations to `observations`.
+    pub(crate) fn new(observations: mpsc::Sender<InstanceObservation>) -> Self {
         Self {
-            seen,
+            observations,
             newest: watch::Sender::new(NewestObservations::new()),
-            nudge: Arc::default(),
+            poll_request: Arc::default(),
         }
     }
 
-    /// Shows a look that was begun at `begun`, unless it is outdated or would have to wait: then polling looks.
-    pub(crate) fn publish(&self, begun: Instant, look: RegionObservation) {
-        if let Ok(place) = self.seen.try_reserve()
-            && self.has_news(&look.account_region, begun)
+    /// Publishes an observation that began at `begun`, unless it is outdated or the channel is full; then the next poll makes
+    /// up for it.
+    pub(crate) fn publish(&self, begun: Instant, observation: RegionObservation) {
+        if let Ok(place) = self.observations.try_reserve()
+            && self.mark_newest(&observation.account_region, begun)
         {
-            place.send(InstanceObservation::Fleet(vec![look]));
+            place.send(InstanceObservation::Fleet(vec![observation]));
         }
     }
 
-    /// Whether no look at this account-region has been shown that was begun later; from now on, this one has been.
-    pub(crate) fn has_news(&self, account_region: &AccountRegion, begun: Instant) -> bool {
+    /// Whether no observation of this account-region that began later was published. Records `begun` as the newest if so.
+    pub(crate) fn mark_newest(&self, account_region: &AccountRegion, begun: Instant) -> bool {
         self.newest.send_if_modified(|newest| {
-            let news = newest
+            let is_newest = newest
                 .get(account_region)
                 .is_none_or(|newest| *newest < begun);
-            if news {
+            if is_newest {
                 newest.insert(account_region.clone(), begun);
             }
-            news
+            is_newest
         })
     }
 
-    /// When the newest look at each was begun that has been shown.
+    /// Returns a receiver of the start of the newest published observation of each account-region.
     pub(crate) fn newest(&self) -> watch::Receiver<NewestObservations> {
         self.newest.subscribe()
     }
 
-    /// Something has just been changed: polling looks at once.
+    /// Requests an immediate poll, because something was just changed.
     pub(crate) fn poll_now(&self) {
-        self.nudge.notify_one();
+        self.poll_request.notify_one();
     }
 
-    /// Waits for that.
+    /// Waits for the next call of [`Self::poll_now`].
     pub(crate) async fn poll_requested(&self) {
-        self.nudge.notified().await;
+        self.poll_request.notified().await;
     }
 }

@@ -1,4 +1,4 @@
-//! Polling: often while something is under way, seldom when it is quiet.
+//! Polling: often while an instance is changing its state or an edge was recent, rarely otherwise.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,22 +23,22 @@ use crate::backoff::Backoff;
 use crate::supervisor::{Task, TaskContext, TaskError};
 use crate::transitions::{InstanceObservation, RegionObservation};
 
-/// How long after an edge, or after this process has changed something, it is looked often: EC2 takes up to two minutes for most
-/// starts and stops, and what takes longer is seen to be under way.
+/// How long polls are frequent after an edge or an action of this process. EC2 completes most starts and stops within two
+/// minutes, and a longer one is visible as in flight.
 const ACTIVE_WINDOW: Duration = Duration::from_mins(2);
 
-/// Where events come, looks only check them: twelve an hour.
+/// The poll interval while events arrive: polls only verify them, twelve times an hour.
 const INTERVAL_WITH_EVENTS: Duration = Duration::from_mins(5);
 
-/// After an observation by a pass, the next poll is delayed by so much longer, so that the next pass can make it: a pass
-/// comes a minute after the end of the last one.
+/// After an observation by a pass, the next poll is delayed by this much longer, so that the next pass can make it: passes
+/// are a minute apart.
 const POLL_OFFSET: Duration = Duration::from_secs(5);
 
-/// How long an account-region that did not answer last time may take now, so that the others are not waited for: passes look at it too,
-/// with all their patience, and show what they see.
-const DOUBTFUL: Duration = Duration::from_secs(3);
+/// The time limit for an account-region after a failed poll, so that the others don't wait for it. Passes observe it too,
+/// without this limit, and publish what they observe.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Polls every account-region, with the configuration that is active.
+/// Polls every account-region with the active configuration.
 pub(crate) struct PollingTask {
     pub(crate) configuration: ConfigurationReceiver,
     pub(crate) bus: ObservationBus,
@@ -56,7 +56,7 @@ impl Task for PollingTask {
             let mut polling = Polling::new(&now, clock, bus, hint);
             tokio::select! {
                 () = forward(&mut polling, &self.observations, ctx) => break,
-                // A poll that is interrupted is made again at once.
+                // An interrupted poll is repeated at once.
                 Ok(()) = self.configuration.changed() => {}
             }
         }
@@ -64,16 +64,16 @@ impl Task for PollingTask {
     }
 }
 
-/// What the watch task knows that polling goes by.
+/// What the watch task knows that determines the poll interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PollHint {
-    /// Something is under way.
+    /// An instance is changing its state, or a transition waits for its cause.
     pub(crate) in_flight: bool,
-    /// Events tell of everything.
+    /// Events report every change.
     pub(crate) events_flowing: bool,
 }
 
-/// Looks everything up again and again, unless a pass has just done so, and at once when nudged.
+/// Polls at intervals, unless a pass has just observed the fleet, and at once on request.
 #[derive(Debug)]
 struct Polling {
     organisation: Organisation,
@@ -81,28 +81,28 @@ struct Polling {
     clock: Clock,
     intervals: PollIntervals,
     bus: ObservationBus,
-    /// When the newest look at each account-region was begun.
+    /// When the newest observation of each account-region began.
     newest: watch::Receiver<NewestObservations>,
     hint: watch::Receiver<PollHint>,
-    /// When the last look of ours was begun.
+    /// When this task's last poll began.
     last: Option<Instant>,
-    lively_until: Option<Instant>,
-    /// Those that did not answer last time, which is said once, and when each is looked at again.
-    silent: HashMap<AccountRegion, UnresponsiveRegion>,
+    active_until: Option<Instant>,
+    /// The account-regions with a failed last poll, which is logged once, and when each is polled again.
+    unresponsive: HashMap<AccountRegion, UnresponsiveRegion>,
 }
 
-/// An account-region that does not answer.
+/// An account-region that does not respond.
 #[derive(Debug)]
 struct UnresponsiveRegion {
     backoff: Backoff,
-    /// When it last failed to.
+    /// When its last poll failed.
     failed: Instant,
-    /// When it is looked at again.
-    again: Instant,
+    /// When it is polled next.
+    next_poll: Instant,
 }
 
 impl Polling {
-    /// Polls every member; the first look is at once.
+    /// Polls every account-region; the first poll is immediate.
     fn new(
         now: &ActiveConfiguration,
         clock: Clock,
@@ -118,17 +118,17 @@ impl Polling {
             bus,
             hint,
             last: None,
-            lively_until: None,
-            silent: HashMap::new(),
+            active_until: None,
+            unresponsive: HashMap::new(),
         }
     }
 
-    /// When to look, after a look of ours that was begun at `own`.
+    /// Returns when to poll next, after a poll of this task that began at `own`.
     fn due(&mut self, own: Instant) -> Instant {
         let newest = self.newest.borrow_and_update().clone();
         let account_regions = self.organisation.account_regions().iter();
         let newest: Vec<Option<Instant>> = account_regions
-            .filter(|one| !self.silent.contains_key(&one.account_region))
+            .filter(|one| !self.unresponsive.contains_key(&one.account_region))
             .map(|one| {
                 newest
                     .get(&one.account_region)
@@ -136,14 +136,14 @@ impl Polling {
                     .copied()
             })
             .collect();
-        // Shown by others, all of them.
+        // Every account-region was observed by passes.
         match newest.into_iter().min() {
             Some(Some(newest)) => newest + self.interval(POLL_OFFSET),
             _ => own + self.interval(Duration::ZERO),
         }
     }
 
-    /// How long to wait after the last look; `longer`, when it is quiet.
+    /// Returns the interval after the last poll; `longer` while nothing changes.
     fn interval(&mut self, longer: Duration) -> Duration {
         let PollIntervals {
             active: busy,
@@ -151,13 +151,13 @@ impl Polling {
         } = self.intervals;
         let quiet = quiet + longer;
         let hint = *self.hint.borrow_and_update();
-        let lively = self
-            .lively_until
+        let active = self
+            .active_until
             .is_some_and(|until| Instant::now() < until);
-        if hint.in_flight || lively {
+        if hint.in_flight || active {
             return busy;
         }
-        // Events tell of one region only.
+        // Events report one region only.
         let quiet = if hint.events_flowing && !self.organisation.spans_several() {
             quiet.max(INTERVAL_WITH_EVENTS)
         } else {
@@ -173,57 +173,59 @@ impl Polling {
         )
     }
 
-    /// Logs account-regions that stop responding, and those that respond again, once each; those that don't are polled less
-    /// and less often.
-    fn tell(&mut self, survey: &Survey<Vec<Instance>>) {
+    /// Logs account-regions that stop responding, and those that respond again, once each; the polls of those that don't
+    /// become less frequent.
+    fn log_responsiveness(&mut self, survey: &Survey<Vec<Instance>>) {
         for (one, _) in &survey.answers {
-            self.answers(&one.account_region);
+            self.responded(&one.account_region);
         }
         for error in &survey.failures {
             let now = Instant::now();
-            let silence = self.silent.entry(error.account_region.clone());
-            let silence = silence.or_insert_with(|| {
-                warn!(%error, hint = error.hint(), "instances can't be watched");
+            let region = self.unresponsive.entry(error.account_region.clone());
+            let region = region.or_insert_with(|| {
+                warn!(%error, hint = error.hint(), "polling failed");
                 UnresponsiveRegion {
                     backoff: Backoff::default(),
                     failed: now,
-                    again: now,
+                    next_poll: now,
                 }
             });
-            silence.failed = now;
-            silence.again = now + silence.backoff.after_failure();
+            region.failed = now;
+            region.next_poll = now + region.backoff.after_failure();
         }
     }
 
-    fn answers(&mut self, account_region: &AccountRegion) {
-        if self.silent.remove(account_region).is_some() {
-            info!(%account_region, "instances can be watched again");
+    fn responded(&mut self, account_region: &AccountRegion) {
+        if self.unresponsive.remove(account_region).is_some() {
+            info!(%account_region, "polling recovered");
         }
     }
 
-    /// Looks at everything but what is silent, and beside that at what is silent and has its turn again.
-    async fn look(&mut self) -> Survey<Vec<Instance>> {
+    /// Polls the responding account-regions, and concurrently those of the others with a due retry.
+    async fn poll(&mut self) -> Survey<Vec<Instance>> {
         let now = Instant::now();
         let newest = self.newest.borrow().clone();
-        let shown: Vec<AccountRegion> = self
-            .silent
+        let observed: Vec<AccountRegion> = self
+            .unresponsive
             .iter()
-            .filter(|(account_region, silence)| newest.get(*account_region) > Some(&silence.failed))
+            .filter(|(account_region, region)| newest.get(*account_region) > Some(&region.failed))
             .map(|(account_region, _)| account_region.clone())
             .collect();
-        for account_region in shown {
-            self.answers(&account_region);
+        for account_region in observed {
+            self.responded(&account_region);
         }
-        let silent = &self.silent;
-        let has_turn = |silence: &UnresponsiveRegion| silence.again <= now;
-        let sound = self.organisation.only(|one| !silent.contains_key(one));
-        let doubtful = self
+        let unresponsive = &self.unresponsive;
+        let has_turn = |region: &UnresponsiveRegion| region.next_poll <= now;
+        let responsive = self
             .organisation
-            .only(|one| silent.get(one).is_some_and(has_turn));
-        let soon = Deadline::at(now + DOUBTFUL);
+            .only(|one| !unresponsive.contains_key(one));
+        let retried = self
+            .organisation
+            .only(|one| unresponsive.get(one).is_some_and(has_turn));
+        let soon = Deadline::at(now + RETRY_TIMEOUT);
         let (mut survey, more) = tokio::join!(
-            sound.observe(&Scope::All, Deadline::NONE),
-            doubtful.observe(&Scope::All, soon),
+            responsive.observe(&Scope::All, Deadline::NONE),
+            retried.observe(&Scope::All, soon),
         );
         survey.answers.extend(more.answers);
         survey.failures.extend(more.failures);
@@ -232,21 +234,21 @@ impl Polling {
 }
 
 impl ObservationSource for Polling {
-    // When it is time for a look may change meanwhile.
-    async fn rest(&mut self) {
+    // The due time may change meanwhile.
+    async fn wait(&mut self) {
         let Some(own) = self.last else { return };
         loop {
             let due = self.due(own);
             tokio::select! {
                 () = tokio::time::sleep_until(due) => return,
                 () = self.bus.poll_requested() => {
-                    self.lively_until = Some(Instant::now() + ACTIVE_WINDOW);
+                    self.active_until = Some(Instant::now() + ACTIVE_WINDOW);
                     return;
                 }
-                // Never an error: this task holds a sender, too.
+                // Never an error: this task holds a sender too.
                 Ok(()) = self.newest.changed() => {}
                 changed = self.hint.changed() => if changed.is_err() {
-                    // The watch task is gone, and with it the daemon.
+                    // The watch task has ended, and the daemon is about to.
                     return tokio::time::sleep_until(due).await;
                 }
             }
@@ -257,24 +259,25 @@ impl ObservationSource for Polling {
         let instant = Instant::now();
         self.last = Some(instant);
         let begun = self.clock.now();
-        let mut survey = self.look().await;
-        let everything = survey.failures.len() == self.organisation.account_regions().len();
-        if everything && survey.answers.is_empty() && !survey.failures.is_empty() {
+        let mut survey = self.poll().await;
+        let all_failed = survey.failures.len() == self.organisation.account_regions().len();
+        if all_failed && survey.answers.is_empty() && !survey.failures.is_empty() {
             return Err(survey.failures.swap_remove(0).into());
         }
-        self.tell(&survey);
-        let news = |one: &AccountRegionFleet| self.bus.has_news(&one.account_region, instant);
-        let looks = survey.answers.into_iter().filter(|(one, _)| news(one));
-        let looks = looks.map(|(one, instances)| RegionObservation {
+        self.log_responsiveness(&survey);
+        let is_newest =
+            |one: &AccountRegionFleet| self.bus.mark_newest(&one.account_region, instant);
+        let observations = survey.answers.into_iter().filter(|(one, _)| is_newest(one));
+        let observations = observations.map(|(one, instances)| RegionObservation {
             account_region: one.account_region,
             begun,
             instances,
         });
-        Ok(InstanceObservation::Fleet(looks.collect()))
+        Ok(InstanceObservation::Fleet(observations.collect()))
     }
 }
 
-/// How long to wait at `now` where nothing else is under way: often for a while after an edge, and never past the next one.
+/// Returns the interval at `now` while no change is in flight: short for a while after an edge, and never past the next edge.
 fn around_edges(schedule_set: &ScheduleSet, now: Timestamp, intervals: PollIntervals) -> Duration {
     let timetables = || {
         schedule_set
@@ -282,18 +285,18 @@ fn around_edges(schedule_set: &ScheduleSet, now: Timestamp, intervals: PollInter
             .values()
             .map(|schedule| &schedule.timetable)
     };
-    let lively = SignedDuration::try_from(ACTIVE_WINDOW).unwrap_or(SignedDuration::ZERO);
+    let active = SignedDuration::try_from(ACTIVE_WINDOW).unwrap_or(SignedDuration::ZERO);
     let past = timetables().filter_map(|timetable| timetable.last_edge(now));
     if past
         .into_iter()
-        .any(|edge| now.duration_since(edge.at) < lively)
+        .any(|edge| now.duration_since(edge.at) < active)
     {
         return intervals.active;
     }
     let coming = timetables().filter_map(|timetable| timetable.next_edge(now));
     let until_next = coming.map(|edge| edge.at.duration_since(now)).min();
     let until_next = until_next.and_then(|left| Duration::try_from(left).ok());
-    // A little after it, when what it changes has begun to.
+    // A little after the edge, when the changes that it causes have begun.
     let until_next = until_next.map(|left| left + intervals.active.min(Duration::from_secs(5)));
     until_next.map_or(intervals.idle, |left| left.min(intervals.idle))
 }
@@ -312,15 +315,15 @@ mod tests {
         idle: Duration::from_mins(1),
     };
 
-    /// Polling that has just looked, and what it is told and shown.
+    /// Polling that has just polled once, with the other ends of its channels.
     struct PollingWorld {
         polling: Polling,
         bus: ObservationBus,
-        shown: mpsc::Receiver<InstanceObservation>,
+        observed: mpsc::Receiver<InstanceObservation>,
         _in_charge: watch::Sender<PollHint>,
     }
 
-    fn look() -> RegionObservation {
+    fn observation() -> RegionObservation {
         RegionObservation {
             account_region: AccountRegion {
                 account: None,
@@ -331,15 +334,15 @@ mod tests {
         }
     }
 
-    async fn just_looked() -> PollingWorld {
+    async fn just_polled() -> PollingWorld {
         let options = ConnectOptions {
             endpoint: Some("http://127.0.0.1:9".to_owned()),
             region: Some("us-east-1".to_owned()),
             ..ConnectOptions::default()
         };
         let connection = Connection::open(options).await.unwrap();
-        let (seen, shown) = mpsc::channel(1);
-        let bus = ObservationBus::new(seen);
+        let (sender, observed) = mpsc::channel(1);
+        let bus = ObservationBus::new(sender);
         let (in_charge, hint) = watch::channel(PollHint::default());
         let polling = Polling {
             organisation: Organisation::open(&connection, &Targets::default()),
@@ -350,51 +353,53 @@ mod tests {
             bus: bus.clone(),
             hint,
             last: Some(Instant::now()),
-            lively_until: None,
-            silent: HashMap::new(),
+            active_until: None,
+            unresponsive: HashMap::new(),
         };
         PollingWorld {
             polling,
             bus,
-            shown,
+            observed,
             _in_charge: in_charge,
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn while_passes_look_polling_need_not() {
-        let mut world = just_looked().await;
+    async fn polling_pauses_while_passes_publish_observations() {
+        let mut world = just_polled().await;
         let begun = Instant::now();
         let passes = tokio::spawn(async move {
             for _ in 0..10 {
                 tokio::time::sleep(Duration::from_secs(59)).await;
-                world.bus.publish(Instant::now(), look());
-                world.shown.recv().await.unwrap();
+                world.bus.publish(Instant::now(), observation());
+                world.observed.recv().await.unwrap();
             }
         });
-        world.polling.rest().await;
+        world.polling.wait().await;
         assert!(passes.is_finished());
         let last = Duration::from_secs(590);
         assert_eq!(begun.elapsed(), last + QUIET.idle + POLL_OFFSET);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_look_that_was_overtaken_or_would_wait_is_not_shown() {
-        let PollingWorld { bus, mut shown, .. } = just_looked().await;
+    async fn an_outdated_observation_or_one_that_would_wait_is_not_published() {
+        let PollingWorld {
+            bus, mut observed, ..
+        } = just_polled().await;
         let earlier = Instant::now();
         tokio::time::advance(Duration::from_secs(1)).await;
         let later = Instant::now();
-        bus.publish(later, look());
-        bus.publish(Instant::now() + Duration::from_secs(1), look());
-        assert!(shown.recv().await.is_some());
-        assert!(shown.try_recv().is_err(), "there was no room");
-        bus.publish(earlier, look());
-        assert!(shown.try_recv().is_err(), "it is outdated");
-        assert!(!bus.has_news(&look().account_region, earlier));
+        bus.publish(later, observation());
+        bus.publish(Instant::now() + Duration::from_secs(1), observation());
+        assert!(observed.recv().await.is_some());
+        assert!(observed.try_recv().is_err(), "there was no room");
+        bus.publish(earlier, observation());
+        assert!(observed.try_recv().is_err(), "it is outdated");
+        assert!(!bus.mark_newest(&observation().account_region, earlier));
     }
 
     #[test]
-    fn it_is_looked_often_after_an_edge_and_never_past_the_next_one() {
+    fn polls_are_frequent_after_an_edge_and_never_skip_the_next_one() {
         let document =
             r#"{"schedules": {"office": {"timezone": "UTC", "running": "Mon-Fri 08:00-20:00"}}}"#;
         let schedule_set = RawScheduleSet::from_json(document)

@@ -1,4 +1,4 @@
-//! The queue of state changes: long polls. A message is deleted only when the journal has its event.
+//! Long-polls the queue of state changes. A message is deleted only once the journal has its event.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,57 +23,57 @@ use crate::active_configuration::ConfigurationReceiver;
 use crate::supervisor::{Task, TaskContext, TaskError};
 use crate::transitions::{EventBatch, InstanceObservation, StateChangeMessage, VISIBILITY_TIMEOUT};
 
-/// Where the state changes are.
+/// The location of the queue of state changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueAddress {
-    /// The stack's queue, by its name: it may not be deployed yet.
+    /// The stack's queue by name, which may not be deployed yet.
     Named(String),
-    /// A queue named in the configuration.
+    /// A queue URL from the configuration.
     Url(String),
 }
 
 impl QueueAddress {
-    /// The queue that `deploy` makes for a stack.
+    /// Returns the name of the queue that `deploy` creates for a stack.
     pub fn of_stack(stack: &StackName) -> Self {
         Self::Named(StackQueue::StateChanges.name(stack))
     }
 }
 
-/// The address of the queue and the way to it.
+/// The queue's address and the client that reads it.
 #[derive(Clone, Debug)]
 pub struct EventQueue {
     pub(super) client: Client,
     address: QueueAddress,
     region: Region,
-    /// The longest of long polls: each is a call that is paid for. SQS allows 20 s.
-    pub patience: Duration,
-    /// How long a received message is invisible to other receivers, and so also to this one after a kill -9. An event that is
+    /// The wait time of a long poll. Longer polls mean fewer billed calls; SQS allows 20 s.
+    pub wait_time: Duration,
+    /// How long a received message is invisible to other receivers, and to this one after a `kill -9`. An event that is
     /// recorded later than that is received twice and recognised.
     pub visibility: Duration,
 }
 
 impl EventQueue {
-    /// A queue of the connection's account and region.
+    /// Returns a queue in the connection's account and region.
     pub fn new(connection: &Connection, address: QueueAddress) -> Self {
         let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(LONGEST_POLL + ANSWER)
+            .operation_attempt_timeout(LONGEST_POLL + RESPONSE_TIME)
             .build();
         Self {
             client: Client::from_conf(config(connection).timeout_config(timeouts).build()),
             address,
             region: Region::new(connection.region()),
-            patience: LONGEST_POLL,
+            wait_time: LONGEST_POLL,
             visibility: VISIBILITY_TIMEOUT.unsigned_abs(),
         }
     }
 
-    /// The region of the events.
+    /// The region of the events in the queue.
     pub fn region(&self) -> &Region {
         &self.region
     }
 
-    /// Whether the configuration names the queue, so that events are expected.
-    pub fn is_own(&self) -> bool {
+    /// Whether the configuration names the queue, so that it must exist.
+    pub fn is_configured(&self) -> bool {
         matches!(self.address, QueueAddress::Url(_))
     }
 
@@ -85,21 +85,24 @@ impl EventQueue {
     }
 }
 
-/// What SQS allows.
+/// The limit of SQS.
 const LONGEST_POLL: Duration = Duration::from_secs(20);
-/// For the answer to a poll that has waited in vain. A call that says nothing for 15 s has hung, but a poll says nothing by design.
-const ANSWER: Duration = Duration::from_secs(15);
-/// Delay before a missing queue is looked up again: a deployment creates it, at no time that this task could wait for.
-const NOT_DEPLOYED: Duration = Duration::from_mins(5);
-/// `ReceiveMessage` gives at most so many.
+/// Time for the response after the wait time. The usual timeout of 15 s without a byte does not fit a long poll, which sends
+/// nothing while it waits.
+const RESPONSE_TIME: Duration = Duration::from_secs(15);
+/// Delay before a missing queue is looked up again: it appears when a deployment creates it.
+const LOOKUP_INTERVAL: Duration = Duration::from_mins(5);
+/// The most messages that one `ReceiveMessage` returns.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>
 pub(super) const BATCH: i32 = 10;
-/// Messages that are taken together while there are more, so that their instances are looked up by one call.
-pub(super) const TOGETHER: usize = 100;
-/// The first poll is short: whether events wait is what everything else waits for.
-const FIRST: Duration = Duration::from_secs(1);
-/// What was received this often is not wanted by the dead letters either (the stack's take it after the fifth time).
-const SET_ASIDE: u32 = 10;
+/// The most messages that are processed together while more are waiting, so that one call describes their instances.
+pub(super) const MAX_MESSAGES: usize = 100;
+/// The wait time of the first poll. It is short because the first observations are held back until it is known whether events
+/// are waiting.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// A message received this often was not moved to a dead-letter queue either (the stack's queue moves it after the fifth
+/// time).
+const DELETE_AFTER_RECEIVES: u32 = 10;
 
 /// Receives state changes from the queue, and forwards them to the watch task.
 pub(crate) struct QueueTask {
@@ -123,15 +126,15 @@ impl Task for QueueTask {
     }
 }
 
-/// Receives state changes, and looks up the instances that they are about.
+/// Receives state changes, and describes the instances that they are about.
 #[derive(Debug)]
 struct QueueReceiver {
     events: EventQueue,
-    /// Where the instances are.
+    /// The account-region of the queue; `None` if it is not configured.
     home: Option<AccountRegionFleet>,
     url: Option<String>,
     begun: bool,
-    /// Whether the journal takes what is received. While it does not, messages are safer where they are.
+    /// Whether the journal can be written. While it can't, messages stay in the queue.
     writable: watch::Receiver<bool>,
     acks: mpsc::UnboundedSender<Ack>,
 }
@@ -157,7 +160,7 @@ impl QueueReceiver {
         }
     }
 
-    /// The queue's address, as soon as there is a queue.
+    /// Waits until the queue exists, and returns its address.
     async fn find(&mut self) -> Result<String, CloudError> {
         loop {
             if let Some(url) = &self.url {
@@ -165,10 +168,10 @@ impl QueueReceiver {
             }
             self.url = self.events.url().await?;
             if let Some(url) = &self.url {
-                info!(queue = url, "state changes are read from a queue");
+                info!(queue = url, "reading state changes from a queue");
             } else {
-                debug!("there is no queue of state changes");
-                tokio::time::sleep(NOT_DEPLOYED).await;
+                debug!("no queue of state changes");
+                tokio::time::sleep(LOOKUP_INTERVAL).await;
             }
         }
     }
@@ -176,9 +179,9 @@ impl QueueReceiver {
     async fn receive(&mut self, url: &str) -> Result<(Vec<Received>, bool), CloudError> {
         let mut received = Vec::new();
         let mut wait = if self.begun {
-            self.events.patience
+            self.events.wait_time
         } else {
-            FIRST
+            FIRST_WAIT
         };
         loop {
             let call = self
@@ -192,16 +195,16 @@ impl QueueReceiver {
                 .message_system_attribute_names(
                     MessageSystemAttributeName::ApproximateReceiveCount,
                 );
-            let answer = call
+            let response = call
                 .send()
                 .await
                 .map_err(|error| CloudError::from_sdk("sqs:ReceiveMessage", error))?;
             self.begun = true;
-            let messages = answer.messages.unwrap_or_default();
-            // A short answer may be one server's of many: only none at all says that there is nothing.
+            let messages = response.messages.unwrap_or_default();
+            // A short batch may come from one of many servers: only an empty response means that the queue is empty.
             let drained = messages.is_empty();
             received.extend(messages);
-            if drained || received.len() >= TOGETHER {
+            if drained || received.len() >= MAX_MESSAGES {
                 return Ok((received, drained));
             }
             wait = Duration::ZERO;
@@ -217,46 +220,46 @@ impl QueueReceiver {
             match StateChangeMessage::read(&body) {
                 Ok(message) => {
                     let event = message.id().to_owned();
-                    self.note(Ack::Received { event, handle });
+                    self.acknowledge(Ack::Received { event, handle });
                     match message {
                         StateChangeMessage::Changed(event) => batch.events.push(event),
                         StateChangeMessage::Called(call) => batch.calls.push(call),
                     }
                 }
-                Err(error) if count >= SET_ASIDE => {
-                    warn!(%error, message = message.message_id, receives = count, "a message that can't be read is removed: no queue took it as a dead letter");
-                    self.note(Ack::Poison { handle });
+                Err(error) if count >= DELETE_AFTER_RECEIVES => {
+                    warn!(%error, message = message.message_id, receives = count, "unreadable state-change message deleted; it was never moved to a dead-letter queue");
+                    self.acknowledge(Ack::Poison { handle });
                 }
                 Err(error) => {
-                    // It hides for a while, and becomes a dead letter.
+                    // The message stays invisible for a while, and becomes a dead letter at last.
                     if count <= 1 {
-                        warn!(%error, message = message.message_id, "a message of the queue of state changes can't be read; it is left to the dead letters");
+                        warn!(%error, message = message.message_id, "unreadable state-change message; leaving it to the dead-letter queue");
                     }
                 }
             }
         }
     }
 
-    fn note(&self, receipt: Ack) {
-        // At the end there is no receiver any more: messages that are not deleted come again.
+    fn acknowledge(&self, receipt: Ack) {
+        // Fails at shutdown only, when the receiver is dropped: messages that are not deleted are delivered again.
         let _ = self.acks.send(receipt);
     }
 
-    /// The instances as they are by now, for their tags. Without a look, the events have to do.
-    async fn look_up(&self, ids: BTreeSet<InstanceId>) -> Vec<curfew_core::instance::Instance> {
+    /// Describes the instances for their current tags. If the call fails, the events alone are used.
+    async fn describe(&self, ids: BTreeSet<InstanceId>) -> Vec<curfew_core::instance::Instance> {
         let Some(home) = self.home.as_ref().filter(|_| !ids.is_empty()) else {
             return Vec::new();
         };
         match home.fleet().observe(&Scope::Only(ids)).await {
             Ok(observation) => observation.instances,
             Err(error) => {
-                warn!(%error, hint = error.hint(), "instances that changed can't be looked at");
+                warn!(%error, hint = error.hint(), "changed instances could not be described");
                 Vec::new()
             }
         }
     }
 
-    async fn listen(&mut self) -> Result<EventBatch, CloudError> {
+    async fn next_batch(&mut self) -> Result<EventBatch, CloudError> {
         let url = self.find().await?;
         let (received, drained) = self.receive(&url).await.inspect_err(|_| self.url = None)?;
         let mut batch = EventBatch {
@@ -265,22 +268,22 @@ impl QueueReceiver {
         };
         self.read(received, &mut batch);
         let ids = batch.events.iter().map(|event| event.instance.clone());
-        batch.instances = self.look_up(ids.collect()).await;
+        batch.instances = self.describe(ids.collect()).await;
         Ok(batch)
     }
 }
 
 impl ObservationSource for QueueReceiver {
-    async fn rest(&mut self) {
+    async fn wait(&mut self) {
         if !*self.writable.borrow_and_update() {
-            info!("the queue of state changes waits until the journal can be written");
-            // An error means that the writer has ended, at shutdown.
+            info!("state-change queue paused until the journal can be written");
+            // An error means that the watch task has ended, at shutdown.
             let _ = self.writable.wait_for(|writable| *writable).await;
         }
     }
 
     async fn next(&mut self) -> Result<InstanceObservation, SourceError> {
-        let batch = self.listen().await;
+        let batch = self.next_batch().await;
         batch
             .map(InstanceObservation::Events)
             .map_err(SourceError::Queue)
@@ -306,7 +309,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_poll_that_nothing_comes_of_is_no_call_that_hangs() {
+    async fn an_empty_long_poll_is_shorter_than_the_call_timeout() {
         let options = ConnectOptions {
             endpoint: Some("http://127.0.0.1:1".to_owned()),
             region: Some("us-east-1".to_owned()),
@@ -319,7 +322,7 @@ mod tests {
         );
         let timeouts = queue.client.config().timeout_config().unwrap();
         let longest = timeouts.operation_attempt_timeout().unwrap();
-        assert!(longest > queue.patience, "{longest:?}");
+        assert!(longest > queue.wait_time, "{longest:?}");
         assert_eq!(timeouts.operation_timeout(), None);
     }
 }

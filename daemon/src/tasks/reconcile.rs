@@ -1,7 +1,7 @@
-//! Passes: made here (`driver = "daemon"`), or checked here (`driver = "cloud"`).
+//! Passes: made by the daemon (`driver = "daemon"`), or audited by it (`driver = "cloud"`).
 //!
-//! Each account-region has its own passes, one at a time, its own backoff and its own notifications: one that hangs or fails delays nothing in
-//! another.
+//! Each account-region has its own passes (one at a time), backoff and notifications: one that hangs or fails delays no
+//! other.
 
 mod clock_jump;
 mod edge_audit;
@@ -48,47 +48,49 @@ pub use self::edge_timer::EdgeTimerError;
 pub(crate) use self::edge_timer::TimerScheduler;
 pub use self::triggers::Triggers;
 
-/// Triggers that may wait: they all lead to the same passes, so a few are as good as many.
+/// Capacity for waiting triggers. All of them lead to the same passes, so more would add nothing.
 const TRIGGER_REASONS: usize = 16;
 
-/// However quiet it is, look again after this long: holds placed elsewhere, tags changed, instances launched. A minute is twelve
-/// `DescribeInstances` in the time of the cloud's own heartbeat, far below what EC2 allows.
-const ROUTINE: Duration = Duration::from_mins(1);
+/// The longest interval between passes over an account-region, which finds new overrides, changed tags and launched
+/// instances. A minute is far below EC2's limits: five `DescribeInstances` for each heartbeat of the cloud.
+const PASS_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Failures in a row that people are told of: by then it has lasted for a few seconds, and is no hiccup.
-const WORTH_TELLING: u32 = 3;
+/// The number of consecutive failures after which a notification is sent: a single failure may be a hiccup.
+const FAILURES_TO_NOTIFY: u32 = 3;
 
-/// A pass begins nothing more after this long, and the next one goes on at once: so a shutdown never waits for the thousand starts
-/// that EC2's pace spreads over eight minutes, and changed configuration is taken up in between.
+/// A pass begins no more calls after this time, and the next one continues at once: so a shutdown does not wait for a
+/// thousand starts that EC2's rate limit spreads over eight minutes, and a changed configuration takes effect in between.
 const PASS: Duration = Duration::from_mins(1);
 
-/// A pass is over by then, or hangs: [`PASS`], and a look at a hundred thousand instances before it when EC2 is slow.
-const HANGS: Duration = Duration::from_mins(15);
+/// A pass takes at most this long unless it hangs: [`PASS`], after an observation of a hundred thousand instances while EC2
+/// is slow.
+const STALLED_AFTER: Duration = Duration::from_mins(15);
 
-/// How many account-regions with a failed last pass are tried at the same time. They have slots of their own, because they
-/// could occupy all others while they hang.
-const DOUBTFUL: usize = 8;
+/// The number of concurrent passes over account-regions with a failed last pass. They have separate slots, because they could
+/// occupy all others while they hang.
+const RETRY_SLOTS: usize = 8;
 
-/// The cloud's queue answers within milliseconds; one that hangs must not hold up what the daemon does in its place.
-const ASKING: Duration = Duration::from_secs(5);
+/// The time limit for sending a trigger: SQS responds within milliseconds, and a hanging queue must not delay the daemon's
+/// own pass.
+const TRIGGER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Makes the passes, or checks the cloud's.
+/// Makes the passes, or audits the cloud's.
 pub(crate) struct ReconcileTask {
     pub(crate) driver: Driver,
     pub(crate) configuration: ConfigurationReceiver,
     pub(crate) boot_clock: BootClock,
-    /// Wakes the task at the next edge, in each of its runs.
+    /// Schedules the edge timer of each run of the task.
     pub(crate) timers: TimerScheduler,
     pub(crate) notifier: Notifier,
-    /// Takes what passes observe to the watch task, and requests polls.
+    /// Publishes what passes observe, and requests polls.
     pub(crate) bus: ObservationBus,
-    /// Takes what was done, and why, to the watch task.
+    /// Passes this process's actions and their causes to the watch task.
     pub(crate) recent_actions: RecentActions,
-    /// Requests what the cloud has not applied from it once more, where it makes the passes.
+    /// Sends the cloud a trigger for overdue edges; `None` where the daemon makes the passes.
     pub(crate) triggers: Option<Triggers>,
-    /// Takes the outcomes of edges to the journal.
+    /// Sends the outcomes of edges to the journal.
     pub(crate) edges: mpsc::UnboundedSender<Vec<EdgeRecord>>,
-    /// The daemon's health, for the summary of the fleet.
+    /// Receives the summary of the fleet.
     pub(crate) health: Health,
 }
 
@@ -119,12 +121,12 @@ struct Reconcile<'a> {
     current: ConfigurationReceiver,
     clock_jumps: ClockJumpDetector,
     timer: EdgeTimer,
-    /// What is known of each account-region that the configuration names.
+    /// The state of each configured account-region.
     regions: BTreeMap<AccountRegion, RegionState>,
     permits: PassPermits,
 }
 
-/// How many passes are made at the same time.
+/// Limits how many passes are made concurrently.
 #[derive(Clone, Debug)]
 struct PassPermits {
     sound: Arc<Semaphore>,
@@ -135,23 +137,23 @@ impl Default for PassPermits {
     fn default() -> Self {
         Self {
             sound: Arc::new(Semaphore::new(Organisation::SIDE_BY_SIDE)),
-            doubtful: Arc::new(Semaphore::new(DOUBTFUL)),
+            doubtful: Arc::new(Semaphore::new(RETRY_SLOTS)),
         }
     }
 }
 
-/// What is made of an account-region.
+/// The kind of work on an account-region.
 #[derive(Debug)]
 enum PassKind {
-    /// A look, whether the cloud made its pass.
+    /// Observes the fleet and audits the cloud's passes.
     Check,
-    /// Another trigger for the cloud, which is `late` with these steps.
-    Ask { late: Vec<Step>, sent: bool },
-    /// A pass; `late` are the steps that the cloud should have made.
+    /// Sends the cloud a trigger because it is `late` with these steps.
+    Trigger { late: Vec<Step>, sent: bool },
+    /// Makes a pass; `late` are the steps that the cloud should have made.
     Pass { late: Vec<Step> },
 }
 
-/// What became of it.
+/// The result of a [`PassKind`].
 struct FinishedPass {
     account_region: AccountRegion,
     task: PassKind,
@@ -165,7 +167,7 @@ impl Reconcile<'_> {
         let shutdown = &self.ctx.shutdown;
         let mut passes: JoinSet<FinishedPass> = JoinSet::new();
         // Converge first: edges may have been missed while the daemon was down.
-        self.take_up_configuration();
+        self.apply_configuration();
         while !shutdown.is_cancelled() {
             self.begin_due(&mut passes);
             self.arm().await;
@@ -173,28 +175,28 @@ impl Reconcile<'_> {
             self.expect_by(due);
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                Some(done) = passes.join_next(), if !passes.is_empty() => self.take(ended(done), &mut passes),
-                () = tokio::time::sleep_until(due) => debug!("woken by routine"),
+                Some(done) = passes.join_next(), if !passes.is_empty() => self.handle_result(ended(done), &mut passes),
+                () = tokio::time::sleep_until(due) => debug!("periodic reconcile"),
                 Some(TriggerReason::Edge { at }) = trigger_reasons.recv() => {
                     self.timer.fired();
-                    debug!(%at, "woken by the edge timer");
+                    debug!(%at, "edge timer fired");
                     self.all_due(|region| region.next.is_some_and(|next| next <= at));
                 }
                 jump = self.clock_jumps.next() => self.on_clock_jump(jump),
                 Ok(()) = self.current.changed() => {
-                    debug!("woken by new configuration");
-                    self.take_up_configuration();
+                    debug!("configuration changed; reconciling");
+                    self.apply_configuration();
                 }
             }
         }
-        // What is under way is finished: its memory is to be written.
+        // Passes that have begun finish, because they still have to write their state tags.
         while let Some(done) = passes.join_next().await {
-            self.take(ended(done), &mut passes);
+            self.handle_result(ended(done), &mut passes);
         }
     }
 
-    /// Goes by the configuration in force from now on: passes over everything, and nothing more where they name nothing.
-    fn take_up_configuration(&mut self) {
+    /// Applies the active configuration: schedules passes over everything, and drops account-regions that it does not name.
+    fn apply_configuration(&mut self) {
         let now = Arc::clone(&self.current.borrow_and_update());
         let account_regions = now.organisation.account_regions().iter();
         let named: BTreeSet<&AccountRegion> =
@@ -220,13 +222,13 @@ impl Reconcile<'_> {
             .values()
             .filter(|region| region.under_way.is_none());
         let due = idle.map(|region| region.due).min();
-        due.unwrap_or_else(|| Instant::now() + ROUTINE)
+        due.unwrap_or_else(|| Instant::now() + PASS_INTERVAL)
     }
 
-    /// Says until when this is heard of again: with a pass under way, until that hangs.
+    /// Reports the deadline of this task: `due`, or the time limit of a pass that is in progress.
     fn expect_by(&self, due: Instant) {
         let under_way = self.regions.values().filter_map(|region| region.under_way);
-        let by = under_way.min().unwrap_or(due) + HANGS;
+        let by = under_way.min().unwrap_or(due) + STALLED_AFTER;
         self.ctx
             .health
             .expect_within(by.saturating_duration_since(Instant::now()));
@@ -294,8 +296,8 @@ impl Reconcile<'_> {
         passes.spawn(work.instrument(span));
     }
 
-    /// Takes what became of a pass or check.
-    fn take(&mut self, done: FinishedPass, passes: &mut JoinSet<FinishedPass>) {
+    /// Handles the result of a pass or check.
+    fn handle_result(&mut self, done: FinishedPass, passes: &mut JoinSet<FinishedPass>) {
         let FinishedPass {
             account_region,
             task,
@@ -303,9 +305,9 @@ impl Reconcile<'_> {
             now,
             outcome,
         } = done;
-        // The configuration may have dropped it meanwhile; what was done there is journalled all the same.
+        // The configuration may have dropped the account-region meanwhile; its actions are journalled all the same.
         if let (Ok(pass), PassKind::Pass { .. }) = (&outcome, &task) {
-            self.note(pass);
+            self.record_actions(pass);
         }
         let Some(region) = self.regions.get_mut(&account_region) else {
             return;
@@ -313,41 +315,45 @@ impl Reconcile<'_> {
         region.under_way = None;
         match (outcome, task) {
             (Err(error), _) => self.failed(&account_region, &error),
-            (Ok(seen), PassKind::Check) => self.check(&account_region, seen, begun, now, passes),
-            (Ok(seen), PassKind::Ask { late, sent: true }) => {
-                region.asked = newest_edge(&late);
-                self.wait_for_the_cloud(&account_region, seen, begun, &now);
+            (Ok(observed), PassKind::Check) => {
+                self.check(&account_region, observed, begun, now, passes);
             }
-            (Ok(_), PassKind::Ask { late, sent: false }) => {
-                self.step_in(&account_region, late, &now, passes);
+            (Ok(observed), PassKind::Trigger { late, sent: true }) => {
+                region.retriggered = newest_edge(&late);
+                self.leave_to_cloud(&account_region, observed, begun, &now);
+            }
+            (Ok(_), PassKind::Trigger { late, sent: false }) => {
+                self.pass_locally(&account_region, late, &now, passes);
             }
             (Ok(done), PassKind::Pass { late }) => {
                 let next = match self.task.driver {
                     Driver::Daemon => done.plan.next_edge,
                     Driver::Cloud => {
                         let at = self.ctx.clock.now();
-                        let did = region.audit.record_own_actions(
+                        let applied = region.audit.record_own_actions(
                             &done,
                             now.grace,
                             &now.schedule_set,
                             at,
                         );
-                        let next = region.next_look(&done, now.grace, self.task.triggers.is_some());
-                        self.follow(did);
+                        let next =
+                            region.next_check(&done, now.grace, self.task.triggers.is_some());
+                        self.record_edges(applied);
                         next
                     }
                 };
-                self.tell(&account_region, &done, &late, &now);
+                self.report(&account_region, &done, &late, &now);
                 self.conclude(&account_region, next, begun, done);
             }
         }
     }
 
-    /// What a look shows of the cloud's passes: where one is missing, the cloud is asked for it, and at last it is made here.
+    /// Audits the cloud's passes with an observation: an overdue step is first requested from the cloud once more, and
+    /// finally made here.
     fn check(
         &mut self,
         account_region: &AccountRegion,
-        seen: Pass,
+        observed: Pass,
         begun: (Instant, Timestamp),
         now: Arc<ActiveConfiguration>,
         passes: &mut JoinSet<FinishedPass>,
@@ -355,65 +361,75 @@ impl Reconcile<'_> {
         let Some(region) = self.regions.get_mut(account_region) else {
             return;
         };
-        let applied = region.audit.look(&seen, now.grace, &now.schedule_set);
+        let applied = region
+            .audit
+            .observe(&observed, now.grace, &now.schedule_set);
         log_applied(&applied, &self.ctx.metrics);
-        let steps = seen.plan.steps.iter();
+        let steps = observed.plan.steps.iter();
         let late = steps
             .clone()
-            .filter(|step| is_late(step, now.grace, seen.at));
+            .filter(|step| is_late(step, now.grace, observed.at));
         let late: Vec<Step> = late.cloned().collect();
         let problems = &region.problems;
-        let contradicted =
-            steps.filter(|step| problems.has_outlasted(step, &seen, &now.schedule_set));
-        let contradicted: Vec<Step> = contradicted.cloned().collect();
-        let asked = region.asked;
-        self.follow(applied);
-        for step in &contradicted {
+        let drifted =
+            steps.filter(|step| problems.has_outlasted(step, &observed, &now.schedule_set));
+        let drifted: Vec<Step> = drifted.cloned().collect();
+        let retriggered = region.retriggered;
+        self.record_edges(applied);
+        for step in &drifted {
             warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause,
-                  "the cloud did not mend a contradiction in time: the daemon does");
+                  "drift not corrected within grace; correcting locally");
         }
-        // For each edge the cloud gets another trigger first, and a second grace.
+        // For each edge the cloud gets another trigger first, and a second grace period.
         let overdue = late
             .iter()
-            .any(|step| is_late(step, now.grace * 2, seen.at));
+            .any(|step| is_late(step, now.grace * 2, observed.at));
         match &self.task.triggers {
-            _ if !contradicted.is_empty() || overdue => {
-                self.step_in(account_region, late, &now, passes);
+            _ if !drifted.is_empty() || overdue => {
+                self.pass_locally(account_region, late, &now, passes);
             }
-            _ if late.is_empty() => self.wait_for_the_cloud(account_region, seen, begun, &now),
-            Some(_) if asked >= newest_edge(&late) => {
-                self.wait_for_the_cloud(account_region, seen, begun, &now);
+            _ if late.is_empty() => self.leave_to_cloud(account_region, observed, begun, &now),
+            Some(_) if retriggered >= newest_edge(&late) => {
+                self.leave_to_cloud(account_region, observed, begun, &now);
             }
             Some(triggers) => {
                 let triggers = triggers.clone();
-                self.ask(triggers, account_region, late, (seen, begun), now, passes);
+                self.send_trigger(
+                    triggers,
+                    account_region,
+                    late,
+                    (observed, begun),
+                    now,
+                    passes,
+                );
             }
-            None => self.step_in(account_region, late, &now, passes),
+            None => self.pass_locally(account_region, late, &now, passes),
         }
     }
 
-    /// The cloud has what it needs: what is there is told, and looked at again.
-    fn wait_for_the_cloud(
+    /// Leaves everything to the cloud: reports the observation, and schedules the next one.
+    fn leave_to_cloud(
         &mut self,
         account_region: &AccountRegion,
-        seen: Pass,
+        observed: Pass,
         begun: (Instant, Timestamp),
         now: &ActiveConfiguration,
     ) {
-        self.tell(account_region, &seen, &[], now);
+        self.report(account_region, &observed, &[], now);
         let region = self.regions.get(account_region);
-        let next = region
-            .and_then(|region| region.next_look(&seen, now.grace, self.task.triggers.is_some()));
-        self.conclude(account_region, next, begun, seen);
+        let next = region.and_then(|region| {
+            region.next_check(&observed, now.grace, self.task.triggers.is_some())
+        });
+        self.conclude(account_region, next, begun, observed);
     }
 
     /// Sends the cloud a trigger for the newest edge that it is `late` with.
-    fn ask(
+    fn send_trigger(
         &mut self,
         triggers: Triggers,
         account_region: &AccountRegion,
         late: Vec<Step>,
-        (seen, begun): (Pass, (Instant, Timestamp)),
+        (observed, begun): (Pass, (Instant, Timestamp)),
         now: Arc<ActiveConfiguration>,
         passes: &mut JoinSet<FinishedPass>,
     ) {
@@ -425,33 +441,33 @@ impl Reconcile<'_> {
         let account_region = account_region.clone();
         passes.spawn(async move {
             let work = Work::over(account_region.clone(), minute_of(edge));
-            let sent = match tokio::time::timeout(ASKING, triggers.send(&work)).await {
+            let sent = match tokio::time::timeout(TRIGGER_TIMEOUT, triggers.send(&work)).await {
                 Ok(Ok(true)) => {
-                    info!(%account_region, %edge, "the cloud did not apply an edge in time: it gets another trigger");
+                    info!(%account_region, %edge, "edge not applied within grace; sending another trigger");
                     true
                 }
                 Ok(Ok(false)) => false,
                 Ok(Err(error)) => {
-                    warn!(%account_region, %error, hint = error.hint(), "the cloud can't be sent a trigger");
+                    warn!(%account_region, %error, hint = error.hint(), "trigger could not be sent");
                     false
                 }
                 Err(_) => {
-                    warn!(%account_region, "the cloud can't be sent a trigger: its queue does not answer");
+                    warn!(%account_region, "trigger could not be sent: the work queue did not respond");
                     false
                 }
             };
             FinishedPass {
                 account_region,
-                task: PassKind::Ask { late, sent },
+                task: PassKind::Trigger { late, sent },
                 begun,
                 now,
-                outcome: Ok(seen),
+                outcome: Ok(observed),
             }
         });
     }
 
     /// Makes the pass that the cloud has not made.
-    fn step_in(
+    fn pass_locally(
         &mut self,
         account_region: &AccountRegion,
         late: Vec<Step>,
@@ -461,7 +477,7 @@ impl Reconcile<'_> {
         for step in &late {
             let edge = step.edge.map(|edge| edge.at.to_string());
             warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause, edge,
-                  "the cloud did not apply an edge in time: the daemon does");
+                  "edge not applied within grace; applying it locally");
         }
         if let Some(region) = self.regions.get_mut(account_region) {
             let missed = region.audit.newly_missed(&late);
@@ -478,22 +494,22 @@ impl Reconcile<'_> {
         };
         let wait = region.backoff.after_failure();
         (region.due, region.next) = (Instant::now() + wait, None);
-        region.again = false;
-        (region.seen, region.answers) = (None, Some(false));
+        region.rerun = false;
+        (region.summary, region.responds) = (None, Some(false));
         let (failures, retry_seconds) = (region.backoff.failures(), wait.as_secs());
         error!(%error, hint = error.hint(), failures, retry_seconds, "pass failed");
         if let AccountRegionFailure::Cloud(cloud) = &error.failure
-            && failures == WORTH_TELLING
+            && failures == FAILURES_TO_NOTIFY
         {
-            region.told = true;
+            region.notified = true;
             let (place, now) = (account_region.to_string(), self.ctx.clock.now());
             self.task
                 .notifier
-                .tell(&Notification::unreachable(&place, cloud, failures, now));
+                .notify(&Notification::unreachable(&place, cloud, failures, now));
         }
         self.ctx.metrics.account_region(account_region, None);
-        self.sum_up();
-        let all_fail = |region: &RegionState| region.answers == Some(false);
+        self.update_fleet();
+        let all_fail = |region: &RegionState| region.responds == Some(false);
         if self.regions.values().all(all_fail) {
             self.ctx
                 .health
@@ -501,7 +517,7 @@ impl Reconcile<'_> {
         }
     }
 
-    /// What a pass that had nothing to do has seen still holds, so that polling need not look.
+    /// The observation of a pass without steps is still valid, so polling can skip its own.
     fn conclude(
         &mut self,
         account_region: &AccountRegion,
@@ -513,43 +529,43 @@ impl Reconcile<'_> {
             return;
         };
         if region.backoff.after_success() {
-            info!(%account_region, "EC2 answers again");
+            info!(%account_region, "EC2 reachable again");
         }
         let now = self.ctx.clock.now();
-        if std::mem::take(&mut region.told) {
+        if std::mem::take(&mut region.notified) {
             let place = account_region.to_string();
             self.task
                 .notifier
-                .tell(&Notification::reachable(&place, now));
+                .notify(&Notification::reachable(&place, now));
         }
-        region.answers = Some(true);
+        region.responds = Some(true);
         region.next = next;
-        let wait = if pass.is_unfinished() || std::mem::take(&mut region.again) {
+        let wait = if pass.is_unfinished() || std::mem::take(&mut region.rerun) {
             Duration::ZERO
         } else {
-            ROUTINE
+            PASS_INTERVAL
         };
         region.due = Instant::now() + wait;
         self.ctx.metrics.account_region(account_region, Some(now));
         self.ctx.health.ok();
         if pass.plan.steps.is_empty() {
-            let look = RegionObservation {
+            let observation = RegionObservation {
                 account_region: account_region.clone(),
                 begun,
                 instances: pass.instances,
             };
-            self.task.bus.publish(instant, look);
+            self.task.bus.publish(instant, observation);
         }
     }
 
-    fn follow(&self, edges: Vec<EdgeRecord>) {
+    fn record_edges(&self, edges: Vec<EdgeRecord>) {
         if !edges.is_empty() {
-            // The watch task listens until we have ended.
+            // The watch task outlives this one.
             let _ = self.task.edges.send(edges);
         }
     }
 
-    fn tell(
+    fn report(
         &mut self,
         account_region: &AccountRegion,
         pass: &Pass,
@@ -560,19 +576,19 @@ impl Reconcile<'_> {
             return;
         };
         for notification in region.problems.news(pass, late, &now.schedule_set) {
-            self.task.notifier.tell(&notification);
+            self.task.notifier.notify(&notification);
         }
-        region.seen = Some(RegionSummary::of(pass, &now.schedule_set));
-        self.sum_up();
+        region.summary = Some(RegionSummary::of(pass, &now.schedule_set));
+        self.update_fleet();
     }
 
-    /// What was seen last, of all account-regions that answer.
-    fn sum_up(&self) {
-        let seen = self
+    /// Updates the health and the metrics with the last observations of all responding account-regions.
+    fn update_fleet(&self) {
+        let observed = self
             .regions
             .values()
-            .filter_map(|region| region.seen.as_ref());
-        let sum = RegionSummary::sum(seen);
+            .filter_map(|region| region.summary.as_ref());
+        let sum = RegionSummary::sum(observed);
         self.ctx
             .metrics
             .fleet(&sum.states, sum.managed, sum.next_edge);
@@ -582,11 +598,11 @@ impl Reconcile<'_> {
         });
     }
 
-    /// Notes what a pass has done.
-    fn note(&self, done: &Pass) {
+    /// Records the actions of a pass.
+    fn record_actions(&self, done: &Pass) {
         self.task
             .recent_actions
-            .note(&done.outcomes, self.ctx.clock.now());
+            .record(&done.outcomes, self.ctx.clock.now());
         self.ctx.metrics.steps(&done.outcomes);
         let mut outcomes = done.outcomes.iter();
         if outcomes.any(|outcome| outcome.step.action != StepAction::Record) {
@@ -594,23 +610,24 @@ impl Reconcile<'_> {
         }
     }
 
-    /// What was to be waited for may be due already, or again: the passes that follow say when.
+    /// Resets what depends on the clock: due times may be past already, or ahead again. The following passes determine them
+    /// anew.
     fn on_clock_jump(&mut self, jump: ClockJump) {
         self.ctx.metrics.clock_jumped();
-        warn!(%jump, "time made a jump: looking at once");
+        warn!(%jump, "clock jump detected; reconciling now");
         for region in self.regions.values_mut() {
-            // What the timer waits for may be further away, or nearer.
+            // The timer's instant may be further away, or nearer.
             region.next = None;
             region.wake();
         }
     }
 
-    /// Arms the timer for what is due next where an answer came.
+    /// Arms the timer for the next due instant of all responding account-regions.
     async fn arm(&mut self) {
         let next = self.regions.values().filter_map(|region| region.next).min();
         if let Err(error) = self.timer.arm(next).await {
-            // The routine look comes within a minute all the same.
-            error!(%error, "the edge timer can't be armed");
+            // The periodic pass follows within a minute.
+            error!(%error, "edge timer could not be armed");
         }
     }
 }
@@ -620,7 +637,7 @@ fn newest_edge(steps: &[Step]) -> Option<Timestamp> {
     edges.max()
 }
 
-/// A pass that panics takes the task with it, which is started again.
+/// Returns the result of a pass. A panic in it panics this task, which the supervisor restarts.
 fn ended(done: Result<FinishedPass, tokio::task::JoinError>) -> FinishedPass {
     match done {
         Ok(done) => done,
@@ -628,7 +645,8 @@ fn ended(done: Result<FinishedPass, tokio::task::JoinError>) -> FinishedPass {
     }
 }
 
-/// The cloud mends most contradictions by itself, within its grace; a daemon that makes the passes itself mends them at once.
+/// Returns how long drift may last before it is reported. The cloud corrects most drift within its grace; a daemon that makes
+/// the passes does so at once.
 fn drift_grace(driver: Driver, grace: Duration) -> Duration {
     match driver {
         Driver::Cloud => grace,

@@ -1,7 +1,8 @@
-//! Reloads the configuration at a SIGHUP, and when one of its files changed.
+//! Reloads the configuration on SIGHUP, and when one of its files changes.
 //!
-//! Files are polled every few seconds rather than watched: editors and configuration management replace them by renaming, behind
-//! symbolic links and on network file systems, all of which a poll sees. An invalid configuration leaves the previous one in force.
+//! Files are polled every few seconds rather than watched: editors and configuration management replace them by renaming,
+//! behind symbolic links and on network file systems, and polling covers all of these. An invalid configuration leaves the
+//! previous one in force.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,53 +24,52 @@ use crate::active_configuration::{ActiveConfiguration, PollIntervals, RulePublic
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::supervisor::{Task, TaskContext, TaskError};
-use crate::systemd::{News, ServiceManager};
+use crate::systemd::{ServiceManager, SystemdMessage};
 
-/// How often the files are looked at. What is written is taken up once it has not changed from one look to the next, so that a file
+/// The interval between checks of the files. A change takes effect once the file is unchanged between two checks, so that it
 /// is not read half-written: within four seconds.
-const LOOK: Duration = Duration::from_secs(2);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// While the configuration can't be used, they are tried again after so long: a file that they name may come that was never there.
-const AGAIN: Duration = Duration::from_secs(10);
+/// The interval of retries while the configuration is invalid: a file that it names may be created later.
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How to read the configuration again.
 #[derive(Debug)]
 pub struct Reload {
-    /// How they were read at the start.
+    /// The options of the first load.
     pub overrides: LoadOptions,
-    /// What they said at the start.
+    /// The configuration of the first load.
     pub configuration: Configuration,
-    /// The way to the accounts and regions that they name.
+    /// Connects to the accounts and regions that it names.
     pub connection: Connection,
     /// Requests a reload: SIGHUP.
-    pub asked: Arc<Notify>,
+    pub requested: Arc<Notify>,
 }
 
-/// Files, and what tells one version of each from another.
+/// The files and the version of each; `None` for a missing one.
 type Files = Vec<(PathBuf, Option<Version>)>;
 
 pub(crate) struct ReloadTask {
     overrides: LoadOptions,
     configuration: Configuration,
     connection: Connection,
-    asked: Arc<Notify>,
+    requested: Arc<Notify>,
     active: watch::Sender<Arc<ActiveConfiguration>>,
     health: Health,
-    metrics: Metrics,
     manager: Arc<ServiceManager>,
     announced: CancellationToken,
-    /// Why the files can't be used as they are.
+    /// Why the current files can't be used.
     problem: Option<String>,
-    /// What of them needs a restart, as it was said last.
+    /// The changed keys that need a restart, as they were last logged.
     waiting: Vec<&'static str>,
 }
 
 /// Why the configuration is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Because {
-    /// A request, which gets an answer.
-    Asked,
-    /// A file changed, or may have.
+enum ReloadReason {
+    /// An explicit request; its result is always logged.
+    Requested,
+    /// A file has changed, or may have.
     FileChange,
 }
 
@@ -78,7 +78,6 @@ impl ReloadTask {
         reload: Reload,
         active: watch::Sender<Arc<ActiveConfiguration>>,
         health: Health,
-        metrics: Metrics,
         manager: Arc<ServiceManager>,
         announced: CancellationToken,
     ) -> Self {
@@ -86,10 +85,9 @@ impl ReloadTask {
             overrides: reload.overrides,
             configuration: reload.configuration,
             connection: reload.connection,
-            asked: reload.asked,
+            requested: reload.requested,
             active,
             health,
-            metrics,
             manager,
             announced,
             problem: None,
@@ -97,7 +95,7 @@ impl ReloadTask {
         }
     }
 
-    /// The files that count, and what tells one version of each from another.
+    /// Returns the configuration's files and the version of each.
     async fn files(&self) -> Files {
         let holidays = self.configuration.holiday_files.iter();
         let files: Vec<PathBuf> = self
@@ -107,7 +105,7 @@ impl ReloadTask {
             .chain(holidays)
             .cloned()
             .collect();
-        apart(move || {
+        read_blocking(move || {
             let files = files.into_iter();
             files
                 .map(|path| {
@@ -119,28 +117,28 @@ impl ReloadTask {
         .await
     }
 
-    /// Takes the configuration up, or says why not. An error is one that the daemon is not ready for: it watches over other schedules than
-    /// those that are deployed.
-    async fn reload(&mut self, because: Because) -> Result<(), String> {
-        // Before it was ready there is nothing that the manager could call a reload.
+    /// Loads and applies the configuration, or logs why not. Returns an error if the daemon is not ready for that reason: its
+    /// schedules differ from the deployed ones.
+    async fn reload(&mut self, reason: ReloadReason, metrics: &Metrics) -> Result<(), String> {
+        // Before the daemon is ready, the service manager does not expect a reload.
         let manager = self
             .announced
             .is_cancelled()
             .then(|| Arc::clone(&self.manager));
         if let Some(manager) = &manager {
-            manager.tell(&[News::Reloading]);
+            manager.notify(&[SystemdMessage::Reloading]);
         }
         let overrides = self.overrides.clone();
-        let result = match apart(move || curfew_config::load(&overrides)).await {
+        let result = match read_blocking(move || curfew_config::load(&overrides)).await {
             Ok(configuration) => match self.loss(&configuration).await {
                 None => {
-                    self.take(configuration, because);
+                    self.apply(configuration, reason);
                     Ok(())
                 }
                 Some(error) => {
-                    let told = error.to_string();
-                    self.refuse(told.clone(), because);
-                    Err(told)
+                    let text = error.to_string();
+                    self.reject(text.clone(), reason);
+                    Err(text)
                 }
             },
             Err(error) => {
@@ -148,22 +146,24 @@ impl ReloadTask {
                 if let Some(source) = std::error::Error::source(&error) {
                     text = format!("{text}: {source}");
                 }
-                self.refuse(text, because);
+                self.reject(text, reason);
                 Ok(())
             }
         };
         let generation = self.active.borrow().generation;
         self.health.configuration(generation, self.problem.clone());
-        self.metrics
-            .configuration(generation, self.problem.is_none());
+        metrics.configuration(generation, self.problem.is_none());
         if let Some(manager) = &manager {
-            manager.tell(&[News::Ready, News::Status(&self.health.status())]);
+            manager.notify(&[
+                SystemdMessage::Ready,
+                SystemdMessage::Status(&self.health.status()),
+            ]);
         }
         result
     }
 
-    /// What the cloud would lose by this configuration that another file published. Where the cloud does not say, nothing: it is asked again
-    /// before anything is published.
+    /// Returns an error if this configuration would remove schedules from the cloud that another file published. If the cloud
+    /// can't be queried, returns `None`: the check is repeated before anything is published.
     async fn loss(&self, found: &Configuration) -> Option<DeployError> {
         let rules = self.active.borrow().rules.clone()?;
         let has_all = |configuration: &Configuration| {
@@ -180,33 +180,33 @@ impl ReloadTask {
         Some(DeployError::WouldDrop { stack, loss })
     }
 
-    fn refuse(&mut self, text: String, because: Because) {
-        if because == Because::Asked || self.problem.as_ref() != Some(&text) {
+    fn reject(&mut self, text: String, reason: ReloadReason) {
+        if reason == ReloadReason::Requested || self.problem.as_ref() != Some(&text) {
             let generation = self.active.borrow().generation;
             error!(
                 error = text,
-                generation, "the new configuration is invalid; the previous one stays in force"
+                generation, "invalid configuration; keeping the previous one"
             );
         }
         self.problem = Some(text);
     }
 
-    fn take(&mut self, mut found: Configuration, because: Because) {
+    fn apply(&mut self, mut found: Configuration, reason: ReloadReason) {
         if self.problem.take().is_some() {
-            info!("the configuration can be used again");
+            info!("configuration valid again");
         }
-        let waiting = keep_what_needs_a_restart(&mut found, &self.configuration);
-        if !waiting.is_empty() && (because == Because::Asked || waiting != self.waiting) {
+        let waiting = restore_fixed_keys(&mut found, &self.configuration);
+        if !waiting.is_empty() && (reason == ReloadReason::Requested || waiting != self.waiting) {
             let keys = waiting.join(", ");
-            warn!(keys, "some settings only change with a restart");
+            warn!(keys, "changed keys need a restart");
         }
         self.waiting = waiting;
         if found.warnings != self.configuration.warnings {
             found.log_warnings();
         }
-        if is_the_same(&found, &self.configuration) {
-            if because == Because::Asked {
-                info!("the configuration was read again: nothing has changed");
+        if is_unchanged(&found, &self.configuration) {
+            if reason == ReloadReason::Requested {
+                info!("configuration reloaded; nothing has changed");
             }
             self.configuration = found;
             return;
@@ -216,14 +216,14 @@ impl ReloadTask {
             before.organisation.clone()
         } else {
             if before.rules.is_some() {
-                // The role and the work queue are the stack's, and know the accounts and regions that were there when it was made.
-                warn!("the accounts or regions have changed: `curfew deploy` tells the stack");
+                // The stack's role and work queue cover the accounts and regions of the last deployment.
+                warn!("accounts or regions changed; run `curfew deploy` to update the stack");
             }
             Organisation::open(&self.connection, &found.targets)
         };
         let generation = before.generation + 1;
         let schedules = found.schedule_set.schedules.len();
-        info!(generation, schedules, "configuration is in force");
+        info!(generation, schedules, "configuration applied");
         let rules = before.rules.as_ref().map(|rules| RulePublication {
             connection: rules.connection.clone(),
             configuration: found.clone(),
@@ -246,50 +246,47 @@ impl Task for ReloadTask {
 
     async fn run(&mut self, ctx: &TaskContext) -> Result<(), TaskError> {
         ctx.health.ok();
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checks = interval(CHECK_INTERVAL);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut files = self.files().await;
-        // What was changed between the reading at the start and now counts too.
+        // Changes between the first load and now count too.
         let mut changed = true;
         let mut tried = Instant::now();
         loop {
-            let because = tokio::select! {
+            let reason = tokio::select! {
                 () = ctx.shutdown.cancelled() => return Ok(()),
-                () = self.asked.notified() => Some(Because::Asked),
-                _ = looks.tick() => {
+                () = self.requested.notified() => Some(ReloadReason::Requested),
+                _ = checks.tick() => {
                     let found = self.files().await;
                     let settled = found == files;
-                    let again = self.problem.is_some() && tried.elapsed() >= AGAIN;
+                    let again = self.problem.is_some() && tried.elapsed() >= RETRY_INTERVAL;
                     let read = settled && (changed || again);
                     changed = !settled;
                     files = found;
-                    read.then_some(Because::FileChange)
+                    read.then_some(ReloadReason::FileChange)
                 }
             };
-            if let Some(because) = because {
+            if let Some(reason) = reason {
                 let before = self.files().await;
-                match self.reload(because).await {
+                match self.reload(reason, &ctx.metrics).await {
                     Ok(()) => ctx.health.ok(),
                     Err(dropping) => ctx.health.degraded(dropping),
                 }
                 tried = Instant::now();
-                files = as_they_were(before, self.files().await);
+                files = with_earlier_versions(before, self.files().await);
             }
         }
     }
 }
 
-/// Reads on a thread that may wait for a disk.
-async fn apart<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> T {
+/// Reads on a thread that may block on a disk.
+async fn read_blocking<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> T {
     let reading = tokio::task::spawn_blocking(read);
     reading.await.expect("reading files does not panic")
 }
 
-/// Puts back what a running daemon can't change, and names it.
-fn keep_what_needs_a_restart(
-    found: &mut Configuration,
-    running: &Configuration,
-) -> Vec<&'static str> {
+/// Restores the values that a running daemon can't change, and returns their keys.
+fn restore_fixed_keys(found: &mut Configuration, running: &Configuration) -> Vec<&'static str> {
     let mut keys = Vec::new();
     keep(&mut found.aws, &running.aws, "aws", &mut keys);
     keep(&mut found.notify, &running.notify, "notify", &mut keys);
@@ -329,8 +326,8 @@ fn keep<T: PartialEq + Clone>(
     }
 }
 
-/// Whether nothing differs that the daemon goes by.
-fn is_the_same(one: &Configuration, other: &Configuration) -> bool {
+/// Whether nothing differs that the daemon uses.
+fn is_unchanged(one: &Configuration, other: &Configuration) -> bool {
     one.document == other.document
         && one.schedule_set == other.schedule_set
         && one.targets == other.targets
@@ -338,8 +335,8 @@ fn is_the_same(one: &Configuration, other: &Configuration) -> bool {
         && one.daemon == other.daemon
 }
 
-/// The files that count `now`, in the versions that were seen before they were read: what changed while they were is read again.
-fn as_they_were(before: Files, now: Files) -> Files {
+/// Returns the files of `now`, in the versions from before they were read: a change during the read causes another one.
+fn with_earlier_versions(before: Files, now: Files) -> Files {
     let before: BTreeMap<PathBuf, Option<Version>> = before.into_iter().collect();
     now.into_iter()
         .map(|(path, version)| {
@@ -349,7 +346,7 @@ fn as_they_were(before: Files, now: Files) -> Files {
         .collect()
 }
 
-/// What tells one version of a file from another without reading it. A file that replaces another has an inode of its own.
+/// Distinguishes versions of a file without reading it. A file that replaces another has a different inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Version {
     device: u64,
@@ -360,7 +357,7 @@ struct Version {
 }
 
 impl Version {
-    /// Of the file at `path`, behind every link; none, if it is not there.
+    /// Returns the version of the file at `path`, following links; `None` if it does not exist.
     fn of(path: &Path) -> Option<Self> {
         let file = fs::metadata(path).ok()?;
         Some(Self {
@@ -378,9 +375,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_changes_while_the_configuration_is_read_is_seen_by_the_next_look() {
+    fn a_file_that_changes_while_it_is_read_is_detected_by_the_next_check() {
         let folder = tempfile::tempdir().unwrap();
-        let look = |names: &[&str]| -> Files {
+        let versions = |names: &[&str]| -> Files {
             let paths = names.iter().map(|name| folder.path().join(name));
             paths
                 .map(|path| {
@@ -391,13 +388,13 @@ mod tests {
         };
         fs::write(folder.path().join("curfew.toml"), "old").unwrap();
         fs::write(folder.path().join("holidays"), "").unwrap();
-        let before = look(&["curfew.toml"]);
-        // It is written anew after it was read, and what was read names another file.
+        let before = versions(&["curfew.toml"]);
+        // The file is rewritten after it was read, and what was read names another file.
         fs::write(folder.path().join("curfew.toml"), "newer").unwrap();
-        let now = look(&["curfew.toml", "holidays"]);
-        let known = as_they_were(before.clone(), now.clone());
+        let now = versions(&["curfew.toml", "holidays"]);
+        let known = with_earlier_versions(before.clone(), now.clone());
         assert_eq!(known[0], before[0]);
         assert_eq!(known[1], now[1]);
-        assert_ne!(known, look(&["curfew.toml", "holidays"]));
+        assert_ne!(known, versions(&["curfew.toml", "holidays"]));
     }
 }

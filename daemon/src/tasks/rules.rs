@@ -1,4 +1,5 @@
-//! Keeping the trigger rules: registered at the start, again when the calendar has moved on, and looked at in between.
+//! Keeps the trigger rules registered: registers them at the start and when the calendar has moved on, and verifies them in
+//! between.
 
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use crate::active_configuration::{ConfigurationReceiver, RulePublication};
 use crate::backoff::Backoff;
 use crate::supervisor::{Task, TaskContext, TaskError};
 
-/// Rules are compiled for the next 400 days: far more often than needed.
+/// The interval of registrations. Rules are compiled for the next 400 days, so this is far more often than needed.
 const COMPILED: Duration = Duration::from_hours(12);
-/// How long the stack, its function, its configuration and its rules may be gone until that is noticed: the daemon is ready for no longer
-/// than this without them, and a rule that was removed by hand is back. Each look takes five calls that cost nothing; shorter is
-/// nearer to the request rates that CloudFormation allows an account.
-const LOOK: Duration = Duration::from_mins(2);
+/// The interval of checks of the stack, its function, its configuration and its rules: the daemon stays ready for no longer
+/// than this without them, and a rule that was removed by hand is restored. Each check takes five calls that are free of
+/// charge; a shorter interval approaches the request rates that CloudFormation allows an account.
+const CHECK_INTERVAL: Duration = Duration::from_mins(2);
 
 /// Registers the schedules' rules with EventBridge, and publishes the Lambda's configuration.
 pub(crate) struct RulesTask {
@@ -32,7 +33,7 @@ impl Task for RulesTask {
             let Some(rules) = rules else { break };
             tokio::select! {
                 () = keep_published(&rules, ctx) => break,
-                // What was half published is published anew.
+                // An interrupted publication is repeated.
                 Ok(()) = self.configuration.changed() => {}
             }
         }
@@ -40,7 +41,7 @@ impl Task for RulesTask {
     }
 }
 
-/// Publishes `rules` again and again until the shutdown.
+/// Publishes `rules` at intervals until the shutdown.
 async fn keep_published(rules: &RulePublication, ctx: &TaskContext) {
     let RulePublication {
         connection,
@@ -69,19 +70,19 @@ async fn keep_published(rules: &RulePublication, ctx: &TaskContext) {
                 ctx.health.ok();
                 let (created, deleted) = (report.changes.create.len(), report.changes.delete.len());
                 if !registered || created + deleted > 0 {
-                    info!(%stack, rules = wanted.len(), created, deleted, "trigger rules are registered");
+                    info!(%stack, rules = wanted.len(), created, deleted, "trigger rules registered");
                     for warning in report.warnings {
-                        warn!(%stack, "{warning}");
+                        warn!(%stack, warning, "trigger rule warning");
                     }
                 }
                 registered = true;
-                LOOK
+                CHECK_INTERVAL
             }
             Err(error) => {
                 registered = false;
                 let wait = backoff.after_failure();
                 let (hint, retry_seconds) = (error.hint(), wait.as_secs());
-                error!(%stack, %error, hint, retry_seconds, "trigger rules can't be registered");
+                error!(%stack, %error, hint, retry_seconds, "trigger rules could not be registered");
                 ctx.health
                     .degraded(format!("the trigger rules can't be registered: {error}"));
                 wait

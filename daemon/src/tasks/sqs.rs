@@ -1,4 +1,5 @@
-//! The stack's queues, as several tasks reach them: by calls that are counted, and by an address that is absent while nothing is deployed.
+//! The stack's queues, shared by several tasks: a client that counts its calls, and an address that is absent while nothing
+//! is deployed.
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Builder;
@@ -6,19 +7,19 @@ use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudError;
 use curfew_deploy::is_no_queue;
 
-/// The configuration of a client that counts its calls.
+/// Returns the configuration of a client that counts its calls.
 pub(crate) fn config(connection: &Connection) -> Builder {
     Builder::from(&connection.sdk).interceptor(connection.calls.clone())
 }
 
-/// The address of the queue of this name; none, where there is no such queue.
+/// Returns the URL of the queue of this name; `None` if there is no such queue.
 pub(crate) async fn queue_url(client: &Client, name: &str) -> Result<Option<String>, CloudError> {
     let answer = client.get_queue_url().queue_name(name).send().await;
     let answer = answer.map_err(|error| CloudError::from_sdk("sqs:GetQueueUrl", error));
     none_without_queue(answer.map(|answer| answer.queue_url))
 }
 
-/// Without a stack there is no queue, and nothing wrong.
+/// Turns the error for a missing queue into `None`: without a stack there is no queue.
 pub(crate) fn none_without_queue<T>(
     answer: Result<Option<T>, CloudError>,
 ) -> Result<Option<T>, CloudError> {

@@ -1,4 +1,4 @@
-//! Tells the service manager how the daemon is: ready, its status, and that everything makes progress.
+//! Notifies the service manager: ready, the status line, and the watchdog.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use tracing::{error, info};
 
 use crate::health::Health;
 use crate::supervisor::{Task, TaskContext, TaskError};
-use crate::systemd::{News, ServiceManager};
+use crate::systemd::{ServiceManager, SystemdMessage};
 
-/// Without a watchdog, promises are looked at this often.
-const UNWATCHED: Duration = Duration::from_secs(30);
+/// The interval of stall checks without a watchdog.
+const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
 pub(crate) struct SystemdNotifier {
     pub(crate) manager: Arc<ServiceManager>,
     pub(crate) health: Health,
-    /// Set with the first READY: before it, there is nothing to reload from the manager's point of view.
+    /// Cancelled with the first READY: before it, the manager does not expect a reload.
     pub(crate) announced: CancellationToken,
 }
 
@@ -27,28 +27,31 @@ impl Task for SystemdNotifier {
     async fn run(&mut self, ctx: &TaskContext) -> Result<(), TaskError> {
         let shutdown = &ctx.shutdown;
         // Half of the watchdog's time, as sd_watchdog_enabled(3) recommends.
-        let every = self.manager.watchdog().map_or(UNWATCHED, |time| time / 2);
+        let every = self
+            .manager
+            .watchdog()
+            .map_or(CHECK_INTERVAL, |time| time / 2);
         let (mut status, mut stuck) = (String::new(), Vec::new());
-        let mut next_beat = Instant::now();
+        let mut next_check = Instant::now();
         ctx.health.ok();
         while !shutdown.is_cancelled() {
             self.announce();
             let now_status = self.health.status();
             if now_status != status {
-                self.manager.tell(&[News::Status(&now_status)]);
+                self.manager.notify(&[SystemdMessage::Status(&now_status)]);
                 status = now_status;
             }
-            if Instant::now() >= next_beat {
-                next_beat = Instant::now() + every;
-                self.beat(&mut stuck);
+            if Instant::now() >= next_check {
+                next_check = Instant::now() + every;
+                self.feed_watchdog(&mut stuck);
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = self.health.changed() => {}
-                () = tokio::time::sleep_until(next_beat) => {}
+                () = tokio::time::sleep_until(next_check) => {}
             }
         }
-        self.manager.tell(&[News::Stopping]);
+        self.manager.notify(&[SystemdMessage::Stopping]);
         Ok(())
     }
 }
@@ -56,25 +59,28 @@ impl Task for SystemdNotifier {
 impl SystemdNotifier {
     fn announce(&self) {
         if !self.announced.is_cancelled() && self.health.unready().is_empty() {
-            info!("curfew is ready");
-            self.manager
-                .tell(&[News::Ready, News::Status(&self.health.status())]);
+            info!("curfew ready");
+            self.manager.notify(&[
+                SystemdMessage::Ready,
+                SystemdMessage::Status(&self.health.status()),
+            ]);
             self.announced.cancel();
         }
     }
 
-    /// The watchdog is only fed while every task keeps its promises: nothing of ours can mend one that hangs, a restart can.
-    fn beat(&self, known: &mut Vec<String>) {
+    /// Notifies the watchdog only while no task is past its deadline: the daemon can't recover a task that hangs, a restart
+    /// can.
+    fn feed_watchdog(&self, reported: &mut Vec<String>) {
         let stuck = self.health.stuck(Instant::now());
         if stuck.is_empty() {
-            self.manager.tell(&[News::Watchdog]);
-        } else if stuck != *known {
+            self.manager.notify(&[SystemdMessage::Watchdog]);
+        } else if stuck != *reported {
             error!(
                 tasks = stuck.join(", "),
-                "tasks are stuck: the watchdog is not fed any more"
+                "tasks stalled; watchdog notifications stopped"
             );
         }
-        *known = stuck;
+        *reported = stuck;
     }
 }
 
@@ -86,14 +92,14 @@ mod tests {
     use crate::metrics::Metrics;
     use curfew_aws::clock::Clock;
 
-    /// A manager that listens, and what it heard.
-    struct Listening {
+    /// A service manager in the test, and the daemon's end.
+    struct TestManager {
         socket: UnixDatagram,
         manager: Arc<ServiceManager>,
         _directory: tempfile::TempDir,
     }
 
-    impl Listening {
+    impl TestManager {
         fn new(watchdog: Duration) -> Self {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("notify");
@@ -107,21 +113,21 @@ mod tests {
             }
         }
 
-        fn heard(&self) -> Vec<String> {
-            let mut heard = Vec::new();
+        fn received(&self) -> Vec<String> {
+            let mut received = Vec::new();
             let mut buffer = [0; 4096];
             while let Ok(length) = self.socket.recv(&mut buffer) {
-                heard.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
+                received.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
             }
-            heard
+            received
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn ready_comes_with_the_first_pass_and_the_watchdog_ends_with_progress() {
-        let listening = Listening::new(Duration::from_secs(20));
+    async fn ready_follows_the_first_pass_and_the_watchdog_ends_when_a_task_stalls() {
+        let listening = TestManager::new(Duration::from_secs(20));
         let (health, shutdown) = (Health::default(), CancellationToken::new());
-        let reconcile = health.begins("reconcile", Some("no pass has been made yet"));
+        let reconcile = health.task_started("reconcile", Some("no pass has been made yet"));
         let mut notifier = SystemdNotifier {
             manager: Arc::clone(&listening.manager),
             health: health.clone(),
@@ -130,30 +136,34 @@ mod tests {
         let context = TaskContext {
             clock: Clock::system(),
             metrics: Metrics::default(),
-            health: health.begins(SystemdNotifier::NAME, None),
+            health: health.task_started(SystemdNotifier::NAME, None),
             shutdown: shutdown.clone(),
         };
         let running = tokio::spawn(async move { notifier.run(&context).await });
         tokio::time::sleep(Duration::from_secs(1)).await;
         let first = "STATUS=not ready: no pass has been made yet; configuration 0".to_owned();
-        assert_eq!(listening.heard(), [first, "WATCHDOG=1".to_owned()]);
+        assert_eq!(listening.received(), [first, "WATCHDOG=1".to_owned()]);
 
         reconcile.ok();
         reconcile.expect_within(Duration::from_mins(1));
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let heard = listening.heard();
-        assert!(heard[0].starts_with("READY=1\nSTATUS="), "{heard:?}");
+        let received = listening.received();
+        assert!(received[0].starts_with("READY=1\nSTATUS="), "{received:?}");
 
         tokio::time::sleep(Duration::from_secs(50)).await;
-        assert_eq!(listening.heard(), ["WATCHDOG=1"; 5]);
+        assert_eq!(listening.received(), ["WATCHDOG=1"; 5]);
         tokio::time::sleep(Duration::from_mins(1)).await;
-        assert_eq!(listening.heard().len(), 1, "the deadline ran out at 61 s");
+        assert_eq!(
+            listening.received().len(),
+            1,
+            "the deadline ran out at 61 s"
+        );
         reconcile.expect_within(Duration::from_mins(1));
         tokio::time::sleep(Duration::from_secs(15)).await;
-        assert_eq!(listening.heard()[0], "WATCHDOG=1");
+        assert_eq!(listening.received()[0], "WATCHDOG=1");
 
         shutdown.cancel();
         running.await.unwrap().unwrap();
-        assert_eq!(listening.heard(), ["STOPPING=1"]);
+        assert_eq!(listening.received(), ["STOPPING=1"]);
     }
 }

@@ -15,7 +15,7 @@ use tracing::{error, info};
 use self::housekeeping::Housekeeping;
 use self::transition_notifier::TransitionNotifier;
 use super::channels::{Ack, WatchReceivers, WatchSenders};
-use super::observation_source::HANGS;
+use super::observation_source::STALLED_AFTER;
 use super::polling::PollHint;
 use super::queue::EventQueue;
 use crate::active_configuration::ConfigurationReceiver;
@@ -28,7 +28,7 @@ use crate::transitions::{EventBatch, InstanceObservation, RecentActions, Transit
 /// Turns observations into journal entries.
 pub(crate) struct WatchTask {
     pub(crate) state_dir: PathBuf,
-    /// The journal as it was opened at the start; none, once a run of the task has ended with it.
+    /// The journal that was opened at the start; `None` once a run of the task has failed.
     pub(crate) journal: Option<JournalWriter>,
     pub(crate) events: Option<EventQueue>,
     pub(crate) configuration: ConfigurationReceiver,
@@ -40,9 +40,9 @@ pub(crate) struct WatchTask {
 
 impl Task for WatchTask {
     const NAME: &'static str = "watch";
-    const NOT_READY: Option<&'static str> = Some("nothing has been seen yet");
+    const NOT_READY: Option<&'static str> = Some("nothing has been observed yet");
 
-    /// Watches until the shutdown; what has been observed by then is written.
+    /// Records until the shutdown, including everything observed by then.
     async fn run(&mut self, ctx: &TaskContext) -> Result<(), TaskError> {
         let journal = match self.journal.take() {
             Some(journal) => journal,
@@ -69,12 +69,12 @@ impl Task for WatchTask {
                 () = ctx.shutdown.cancelled() => break,
                 Ok(()) = self.configuration.changed() => {
                     let now = Arc::clone(&self.configuration.borrow_and_update());
-                    recorder.notifier.manage(&now.schedule_set);
-                    recorder.tracker.manage(&now);
+                    recorder.notifier.set_schedules(&now.schedule_set);
+                    recorder.tracker.set_configuration(&now);
                     recorder.retention = now.retention;
                 }
                 Some(observation) = receivers.observations.recv() => {
-                    ctx.health.expect_within(HANGS);
+                    ctx.health.expect_within(STALLED_AFTER);
                     recorder.record(observation).await;
                     ctx.health.waiting();
                     if recorder.is_writable() {
@@ -93,23 +93,23 @@ impl Task for WatchTask {
     }
 }
 
-/// Adds the events of a queue to `tracker`, if there is a queue. Whether it delivers any, the last weeks have shown.
+/// Adds the event stream to `tracker` if there is a queue. The journal's last weeks show whether it delivers events.
 async fn with_events(
     tracker: TransitionTracker,
     journal: &JournalWriter,
     events: Option<&EventQueue>,
     clock: &Clock,
 ) -> TransitionTracker {
-    /// A fleet without a transition for so long needs no events.
-    const LATELY: SignedDuration = SignedDuration::from_hours(28 * 24);
+    /// How far back an event counts. A fleet without a transition for this long needs no events.
+    const RECENT: SignedDuration = SignedDuration::from_hours(28 * 24);
     let Some(events) = events else { return tracker };
     let now = clock.now();
-    let since = now.checked_sub(LATELY).unwrap_or(now);
-    let delivered = events.is_own() || journal.has_events_since(since).await;
+    let since = now.checked_sub(RECENT).unwrap_or(now);
+    let delivered = events.is_configured() || journal.has_events_since(since).await;
     tracker.with_events(events.region().clone(), delivered, now)
 }
 
-/// One run of the task: what it knows, and where it writes.
+/// One run of the task.
 struct TransitionRecorder<'a> {
     tracker: TransitionTracker,
     journal: JournalWriter,
@@ -153,24 +153,24 @@ impl TransitionRecorder<'_> {
     }
 
     async fn record_edges(&mut self, edges: Vec<EdgeRecord>) {
-        self.health.expect_within(HANGS);
+        self.health.expect_within(STALLED_AFTER);
         self.write(Vec::new(), edges, Vec::new()).await;
         self.health.waiting();
     }
 
-    /// Records what has been observed by the shutdown.
+    /// Records what was observed until the shutdown.
     async fn finish(&mut self, receivers: &mut WatchReceivers) {
         while let Ok(observation) = receivers.observations.try_recv() {
             self.record(observation).await;
         }
         let rest = self.tracker.flush_all();
         self.write(rest, Vec::new(), Vec::new()).await;
-        // The reconcile task may still be at its last pass.
+        // The reconcile task may still be finishing its last pass.
         while let Some(edges) = receivers.edges.recv().await {
             self.record_edges(edges).await;
         }
         if self.journal.is_behind().await {
-            error!("records could not be written to the journal before the end");
+            error!("records could not be journalled before shutdown");
         }
     }
 
@@ -192,11 +192,12 @@ impl TransitionRecorder<'_> {
     }
 
     fn acknowledge(&self, event: String) {
-        // At the end nothing is deleted any more: the message comes again, and its event is known then.
+        // Fails at shutdown only: the message is delivered again, and its event is recognised then.
         let _ = self.senders.acks.send(Ack::Finished { event });
     }
 
-    /// Writes the records, or leaves them to the writer's buffer. Notifications are sent for new entries of the journal: once, then.
+    /// Writes the records, or leaves them in the writer's buffer. Notifications are sent for new entries of the journal, so
+    /// once for each.
     async fn write(
         &mut self,
         records: Vec<TransitionRecord>,
@@ -220,7 +221,7 @@ impl TransitionRecorder<'_> {
         let Some(report) = self.journal.write(request, baseline).await else {
             return;
         };
-        self.notifier.wrote(&report, self.clock.now());
+        self.notifier.journal_written(&report, self.clock.now());
         self.notifier.journalled(&report.entries);
         let writable = report.error.is_none();
         for event in report.events {

@@ -1,4 +1,4 @@
-//! What becomes of a transition that was found: it is written once something explains it, or once nothing will.
+//! Attribution: a transition is recorded once its cause is known, or once it won't become known.
 
 use curfew_core::instance::{Instance, InstanceId, InstanceState};
 use curfew_core::state_tags::Cause;
@@ -9,10 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::tracked_instance::{ChangeSource, TrackedInstance, UnattributedTransition};
 use super::{CloudTrailCall, TransitionTracker};
 
-/// Curfew's tag is written after the call that it explains, so what nothing explains is looked at once more after this long.
-const EXPLAINED_WITHIN: SignedDuration = SignedDuration::from_secs(3);
+/// Curfew's tag is written after the call that it explains, so an instance with an unattributed transition is polled again
+/// after this long.
+const ATTRIBUTED_WITHIN: SignedDuration = SignedDuration::from_secs(3);
 /// Transitions of an instance that can't be observed for this long are written without a cause.
-const LOOKED_AT_WITHIN: SignedDuration = SignedDuration::from_mins(1);
+const OBSERVED_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 
 impl TransitionTracker {
     pub(crate) fn commit(
@@ -31,30 +32,34 @@ impl TransitionTracker {
         known.advance(&found, source);
         let explained = is_explained(&found);
         let ended = found.to == InstanceState::Terminated;
-        known.unexplained.push(UnattributedTransition {
+        known.unattributed.push(UnattributedTransition {
             before,
             transition: found,
             event,
             found: now,
         });
-        if ended || (explained && known.unexplained.len() == 1) {
+        if ended || (explained && known.unattributed.len() == 1) {
             self.flush(&id)
         } else {
             Vec::new()
         }
     }
 
-    /// Looks for the cause of what nothing explains yet, now that there is a look at the instance.
-    pub(crate) fn explain(&mut self, instance: &Instance, now: Timestamp) -> Vec<TransitionRecord> {
+    /// Attributes unattributed transitions with an observation of the instance.
+    pub(crate) fn attribute_with(
+        &mut self,
+        instance: &Instance,
+        now: Timestamp,
+    ) -> Vec<TransitionRecord> {
         let Some(known) = self.known.get_mut(&instance.id) else {
             return Vec::new();
         };
-        if known.unexplained.is_empty() {
+        if known.unattributed.is_empty() {
             return Vec::new();
         }
-        let mut unexplained = std::mem::take(&mut known.unexplained);
+        let mut unattributed = std::mem::take(&mut known.unattributed);
         let mut previous: Option<Cause> = None;
-        for one in &mut unexplained {
+        for one in &mut unattributed {
             if previous.is_some() {
                 one.before.cause = previous;
             }
@@ -67,13 +72,13 @@ impl TransitionTracker {
             previous = Some(one.transition.cause.clone());
         }
         let waited =
-            |one: &UnattributedTransition| now.duration_since(one.found) >= EXPLAINED_WITHIN;
-        let enough = unexplained
+            |one: &UnattributedTransition| now.duration_since(one.found) >= ATTRIBUTED_WITHIN;
+        let enough = unattributed
             .iter()
             .all(|one| is_explained(&one.transition) || waited(one));
         if let Some(known) = self.known.get_mut(&instance.id) {
             known.sighting.cause = previous.or(known.sighting.cause.take());
-            known.unexplained = unexplained;
+            known.unattributed = unattributed;
         }
         if enough {
             self.flush(&instance.id)
@@ -82,14 +87,14 @@ impl TransitionTracker {
         }
     }
 
-    /// Writes the changes of an instance as they stand.
+    /// Returns the transitions of an instance as they are.
     pub(crate) fn flush(&mut self, id: &InstanceId) -> Vec<TransitionRecord> {
         let Some(known) = self.known.get_mut(id) else {
             return Vec::new();
         };
         let ended = known.sighting.state == InstanceState::Terminated;
         let sighting = (!ended).then(|| known.sighting.clone());
-        let changes = known.unexplained.drain(..);
+        let changes = known.unattributed.drain(..);
         let records = changes.map(|one| TransitionRecord {
             instance: id.clone(),
             transition: Some(one.transition),
@@ -98,18 +103,21 @@ impl TransitionTracker {
         });
         let records = records.collect();
         if ended {
-            let held = self.release(id).into_iter().map(|held| held.event.id);
-            self.finished.extend(held);
+            let buffered = self
+                .release(id)
+                .into_iter()
+                .map(|buffered| buffered.event.id);
+            self.finished.extend(buffered);
             self.known.remove(id);
         }
         records
     }
 
-    /// What could not be looked at for too long is written all the same.
+    /// Returns the transitions of instances that could not be observed for too long.
     pub(crate) fn flush_overdue(&mut self, now: Timestamp) -> Vec<TransitionRecord> {
         let overdue = |known: &TrackedInstance| {
-            let first = known.unexplained.first();
-            first.is_some_and(|one| now.duration_since(one.found) >= LOOKED_AT_WITHIN)
+            let first = known.unattributed.first();
+            first.is_some_and(|one| now.duration_since(one.found) >= OBSERVED_WITHIN)
         };
         let ids = self.known.iter().filter(|(_, known)| overdue(known));
         let ids: Vec<InstanceId> = ids.map(|(id, _)| id.clone()).collect();
@@ -118,7 +126,7 @@ impl TransitionTracker {
 
     /// Attributes a transition to this process's own actions, or else to the principal that CloudTrail names.
     fn attribute(&self, found: Transition) -> Transition {
-        let found = self.recent_actions.explain(found);
+        let found = self.recent_actions.attribute(found);
         let fits = |call: &&CloudTrailCall| {
             let later = found.at.duration_since(call.at);
             let soon =

@@ -1,36 +1,36 @@
-//! Whether EC2 tells of changes by events, so that what a look finds had better wait for them.
+//! Whether EC2 reports changes by events, so that a change that a poll finds waits for them.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// An event is in the queue within a second or two of its change; a look that finds the change first waits this long for it.
+/// An event is in the queue within a second or two of its change; a poll that finds the change first waits this long for it.
 const DELIVERY_DELAY: SignedDuration = SignedDuration::from_secs(5);
-/// The queue is asked every 20 seconds. A queue that has not answered for this long tells nothing.
+/// The queue is read every 20 seconds. A queue that has not responded for this long does not count as an event stream.
 const STALE_AFTER: SignedDuration = SignedDuration::from_mins(2);
 
-/// What another daemon had received when it was killed is hidden for so long, and comes then.
+/// How long messages stay invisible that another daemon had received when it was killed.
 pub(crate) const VISIBILITY_TIMEOUT: SignedDuration = SignedDuration::from_secs(30);
 
-/// What is known of the stream of events.
+/// The state of the stream of events.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum EventStream {
     /// There is no queue.
     #[default]
     Absent,
-    /// There is one.
+    /// A queue delivers events.
     Queue {
-        /// Whether it has ever told of anything: emulators have queues, and no events of EC2.
+        /// Whether it has ever delivered an event: emulators have queues, and no events of EC2.
         has_delivered: bool,
-        /// When it was first asked.
+        /// When it was first read.
         begun: Timestamp,
-        /// When it last answered; until it has, when it was first asked.
+        /// When it last responded; before that, when it was first read.
         answered: Timestamp,
-        /// When it was last found to have nothing more.
+        /// When it was last found empty.
         drained: Option<Timestamp>,
     },
 }
 
 impl EventStream {
-    /// The stream of a queue that is asked from `now` on.
+    /// Returns the stream of a queue that is read from `now` on.
     pub(crate) fn of_queue(has_delivered: bool, now: Timestamp) -> Self {
         Self::Queue {
             has_delivered,
@@ -40,7 +40,7 @@ impl EventStream {
         }
     }
 
-    /// Notes an answer of the queue.
+    /// Records a response of the queue.
     pub(crate) fn answered(&mut self, events: bool, empty: bool, now: Timestamp) {
         if let Self::Queue {
             has_delivered,
@@ -57,8 +57,8 @@ impl EventStream {
         }
     }
 
-    /// Whether events are what tells of changes now.
-    pub(crate) fn tells(&self, now: Timestamp) -> bool {
+    /// Whether events report changes at `now`.
+    pub(crate) fn reports_changes(&self, now: Timestamp) -> bool {
         match *self {
             Self::Absent => false,
             Self::Queue {
@@ -72,16 +72,17 @@ impl EventStream {
         }
     }
 
-    /// Whether an event that tells of what was noticed at `noticed` would have been received by now, so that a look may decide.
-    pub(crate) fn may_decide(&self, noticed: Timestamp, now: Timestamp) -> bool {
+    /// Whether an event for a change that was noticed at `differs_since` would have been received by now, so that a poll may
+    /// decide.
+    pub(crate) fn may_decide(&self, differs_since: Timestamp, now: Timestamp) -> bool {
         let Self::Queue { drained, begun, .. } = *self else {
             return true;
         };
         let since = |drained: Timestamp| {
-            drained.duration_since(noticed) >= DELIVERY_DELAY
+            drained.duration_since(differs_since) >= DELIVERY_DELAY
                 && drained.duration_since(begun) >= VISIBILITY_TIMEOUT
         };
-        !self.tells(now) || drained.is_some_and(since)
+        !self.reports_changes(now) || drained.is_some_and(since)
     }
 }
 
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_queue_and_with_one_that_never_tells_a_look_decides_at_once() {
+    fn without_a_queue_or_with_one_that_never_delivered_a_poll_decides_at_once() {
         assert!(EventStream::Absent.may_decide(at(0), at(0)));
         let mut stream = EventStream::of_queue(false, at(0));
         assert!(!stream.may_decide(at(0), at(0)), "it may be full");
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn where_events_come_a_look_waits_for_those_on_their_way() {
+    fn with_an_event_stream_a_poll_waits_for_events_in_transit() {
         let mut stream = EventStream::of_queue(false, at(0));
         stream.answered(true, false, at(1));
         assert!(!stream.may_decide(at(0), at(20)), "there may be more");
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_does_not_answer_any_more_keeps_nothing_back() {
+    fn a_queue_that_stops_responding_delays_nothing() {
         let mut stream = EventStream::of_queue(true, at(0));
         stream.answered(true, false, at(1));
         assert!(!stream.may_decide(at(2), at(121)));

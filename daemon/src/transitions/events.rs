@@ -1,4 +1,4 @@
-//! What events add, each in its place: the past tells nothing, the next thing is written, and what is too early waits.
+//! Processing of events by their order: a stale one adds nothing, the next one is recorded, and an early one waits.
 
 use std::collections::HashMap;
 
@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use tracing::debug;
 
 use super::tracked_instance::{BufferedEvent, ChangeSource, EventOrder, rank};
-use super::{CloudTrailCall, EventBatch, StateChangeEvent, TransitionTracker};
+use super::{CloudTrailCall, EventBatch, QueuedStateChange, TransitionTracker};
 
-/// Calls that wait for the change that they explain. CloudTrail is minutes late, so there are hardly ever any.
+/// The most calls that wait for their transition. CloudTrail is minutes late, so there are hardly ever any.
 const CALLS: usize = 256;
 
 impl TransitionTracker {
@@ -39,20 +39,20 @@ impl TransitionTracker {
             records.extend(self.take(event, instance, now));
         }
         for instance in &instances {
-            records.extend(self.explain(instance, now));
+            records.extend(self.attribute_with(instance, now));
         }
         records
     }
 
     fn take(
         &mut self,
-        event: StateChangeEvent,
+        event: QueuedStateChange,
         instance: Option<&Instance>,
         now: Timestamp,
     ) -> Vec<TransitionRecord> {
         let id = event.instance.clone();
         let Some(known) = self.known.get_mut(&id) else {
-            // Launched since the last look, or gone already.
+            // Launched since the last poll, or gone already.
             self.finished.push(event.id);
             let launched = instance.filter(|_| direction(event.state).is_some());
             let first = launched.map(|one| self.first(one, event.state, event.at));
@@ -61,26 +61,26 @@ impl TransitionTracker {
         if known.has(&event.id) {
             return Vec::new();
         }
-        match known.place(&event, instance) {
+        match known.order_of(&event, instance) {
             EventOrder::Stale => {
-                debug!(instance = %id, state = %event.state, at = %event.at, "an event tells nothing new");
+                debug!(instance = %id, state = %event.state, at = %event.at, "stale event ignored");
                 self.finished.push(event.id);
                 Vec::new()
             }
             EventOrder::Next => {
                 let mut records = self.apply_event(event, instance, now);
-                // One that came too early may be the next now.
+                // An event that was too early may be the next now.
                 for BufferedEvent { event, received } in self.release(&id) {
                     let place = self
                         .known
                         .get(&id)
-                        .map(|known| known.place(&event, instance));
+                        .map(|known| known.order_of(&event, instance));
                     match (place, self.known.get_mut(&id)) {
                         (Some(EventOrder::Next), _) => {
                             records.extend(self.apply_event(event, instance, now));
                         }
                         (Some(EventOrder::Early), Some(known)) => {
-                            known.held.push(BufferedEvent { event, received });
+                            known.buffered.push(BufferedEvent { event, received });
                         }
                         _ => self.finished.push(event.id),
                     }
@@ -88,7 +88,7 @@ impl TransitionTracker {
                 records
             }
             EventOrder::Early => {
-                known.held.push(BufferedEvent {
+                known.buffered.push(BufferedEvent {
                     event,
                     received: now,
                 });
@@ -99,11 +99,11 @@ impl TransitionTracker {
 
     pub(crate) fn apply_event(
         &mut self,
-        event: StateChangeEvent,
+        event: QueuedStateChange,
         instance: Option<&Instance>,
         now: Timestamp,
     ) -> Vec<TransitionRecord> {
-        let StateChangeEvent {
+        let QueuedStateChange {
             id,
             instance: which,
             state,
@@ -124,14 +124,14 @@ impl TransitionTracker {
         self.commit(found, Some(id), ChangeSource::Event(instance, at), now)
     }
 
-    /// The held events of an instance, in order.
+    /// Takes the buffered events of an instance, in order.
     pub(crate) fn release(&mut self, id: &InstanceId) -> Vec<BufferedEvent> {
         let known = self.known.get_mut(id);
-        let mut held = known
-            .map(|known| std::mem::take(&mut known.held))
+        let mut buffered = known
+            .map(|known| std::mem::take(&mut known.buffered))
             .unwrap_or_default();
-        held.sort_by_key(|held| (held.event.at, rank(held.event.state)));
-        held
+        buffered.sort_by_key(|buffered| (buffered.event.at, rank(buffered.event.state)));
+        buffered
     }
 
     fn remember(&mut self, call: CloudTrailCall) {

@@ -4,25 +4,23 @@ use curfew_core::account_regions::AccountRegion;
 use curfew_core::instance::Instance;
 use jiff::Timestamp;
 
-use super::state_change::{CloudTrailCall, StateChangeEvent};
+use super::state_change::{CloudTrailCall, QueuedStateChange};
 
 /// An observation of instances.
 #[derive(Clone, Debug)]
 pub(crate) enum InstanceObservation {
-    /// Every instance of these account-regions: one that is missing is gone. Nothing is said of an account-region that did not answer.
+    /// Every instance of these account-regions: a missing one is gone. An account-region that did not respond is not listed.
     Fleet(Vec<RegionObservation>),
-    /// Events. Nothing is said of other instances.
+    /// Events. Other instances are unaffected.
     Events(EventBatch),
 }
 
 /// Every instance of one account-region.
 #[derive(Clone, Debug)]
 pub(crate) struct RegionObservation {
-    /// The account-region.
     pub account_region: AccountRegion,
     /// When the request began: no state in it is older.
     pub begun: Timestamp,
-    /// The instances.
     pub instances: Vec<Instance>,
 }
 
@@ -30,11 +28,11 @@ pub(crate) struct RegionObservation {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EventBatch {
     /// Changes of state.
-    pub events: Vec<StateChangeEvent>,
+    pub events: Vec<QueuedStateChange>,
     /// Calls that caused changes.
     pub calls: Vec<CloudTrailCall>,
-    /// The instances of the events as EC2 described them since, as far as it answered.
+    /// The instances of the events as EC2 described them since, as far as it responded.
     pub instances: Vec<Instance>,
-    /// Whether the queue had nothing more.
+    /// Whether the queue was empty.
     pub drained: bool,
 }

@@ -1,5 +1,5 @@
-//! What a look adds: what it alone shows, once the events that would tell of it have had their time, and what must have happened
-//! in between.
+//! Processing of polls: adds the transitions that only a poll shows, once the events for them have had their time, and those
+//! that must have happened in between.
 
 use std::collections::HashSet;
 
@@ -14,8 +14,9 @@ use super::tracked_instance::{BufferedEvent, ChangeSource, EventOrder};
 use super::{RegionObservation, TransitionTracker};
 use crate::active_configuration::schedule_of;
 
-/// A look is not quite up to date: EC2 answers from copies, which follow within seconds. An event of this time before is news.
-const UP_TO_DATE: SignedDuration = SignedDuration::from_secs(10);
+/// A poll may be slightly outdated: EC2 responds from replicas, which follow within seconds. An event of up to this long
+/// before it is new.
+const REPLICA_LAG: SignedDuration = SignedDuration::from_secs(10);
 
 impl TransitionTracker {
     pub(crate) fn apply_instance(
@@ -27,25 +28,25 @@ impl TransitionTracker {
         if !self.known.contains_key(&instance.id) {
             return vec![self.first(instance, instance.state, begun)];
         }
-        let mut records = self.explain(instance, now);
+        let mut records = self.attribute_with(instance, now);
         let stream = self.event_stream_for(&instance.id);
         let schedule = schedule_of(&self.schedule_set, instance);
         let Some(known) = self.known.get_mut(&instance.id) else {
             return records;
         };
         if known.agrees_with(instance) {
-            known.noticed = None;
+            known.differs_since = None;
             if stream.may_decide(Timestamp::MIN, now) {
-                known.looked = known.looked.max(begun.checked_sub(UP_TO_DATE).ok());
+                known.confirmed_at = known.confirmed_at.max(begun.checked_sub(REPLICA_LAG).ok());
             }
-            let past = known.past(|received| stream.may_decide(received, now));
+            let past = known.take_overtaken(|received| stream.may_decide(received, now));
             self.finished.extend(past);
             let current = KnownState {
                 since: known.sighting.since,
                 schedule,
                 ..KnownState::of(instance, known.sighting.cause.clone())
             };
-            if known.unexplained.is_empty() && current != known.sighting {
+            if known.unattributed.is_empty() && current != known.sighting {
                 known.sighting = current.clone();
                 records.push(TransitionRecord {
                     instance: instance.id.clone(),
@@ -56,15 +57,15 @@ impl TransitionTracker {
             }
             return records;
         }
-        let noticed = *known.noticed.get_or_insert(now);
-        if stream.may_decide(noticed, now) {
-            known.noticed = None;
+        let differs_since = *known.differs_since.get_or_insert(now);
+        if stream.may_decide(differs_since, now) {
+            known.differs_since = None;
             records.extend(self.conclude(instance, begun, now));
         }
         records
     }
 
-    /// No more events are coming: what was told and what is seen have to do.
+    /// Accepts the observation, because no more events are coming.
     fn conclude(
         &mut self,
         instance: &Instance,
@@ -77,7 +78,7 @@ impl TransitionTracker {
             match self
                 .known
                 .get(id)
-                .map(|known| known.place(&event, Some(instance)))
+                .map(|known| known.order_of(&event, Some(instance)))
             {
                 None | Some(EventOrder::Stale) => self.finished.push(event.id),
                 Some(EventOrder::Next) => {
@@ -108,8 +109,8 @@ impl TransitionTracker {
         records
     }
 
-    /// Infers what must have happened before an instance can have come to state `to`: one that runs can't start, and one that is
-    /// stopped can't stop.
+    /// Infers what must have happened before an instance can have reached state `to`: a running instance can't start, and a
+    /// stopped one can't stop.
     fn infer_missing(
         &mut self,
         instance: &Instance,
@@ -136,22 +137,22 @@ impl TransitionTracker {
         self.commit(found, None, ChangeSource::Between(at), now)
     }
 
-    /// An instance that two complete looks in a row at its account and region do not list is gone.
+    /// Returns the termination of instances that two consecutive complete polls of their account-region do not list.
     pub(crate) fn detect_missing(
         &mut self,
-        looks: &[RegionObservation],
+        observations: &[RegionObservation],
         now: Timestamp,
     ) -> Vec<TransitionRecord> {
-        let instances = looks.iter().flat_map(|look| &look.instances);
+        let instances = observations.iter().flat_map(|region| &region.instances);
         let present: HashSet<&InstanceId> = instances.map(|instance| &instance.id).collect();
         let missing: Vec<InstanceId> = self
             .known
             .iter()
             .filter(|(id, _)| !present.contains(id))
             .filter(|(_, known)| {
-                looks
+                observations
                     .iter()
-                    .any(|look| self.covers(&look.account_region, &known.sighting))
+                    .any(|region| self.covers(&region.account_region, &known.sighting))
             })
             .map(|(id, _)| id.clone())
             .collect();
@@ -161,16 +162,22 @@ impl TransitionTracker {
             let Some(known) = self.known.get_mut(&id) else {
                 continue;
             };
-            let Some(noticed) = known.noticed.replace(known.noticed.unwrap_or(now)) else {
+            let Some(differs_since) = known
+                .differs_since
+                .replace(known.differs_since.unwrap_or(now))
+            else {
                 continue;
             };
-            if stream.may_decide(noticed, now) {
+            if stream.may_decide(differs_since, now) {
                 records.extend(self.flush(&id));
-                let held = self.release(&id).into_iter().map(|held| held.event.id);
-                self.finished.extend(held);
+                let buffered = self
+                    .release(&id)
+                    .into_iter()
+                    .map(|buffered| buffered.event.id);
+                self.finished.extend(buffered);
                 if let Some(known) = self.known.remove(&id) {
                     records.push(TransitionRecord {
-                        transition: Some(disappearance(&id, &known.sighting, noticed)),
+                        transition: Some(disappearance(&id, &known.sighting, differs_since)),
                         instance: id,
                         event: None,
                         sighting: None,

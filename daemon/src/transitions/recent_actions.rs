@@ -1,4 +1,4 @@
-//! What this process has done itself: it explains a change also where the tag that says so could not be written.
+//! The actions of this process: they explain a transition even if the tag could not be written.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,9 +11,9 @@ use curfew_core::timetable::Action;
 use curfew_core::transition::{Transition, direction};
 use jiff::{SignedDuration, Timestamp};
 
-/// A pass over a large fleet takes minutes, for each of which its calls may have been made.
+/// A pass over a large fleet takes minutes, in any of which its calls may have been made.
 const PASS: SignedDuration = SignedDuration::from_mins(10);
-/// A change begins within seconds of its call, and may take minutes to end.
+/// A transition begins within seconds of its call, and may take minutes to end.
 const CHANGE: SignedDuration = SignedDuration::from_mins(5);
 
 /// Shared by the tasks that act and those that observe.
@@ -28,8 +28,8 @@ struct RecentAction {
 }
 
 impl RecentActions {
-    /// Notes what a pass that ended at `now` has done.
-    pub(crate) fn note(&self, outcomes: &[Outcome], now: Timestamp) {
+    /// Records the actions of a pass that ended at `now`.
+    pub(crate) fn record(&self, outcomes: &[Outcome], now: Timestamp) {
         let mut recent_actions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         recent_actions.retain(|_, act| now.duration_since(act.at) <= PASS + CHANGE);
         for Outcome { step, result, .. } in outcomes {
@@ -53,8 +53,8 @@ impl RecentActions {
         }
     }
 
-    /// The transition with the cause that an act of ours gives it, if one does.
-    pub(crate) fn explain(&self, transition: Transition) -> Transition {
+    /// Sets the transition's cause if an action of this process explains it.
+    pub(crate) fn attribute(&self, transition: Transition) -> Transition {
         let Some(direction) = direction(transition.to) else {
             return transition;
         };

@@ -7,54 +7,51 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A message that was understood.
+/// A recognised message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StateChangeMessage {
     /// `EC2 Instance State-change Notification`.
     /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/monitoring-instance-state-changes.html>
-    Changed(StateChangeEvent),
+    Changed(QueuedStateChange),
     /// `AWS API Call via CloudTrail`: sent where the account has a trail, minutes after the call.
     /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event-cloudtrail.html>
     Called(CloudTrailCall),
 }
 
-/// An instance changed its state.
+/// A state change of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StateChangeEvent {
-    /// The same each time that the event is delivered.
+pub(crate) struct QueuedStateChange {
+    /// The event's id, which is the same each time that it is delivered.
     pub id: String,
-    /// The instance.
     pub instance: InstanceId,
     /// Its new state.
     pub state: InstanceState,
-    /// When, in whole seconds.
+    /// When it happened, in whole seconds.
     pub at: Timestamp,
     /// The account of the instance.
     pub account: AccountId,
-    /// Where it is.
     pub region: Region,
 }
 
 /// A call that started, stopped or terminated instances.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CloudTrailCall {
-    /// The same each time that it is delivered.
+    /// The event's id, which is the same each time that it is delivered.
     pub id: String,
-    /// The instances.
     pub instances: BTreeSet<InstanceId>,
     /// The states that such a call leads to.
     pub to: &'static [InstanceState],
-    /// When it was made.
+    /// When the call was made.
     pub at: Timestamp,
     /// The principal: an ARN, or an AWS service.
     pub by: String,
 }
 
-/// A message that is nothing of the sort.
+/// A message of another format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message is no change of an instance's state: {shape}")]
 pub(crate) struct UnrecognisedMessage {
-    /// What it looks like, without what is in it.
+    /// The structure of the message without its values.
     pub shape: String,
 }
 
@@ -71,7 +68,7 @@ struct Envelope {
 }
 
 impl StateChangeMessage {
-    /// Reads a message's body.
+    /// Parses a message's body.
     pub(crate) fn read(body: &str) -> Result<Self, UnrecognisedMessage> {
         let document: Value = serde_json::from_str(body).map_err(|_| UnrecognisedMessage {
             shape: format!("{} bytes that are no JSON", body.len()),
@@ -91,7 +88,6 @@ impl StateChangeMessage {
         .ok_or_else(unreadable)
     }
 
-    /// Its name.
     pub(crate) fn id(&self) -> &str {
         match self {
             Self::Changed(event) => &event.id,
@@ -100,9 +96,9 @@ impl StateChangeMessage {
     }
 }
 
-fn changed(envelope: Envelope) -> Option<StateChangeEvent> {
+fn changed(envelope: Envelope) -> Option<QueuedStateChange> {
     let detail = |key: &str| envelope.detail.get(key).and_then(Value::as_str);
-    Some(StateChangeEvent {
+    Some(QueuedStateChange {
         instance: detail("instance-id")?.parse().ok()?,
         state: detail("state")?.parse().ok()?,
         id: envelope.id,
@@ -116,7 +112,7 @@ fn called(envelope: Envelope) -> Option<CloudTrailCall> {
     use InstanceState as S;
     let detail = &envelope.detail;
     let to: &[S] = match detail.get("eventName")?.as_str()? {
-        // A call that was refused did nothing.
+        // A rejected call had no effect.
         _ if detail.get("errorCode").is_some_and(|code| !code.is_null()) => &[],
         "StartInstances" => &[S::Pending, S::Running],
         "StopInstances" => &[S::Stopping, S::Stopped],
@@ -139,9 +135,9 @@ fn called(envelope: Envelope) -> Option<CloudTrailCall> {
     })
 }
 
-/// The keys of a document, and what sorts of values they have: enough to see what it is, and nothing that may be secret.
+/// The keys of a document, and the types of their values: enough to recognise it, and nothing that may be secret.
 fn shape(document: &Value) -> String {
-    /// Messages of other senders are kept whole.
+    /// Limits the output for messages of other senders.
     const KEYS: usize = 12;
     let sort = |value: &Value| match value {
         Value::Null => "null",
@@ -184,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_read_as_ec2_sends_it() {
+    fn a_state_change_is_parsed_as_ec2_sends_it() {
         let Ok(StateChangeMessage::Changed(event)) = StateChangeMessage::read(CHANGE) else {
             panic!("it is a change");
         };
@@ -194,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_names_its_principal_and_where_it_leads() {
+    fn a_call_has_its_principal_and_resulting_states() {
         let Ok(StateChangeMessage::Called(found)) =
             StateChangeMessage::read(&call("StopInstances", ""))
         else {
@@ -206,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_was_refused_leads_nowhere() {
+    fn a_rejected_call_has_no_resulting_states() {
         let refused = call(
             "StartInstances",
             r#", "errorCode": "Client.UnauthorizedOperation""#,
@@ -218,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_told_by_its_shape_and_not_by_what_is_in_it() {
+    fn an_unrecognised_message_is_described_by_its_structure_without_values() {
         let shape_of = |body: &str| StateChangeMessage::read(body).unwrap_err().shape;
         assert_eq!(shape_of("hello"), "5 bytes that are no JSON");
         assert_eq!(shape_of("[1]"), "a list");

@@ -1,4 +1,4 @@
-//! One instance as far as it is known: what of an event or a look is news of it.
+//! The tracked state of one instance, and how events and polls relate to it.
 
 use curfew_core::instance::{Instance, InstanceState};
 use curfew_core::state_tags::{LAST_TAG, LastApplied};
@@ -6,21 +6,20 @@ use curfew_core::timetable::{Action, EARLY_TRIGGER};
 use curfew_core::transition::{KnownState, Transition, direction};
 use jiff::{Timestamp, Unit};
 
-use super::StateChangeEvent;
+use super::QueuedStateChange;
 
-/// One instance.
 #[derive(Debug)]
 pub(crate) struct TrackedInstance {
-    /// The last state that was told of or seen, written or not.
+    /// The last state that was reported or observed, recorded or not.
     pub(crate) sighting: KnownState,
-    /// Until when a look has found nothing else.
-    pub(crate) looked: Option<Timestamp>,
-    /// Since when looks have found something else.
-    pub(crate) noticed: Option<Timestamp>,
-    /// Changes that are not written, since nothing explains the first of them yet.
-    pub(crate) unexplained: Vec<UnattributedTransition>,
-    /// Events that don't follow on what is known.
-    pub(crate) held: Vec<BufferedEvent>,
+    /// The time of the newest poll that found this state.
+    pub(crate) confirmed_at: Option<Timestamp>,
+    /// Since when polls have found another state.
+    pub(crate) differs_since: Option<Timestamp>,
+    /// Transitions that are not recorded yet, because the cause of the first of them is unknown.
+    pub(crate) unattributed: Vec<UnattributedTransition>,
+    /// Events that don't follow on the known state.
+    pub(crate) buffered: Vec<BufferedEvent>,
 }
 
 #[derive(Debug)]
@@ -33,29 +32,29 @@ pub(crate) struct UnattributedTransition {
 
 #[derive(Debug)]
 pub(crate) struct BufferedEvent {
-    pub(crate) event: StateChangeEvent,
+    pub(crate) event: QueuedStateChange,
     pub(crate) received: Timestamp,
 }
 
-/// What an event is beside what is known.
+/// The order of an event relative to the known state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EventOrder {
-    /// Part of what is known.
+    /// The event is part of the known state.
     Stale,
-    /// The next thing that happened.
+    /// The event follows on the known state.
     Next,
-    /// Something is missing in between.
+    /// An event in between is missing.
     Early,
 }
 
-/// Where news of an instance is from.
+/// The source of a change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ChangeSource<'a> {
-    /// A look that was begun then.
+    /// A poll that began at this time.
     Observation(&'a Instance, Timestamp),
-    /// An event of then, and the instance as it was looked up since.
+    /// An event of this time, and the instance as EC2 described it since.
     Event(Option<&'a Instance>, Timestamp),
-    /// The events or looks around it.
+    /// Inferred from the events or polls around it.
     Between(Timestamp),
 }
 
@@ -63,10 +62,10 @@ impl TrackedInstance {
     pub(crate) fn new(sighting: KnownState) -> Self {
         Self {
             sighting,
-            looked: None,
-            noticed: None,
-            unexplained: Vec::new(),
-            held: Vec::new(),
+            confirmed_at: None,
+            differs_since: None,
+            unattributed: Vec::new(),
+            buffered: Vec::new(),
         }
     }
 
@@ -75,14 +74,17 @@ impl TrackedInstance {
             self.sighting.state,
             InstanceState::Running | InstanceState::Stopped
         );
-        !resting || self.noticed.is_some() || !self.unexplained.is_empty() || !self.held.is_empty()
+        !resting
+            || self.differs_since.is_some()
+            || !self.unattributed.is_empty()
+            || !self.buffered.is_empty()
     }
 
     pub(crate) fn agrees_with(&self, instance: &Instance) -> bool {
         self.sighting.state == instance.state && self.started_since(instance).is_none()
     }
 
-    /// When the instance was started since it was last known, if it is known to have been.
+    /// Returns when the instance was started since it was last observed, if it was.
     pub(crate) fn started_since(&self, instance: &Instance) -> Option<Timestamp> {
         let known = self.sighting.launched_at?;
         let was_running = direction(self.sighting.state) == Some(Action::Start);
@@ -92,13 +94,17 @@ impl TrackedInstance {
             .filter(|launched| *launched > known && (was_running || is_stopped))
     }
 
-    pub(crate) fn place(
+    pub(crate) fn order_of(
         &self,
-        event: &StateChangeEvent,
+        event: &QueuedStateChange,
         instance: Option<&Instance>,
     ) -> EventOrder {
         let state = self.sighting.state;
-        let known_until = self.sighting.since.map(whole_seconds).max(self.looked);
+        let known_until = self
+            .sighting
+            .since
+            .map(whole_seconds)
+            .max(self.confirmed_at);
         if known_until.is_some_and(|until| event.at < until) {
             return EventOrder::Stale;
         }
@@ -115,19 +121,24 @@ impl TrackedInstance {
     }
 
     pub(crate) fn has(&self, event: &str) -> bool {
-        let unexplained = self.unexplained.iter();
-        let mut unexplained = unexplained.filter_map(|one| one.event.as_deref());
-        unexplained.any(|id| id == event) || self.held.iter().any(|held| held.event.id == event)
+        let unattributed = self.unattributed.iter();
+        let mut unattributed = unattributed.filter_map(|one| one.event.as_deref());
+        unattributed.any(|id| id == event)
+            || self
+                .buffered
+                .iter()
+                .any(|buffered| buffered.event.id == event)
     }
 
-    /// Takes out the held events that looks have overtaken.
-    pub(crate) fn past(&mut self, may_decide: impl Fn(Timestamp) -> bool) -> Vec<String> {
-        let looked = self.looked;
-        let overtaken = |held: &mut BufferedEvent| {
-            may_decide(held.received) && looked.is_some_and(|looked| held.event.at < looked)
+    /// Takes the buffered events that polls have overtaken.
+    pub(crate) fn take_overtaken(&mut self, may_decide: impl Fn(Timestamp) -> bool) -> Vec<String> {
+        let confirmed_at = self.confirmed_at;
+        let overtaken = |buffered: &mut BufferedEvent| {
+            may_decide(buffered.received)
+                && confirmed_at.is_some_and(|confirmed_at| buffered.event.at < confirmed_at)
         };
-        let past = self.held.extract_if(.., overtaken);
-        past.map(|held| held.event.id).collect()
+        let past = self.buffered.extract_if(.., overtaken);
+        past.map(|buffered| buffered.event.id).collect()
     }
 
     pub(crate) fn advance(&mut self, found: &Transition, source: ChangeSource<'_>) {
@@ -144,23 +155,23 @@ impl TrackedInstance {
         sighting.schedule.clone_from(&found.schedule);
         sighting.instance_type.clone_from(&found.instance_type);
         let Some(instance) = instance else { return };
-        let looked = matches!(source, ChangeSource::Observation(..));
-        // Events may be read long after they were sent: what came later is none of theirs.
+        let confirmed_at = matches!(source, ChangeSource::Observation(..));
+        // Events may be read long after they were sent, so what happened later must not be taken from the instance.
         let launched = instance.launched_at;
         let by_then = launched.is_some_and(|launched| whole_seconds(launched) <= since);
-        if looked || (by_then && direction(found.to) == Some(Action::Start)) {
+        if confirmed_at || (by_then && direction(found.to) == Some(Action::Start)) {
             sighting.launched_at = launched;
         }
         let tag = instance.tags.get(LAST_TAG);
         let last = tag.and_then(|tag| tag.parse::<LastApplied>().ok());
         let by_then = last.is_none_or(|last| last.at.duration_since(since) <= EARLY_TRIGGER);
-        if looked || by_then {
+        if confirmed_at || by_then {
             sighting.last = tag.cloned();
         }
     }
 }
 
-/// Whether EC2 takes an instance from one state to the other without another in between.
+/// Whether EC2 moves an instance from one state to the other without a state in between.
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html>
 fn follows(from: InstanceState, to: InstanceState) -> bool {
     use InstanceState as S;
@@ -174,12 +185,12 @@ fn follows(from: InstanceState, to: InstanceState) -> bool {
         S::Stopped => matches!(to, S::Pending | S::ShuttingDown | S::Terminated),
         S::ShuttingDown => to == S::Terminated,
         S::Terminated => false,
-        // It may come before or after any state.
+        // An unknown state may precede or follow any other.
         S::Other => true,
     }
 }
 
-/// The order of states within one second, which is all that events tell.
+/// The order of states within one second, the resolution of events.
 pub(crate) fn rank(state: InstanceState) -> u8 {
     match state {
         InstanceState::Pending => 0,

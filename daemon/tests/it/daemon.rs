@@ -289,7 +289,7 @@ async fn an_edge_that_the_lambda_missed_is_applied_after_the_grace() {
     let [entry] = &edges(state.path())[..] else {
         panic!("one edge of one instance");
     };
-    assert_eq!(entry.followed.outcome, EdgeOutcome::Missed);
+    assert_eq!(entry.record.outcome, EdgeOutcome::Missed);
     assert!(entry.latency_seconds >= 3.0, "{}", entry.latency_seconds);
 }
 
@@ -351,7 +351,7 @@ async fn a_missed_edge_is_enqueued_once_and_applied_after_a_second_grace() {
     );
     let outcomes: Vec<_> = edges(state.path())
         .iter()
-        .map(|entry| entry.followed.outcome)
+        .map(|entry| entry.record.outcome)
         .collect();
     assert_eq!(outcomes, [EdgeOutcome::Missed]);
 }
@@ -440,7 +440,7 @@ async fn an_unapplied_edge_is_journalled_counted_once_and_corrected_when_applied
     let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
     let outcomes = || -> Vec<EdgeOutcome> {
         let edges = edges(state.path());
-        edges.iter().map(|entry| entry.followed.outcome).collect()
+        edges.iter().map(|entry| entry.record.outcome).collect()
     };
     wait_until("it is journalled", || {
         outcomes() == [EdgeOutcome::NotApplied]
@@ -613,7 +613,7 @@ async fn an_edge_that_the_lambda_applies_is_recorded() {
     let [entry] = &edges(state.path())[..] else {
         panic!("one edge of one instance");
     };
-    let it = &entry.followed;
+    let it = &entry.record;
     assert_eq!(it.edge.to_string(), EDGE);
     assert_eq!(it.instance.as_str(), web.as_str());
     assert_eq!(it.outcome, EdgeOutcome::InTime);

@@ -263,7 +263,7 @@ impl Publishing {
                 },
                 configuration: configuration.clone(),
                 connection: fleet.clone(),
-                asked: Arc::clone(&reload),
+                requested: Arc::clone(&reload),
             }),
             ..Dependencies::quiet(
                 clock,

@@ -82,7 +82,7 @@ impl QueueSetup {
         };
         let address = QueueAddress::Url(self.queue.clone());
         let mut events = EventQueue::new(&self.connection, address);
-        events.patience = Duration::from_secs(1);
+        events.wait_time = Duration::from_secs(1);
         events.visibility = Duration::from_secs(1);
         let organisation = Organisation::open(&self.connection, &Targets::default());
         let state = self.state.path().to_owned();

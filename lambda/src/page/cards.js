@@ -175,7 +175,7 @@ function place(parent, nodes) {
 }
 
 function notice(error, close) {
-  const node = make("div", { className: error.harmless ? "notice told" : "notice", role: "alert" }, showSentence(make("p", { className: "what" }), error.message));
+  const node = make("div", { className: error.harmless ? "notice harmless" : "notice", role: "alert" }, showSentence(make("p", { className: "what" }), error.message));
   if (error.hint) node.append(showSentence(make("p", { className: "hint" }), error.hint));
   if (error.requestId) node.append(make("p", { className: "small soft" }, "Request ", make("span", { className: "id" }, error.requestId)));
   if (close) node.append(make("button", { type: "button", className: "plain", onclick: close }, "Dismiss"));

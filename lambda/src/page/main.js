@@ -220,13 +220,13 @@ async function act(verb, targets, place, hours) {
   await refreshing;
   await refresh();
   // The instance and its line may be gone.
-  if (wrong && !place.node.isConnected) $("told").replaceChildren(notice(wrong, () => { $("told").replaceChildren(); $("filter").focus(); }));
+  if (wrong && !place.node.isConnected) $("errors").replaceChildren(notice(wrong, () => { $("errors").replaceChildren(); $("filter").focus(); }));
 }
 
 function announce(text) {
   // Cleared first, because screen readers announce only changes.
-  $("said").textContent = "";
-  setTimeout(() => { $("said").textContent = text; }, 50);
+  $("announcement").textContent = "";
+  setTimeout(() => { $("announcement").textContent = text; }, 50);
 }
 
 // Asks for confirmation before a change to more than one instance, with their names.

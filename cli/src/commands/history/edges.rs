@@ -11,7 +11,7 @@ pub(super) const VIEW: EntryView<EdgeEntry, 12> = EntryView {
         "edge", "instance", "name", "action", "cause", "outcome", "latency",
     ],
     row,
-    place: |entry| (&entry.followed.region, &entry.followed.account),
+    place: |entry| (&entry.record.region, &entry.record.account),
     columns: [
         "id",
         "edge",
@@ -30,7 +30,7 @@ pub(super) const VIEW: EntryView<EdgeEntry, 12> = EntryView {
 };
 
 fn row(entry: &EdgeEntry) -> Vec<String> {
-    let it = &entry.followed;
+    let it = &entry.record;
     let outcome = match it.outcome {
         EdgeOutcome::InTime => "in time",
         EdgeOutcome::Late => "late",
@@ -49,7 +49,7 @@ fn row(entry: &EdgeEntry) -> Vec<String> {
 }
 
 fn cells(entry: &EdgeEntry) -> [String; 12] {
-    let it = &entry.followed;
+    let it = &entry.record;
     let text = |value: Option<String>| value.unwrap_or_default();
     [
         entry.id.to_string(),

@@ -34,7 +34,7 @@ fn edges_are_printed_as_table_json_and_csv() {
     let mut other = followed("=db", EdgeOutcome::NotApplied, 180);
     other.instance = "i-00000000000000002".parse().unwrap();
     let edges = [followed("web", EdgeOutcome::InTime, 5), other];
-    journal.follow(&edges).unwrap();
+    journal.record_edges(&edges).unwrap();
 
     insta::assert_snapshot!(printed(&[]), @"
     EDGE                 INSTANCE             NAME  ACTION  CAUSE            OUTCOME      LATENCY

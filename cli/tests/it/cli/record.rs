@@ -102,7 +102,7 @@ impl JournalFixture {
             look(from, SignedDuration::ZERO),
             look(until, until.duration_since(from)),
         ];
-        self.journal.watched(&looks).unwrap();
+        self.journal.record_coverage(&looks).unwrap();
     }
 
     /// The transitions in `history`'s output, as `web stopped→pending`.

@@ -179,9 +179,7 @@ impl Service {
 
     fn listens_at(&self) -> Option<SocketAddr> {
         let log = self.log();
-        let line = log
-            .lines()
-            .find(|line| line.contains("metrics are served"))?;
+        let line = log.lines().find(|line| line.contains("serving metrics"))?;
         line.rsplit_once("address=")?.1.trim().parse().ok()
     }
 

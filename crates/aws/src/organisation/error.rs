@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use curfew_core::account_regions::{AccountRegion, TargetAccount};
 
 use super::AccountRegionFleet;
-use crate::error::{CloudError, CloudErrorKind};
+use crate::error::{CloudError, CloudErrorKind, sources};
 use crate::service::ServiceError;
 
 /// A member that could not be asked, or not in time.
@@ -125,16 +125,10 @@ const ASSUME_ROLE: &str = "sts:AssumeRole";
 impl From<CloudError> for AccountRegionFailure {
     /// A role that can't be assumed shows as a call without credentials: what STS said is somewhere below it.
     fn from(error: CloudError) -> Self {
-        let mut below: Option<&(dyn StdError + 'static)> = match &error.source {
-            Some(source) if error.kind == CloudErrorKind::Credentials => Some(&**source),
-            _ => None,
-        };
-        while let Some(cause) = below {
-            if let Some(assuming) = cause.downcast_ref::<SdkError<ServiceError, HttpResponse>>() {
-                return Self::Cloud(Box::new(CloudError::told(ASSUME_ROLE, assuming)));
-            }
-            below = cause.source();
-        }
-        Self::Cloud(Box::new(error))
+        let assuming = sources(&error)
+            .filter(|_| error.kind == CloudErrorKind::Credentials)
+            .find_map(|source| source.downcast_ref::<SdkError<ServiceError, HttpResponse>>())
+            .map(|assuming| CloudError::told(ASSUME_ROLE, assuming));
+        Self::Cloud(Box::new(assuming.unwrap_or(error)))
     }
 }

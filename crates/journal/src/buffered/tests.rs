@@ -1,4 +1,4 @@
-//! What goes wrong with the journal's file, and what of it is lost: no more than is said.
+//! Failures of the journal's file, and what they lose: no more than is reported.
 
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
@@ -25,7 +25,7 @@ fn count(directory: &Path) -> usize {
     journal.history(&HistoryFilter::default()).unwrap().len()
 }
 
-/// No more room than it takes already, as on a full disk.
+/// Leaves no room beyond the current size, as on a full disk.
 fn full(buffered: &mut BufferedJournal, pages: u32) {
     let connection = &buffered.open.as_mut().unwrap().journal.connection;
     connection
@@ -34,16 +34,16 @@ fn full(buffered: &mut BufferedJournal, pages: u32) {
 }
 
 #[test]
-fn on_a_full_disk_records_wait_and_are_written_in_order_when_there_is_room() {
+fn on_a_full_disk_records_wait_and_are_written_in_order_when_there_is_space() {
     let directory = tempfile::tempdir().unwrap();
     let mut buffered = BufferedJournal::open(directory.path()).unwrap();
     full(&mut buffered, 1);
     for number in 0..300 {
-        let told = TransitionRecord {
+        let record = TransitionRecord {
             event: Some(format!("event {number}")),
             ..numbered(number)
         };
-        buffered.write(vec![told]);
+        buffered.write(vec![record]);
     }
     let error = buffered.write(vec![numbered(300)]).error.unwrap();
     assert_eq!(error.hint(), Some("make room on its disk"));
@@ -76,7 +76,7 @@ fn edges_wait_like_transitions() {
         followed(&edge.to_string())
     };
     let all = i64::try_from(BufferedJournal::WAITING).unwrap() + 3;
-    buffered.follow((0..all).map(edge).collect());
+    buffered.enqueue_edges((0..all).map(edge).collect());
     assert!(buffered.write(Vec::new()).error.is_some());
     assert!(buffered.is_behind());
     full(&mut buffered, 1_000_000);
@@ -85,30 +85,32 @@ fn edges_wait_like_transitions() {
     let journal = Journal::read(directory.path()).unwrap();
     let entries = journal.edges(&HistoryFilter::default()).unwrap();
     assert_eq!(entries.len(), BufferedJournal::WAITING);
-    assert_eq!(entries[0].followed, edge(3), "the oldest are lost");
+    assert_eq!(entries[0].record, edge(3), "the oldest are lost");
 }
 
 #[test]
-fn looks_that_cannot_be_noted_are_no_secret_either() {
+fn coverage_that_cannot_be_recorded_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     let mut buffered = BufferedJournal::open(directory.path()).unwrap();
     full(&mut buffered, 1);
-    // More than the free room of the pages that there are.
-    let looks = (0..1000).map(|number| CoverageObservation {
+    // More than fits into the free space of the existing pages.
+    let observations = (0..1000).map(|number| CoverageObservation {
         account: AccountId::new("123456789012"),
         region: Region::new(format!("region-{number}")),
         at: "2026-11-23T19:00:00Z".parse().unwrap(),
         bridges: SignedDuration::from_mins(10),
     });
-    let looks: Vec<CoverageObservation> = looks.collect();
-    let error = buffered.note(&looks, &[]).unwrap_err();
+    let observations: Vec<CoverageObservation> = observations.collect();
+    let error = buffered
+        .record_observations(&observations, &[])
+        .unwrap_err();
     assert_eq!(error.hint(), Some("make room on its disk"));
     full(&mut buffered, 1_000_000);
-    buffered.note(&looks, &[]).unwrap();
+    buffered.record_observations(&observations, &[]).unwrap();
 }
 
 #[test]
-fn what_does_not_fit_is_counted_and_told_when_the_journal_can_be_written_again() {
+fn lost_transitions_are_counted_and_reported_when_the_journal_is_writable_again() {
     let directory = tempfile::tempdir().unwrap();
     let mut buffered = BufferedJournal::open(directory.path()).unwrap();
     full(&mut buffered, 1);
@@ -128,7 +130,7 @@ fn what_does_not_fit_is_counted_and_told_when_the_journal_can_be_written_again()
 }
 
 #[test]
-fn a_file_that_another_program_holds_is_waited_for() {
+fn records_wait_while_another_program_locks_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let mut buffered = BufferedJournal::open(directory.path()).unwrap();
     let connection = &buffered.open.as_mut().unwrap().journal.connection;
@@ -172,7 +174,7 @@ fn a_second_daemon_writes_nothing_until_the_first_has_ended_and_loses_nothing() 
 }
 
 #[test]
-fn a_file_that_is_no_journal_is_set_aside_at_the_start() {
+fn a_file_that_is_no_journal_is_quarantined_at_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(FILE);
     for number in 1..=2 {
@@ -198,12 +200,12 @@ fn a_file_that_is_no_journal_is_set_aside_at_the_start() {
 }
 
 #[test]
-fn a_file_that_breaks_while_it_is_written_is_replaced_and_the_records_go_into_the_new_one() {
+fn a_file_that_becomes_corrupt_is_replaced_and_the_records_go_into_the_new_one() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(FILE);
     let mut buffered = BufferedJournal::open(directory.path()).unwrap();
     buffered.write((0..200).map(numbered).collect());
-    // What was written is in the file itself, and SQLite has no copy of it.
+    // The written data is in the file, and SQLite has no copy of it.
     drop(buffered);
     let mut buffered = BufferedJournal::open(directory.path()).unwrap();
     let mut file = File::options().write(true).open(&path).unwrap();
@@ -222,7 +224,7 @@ fn a_file_that_breaks_while_it_is_written_is_replaced_and_the_records_go_into_th
 }
 
 #[test]
-fn a_file_that_is_removed_or_moved_is_noticed_and_a_new_one_takes_what_comes() {
+fn a_removed_or_moved_file_is_detected_and_a_new_one_receives_the_records() {
     let directory = tempfile::tempdir().unwrap();
     let state = directory.path().join("state");
     let path = state.join(FILE);
@@ -231,7 +233,7 @@ fn a_file_that_is_removed_or_moved_is_noticed_and_a_new_one_takes_what_comes() {
         &|| fs::remove_file(&path).unwrap(),
         &|| fs::rename(&path, &moved).unwrap(),
         &|| fs::remove_dir_all(&state).unwrap(),
-        // Restored from a backup, say: SQLite would go on with the old file.
+        // As when restored from a backup: SQLite would continue with the old file.
         &|| {
             fs::rename(&path, &moved).unwrap();
             fs::copy(&moved, &path).unwrap();
@@ -260,7 +262,7 @@ fn a_file_that_is_removed_or_moved_is_noticed_and_a_new_one_takes_what_comes() {
 }
 
 #[test]
-fn a_newer_journal_is_for_a_newer_daemon() {
+fn a_newer_journal_is_an_error_at_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let newer = Connection::open(directory.path().join(FILE)).unwrap();
     newer.pragma_update(None, "user_version", 99).unwrap();
@@ -273,7 +275,7 @@ fn a_newer_journal_is_for_a_newer_daemon() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_made_is_an_error_at_once() {
+fn a_directory_that_cannot_be_created_is_an_error_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let taken = directory.path().join("state");
     fs::write(&taken, "a file").unwrap();

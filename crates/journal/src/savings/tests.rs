@@ -15,7 +15,7 @@ fn place() -> (AccountId, Region) {
     (AccountId::new("123456789012"), Region::new("eu-west-3"))
 }
 
-fn beginning(state: InstanceState, since: &str) -> InitialState {
+fn initial(state: InstanceState, since: &str) -> InitialState {
     let (account, region) = place();
     InitialState {
         instance: WEB.parse().unwrap(),
@@ -49,7 +49,7 @@ fn entry(to: InstanceState, when: &str) -> JournalEntry {
     JournalEntry { id: 1, transition }
 }
 
-fn stretch(begun: &str, ended: &str) -> CoverageInterval {
+fn interval(begun: &str, ended: &str) -> CoverageInterval {
     let (account, region) = place();
     CoverageInterval {
         account,
@@ -59,17 +59,17 @@ fn stretch(begun: &str, ended: &str) -> CoverageInterval {
     }
 }
 
-/// `web` runs on Monday from 8 to 20, and is watched all the time.
+/// `web` runs on Monday from 8 to 20, and is observed all the time.
 fn monday() -> RecordedHistory {
     RecordedHistory {
-        beginnings: vec![beginning(InstanceState::Stopped, "2026-11-23T00:00:00Z")],
+        initial_states: vec![initial(InstanceState::Stopped, "2026-11-23T00:00:00Z")],
         entries: vec![
             entry(InstanceState::Pending, "2026-11-23T08:00:00Z"),
             entry(InstanceState::Running, "2026-11-23T08:00:10Z"),
             entry(InstanceState::Stopping, "2026-11-23T19:59:00Z"),
             entry(InstanceState::Stopped, "2026-11-23T20:00:00Z"),
         ],
-        stretches: vec![stretch("2026-11-22T12:00:00Z", "2026-11-25T12:00:00Z")],
+        coverage: vec![interval("2026-11-22T12:00:00Z", "2026-11-25T12:00:00Z")],
     }
 }
 
@@ -85,19 +85,19 @@ fn ask(by: By) -> SavingsQuery {
     }
 }
 
-/// On, off, unknown, in hours.
+/// The hours on, off and unknown.
 fn hours(line: &SavingsLine) -> [i64; 3] {
     [line.on, line.off, line.unknown].map(|length| length.as_hours())
 }
 
-fn with(account: &RecordedHistory, change: impl FnOnce(&mut SavingsQuery)) -> Savings {
-    let mut question = ask(By::Schedule);
-    change(&mut question);
-    savings(account, &question)
+fn with(history: &RecordedHistory, change: impl FnOnce(&mut SavingsQuery)) -> Savings {
+    let mut query = ask(By::Schedule);
+    change(&mut query);
+    savings(history, &query)
 }
 
 #[test]
-fn hours_off_are_set_beside_hours_on_and_cost_what_the_prices_say() {
+fn hours_on_and_off_are_summed_and_priced() {
     let found = with(&monday(), |_| {});
     assert_eq!(hours(&found.total), [12, 12, 0]);
     assert!((found.total.saved - 6.0).abs() < 1e-9);
@@ -108,20 +108,20 @@ fn hours_off_are_set_beside_hours_on_and_cost_what_the_prices_say() {
 }
 
 #[test]
-fn hours_in_which_nobody_watched_are_unknown_and_no_saving() {
-    let account = RecordedHistory {
-        stretches: vec![
-            stretch("2026-11-23T06:00:00Z", "2026-11-23T10:00:00Z"),
-            stretch("2026-11-23T22:00:00Z", "2026-11-23T23:00:00Z"),
+fn hours_without_observation_are_unknown_and_no_saving() {
+    let history = RecordedHistory {
+        coverage: vec![
+            interval("2026-11-23T06:00:00Z", "2026-11-23T10:00:00Z"),
+            interval("2026-11-23T22:00:00Z", "2026-11-23T23:00:00Z"),
         ],
         ..monday()
     };
-    let found = with(&account, |_| {});
+    let found = with(&history, |_| {});
     assert_eq!(hours(&found.total), [2, 3, 19]);
     assert!((found.total.saved - 1.5).abs() < 1e-9);
 
     let unwatched = RecordedHistory {
-        stretches: Vec::new(),
+        coverage: Vec::new(),
         ..monday()
     };
     let found = with(&unwatched, |_| {});
@@ -130,69 +130,69 @@ fn hours_in_which_nobody_watched_are_unknown_and_no_saving() {
 }
 
 #[test]
-fn another_regions_watching_is_no_watching_of_this_one() {
-    let mut account = monday();
-    account.stretches[0].region = Region::new("eu-west-1");
-    assert_eq!(hours(&with(&account, |_| {}).total), [0, 0, 24]);
+fn the_coverage_of_another_region_does_not_count() {
+    let mut history = monday();
+    history.coverage[0].region = Region::new("eu-west-1");
+    assert_eq!(hours(&with(&history, |_| {}).total), [0, 0, 24]);
 }
 
 #[test]
-fn who_is_gone_saves_nothing_and_who_came_later_did_not_before() {
-    let mut account = monday();
-    account
+fn an_instance_has_no_hours_before_its_launch_and_after_its_termination() {
+    let mut history = monday();
+    history
         .entries
         .push(entry(InstanceState::Terminated, "2026-11-23T22:00:00Z"));
-    assert_eq!(hours(&with(&account, |_| {}).total), [12, 10, 0]);
+    assert_eq!(hours(&with(&history, |_| {}).total), [12, 10, 0]);
 
-    account.beginnings[0].at = at("2026-11-23T06:00:00Z");
-    assert_eq!(hours(&with(&account, |_| {}).total), [12, 4, 0]);
+    history.initial_states[0].at = at("2026-11-23T06:00:00Z");
+    assert_eq!(hours(&with(&history, |_| {}).total), [12, 4, 0]);
 }
 
 #[test]
-fn time_off_without_a_price_is_told_apart() {
-    let mut account = monday();
+fn time_off_without_a_price_is_separate() {
+    let mut history = monday();
     let large = Some("m7i.large".to_owned());
-    account.beginnings[0].instance_type.clone_from(&large);
-    for entry in &mut account.entries {
+    history.initial_states[0].instance_type.clone_from(&large);
+    for entry in &mut history.entries {
         entry.transition.instance_type.clone_from(&large);
     }
-    let found = with(&account, |_| {});
+    let found = with(&history, |_| {});
     assert_eq!(found.total.unpriced.as_hours(), 12);
     assert!(found.total.saved.abs() < 1e-9);
 }
 
 #[test]
-fn the_question_narrows_and_the_record_goes_on_until_now() {
-    let found = with(&monday(), |question| {
-        question.since = at("2026-11-23T12:00:00Z");
-        question.until = at("2026-11-24T12:00:00Z");
+fn the_query_filters_and_the_record_extends_until_now() {
+    let found = with(&monday(), |query| {
+        query.since = at("2026-11-23T12:00:00Z");
+        query.until = at("2026-11-24T12:00:00Z");
     });
     assert_eq!(hours(&found.total), [8, 16, 0]);
     let lab = "lab".parse().ok();
-    let found = with(&monday(), |question| question.schedule = lab);
+    let found = with(&monday(), |query| query.schedule = lab);
     assert_eq!(found, Savings::default());
-    let found = with(&monday(), |question| question.instances = vec!["db".into()]);
+    let found = with(&monday(), |query| query.instances = vec!["db".into()]);
     assert_eq!(found, Savings::default());
-    let found = with(&monday(), |question| {
-        (question.instances, question.by) = (vec!["web".into()], By::Instance);
+    let found = with(&monday(), |query| {
+        (query.instances, query.by) = (vec!["web".into()], By::Instance);
     });
     assert_eq!(hours(&found.lines[&format!("web ({WEB})")]), [12, 12, 0]);
 }
 
 #[test]
 fn months_begin_at_midnight_of_the_zone() {
-    let account = RecordedHistory {
-        beginnings: vec![beginning(InstanceState::Stopped, "2026-10-31T12:00:00Z")],
+    let history = RecordedHistory {
+        initial_states: vec![initial(InstanceState::Stopped, "2026-10-31T12:00:00Z")],
         entries: Vec::new(),
-        stretches: vec![stretch("2026-10-01T00:00:00Z", "2026-12-01T00:00:00Z")],
+        coverage: vec![interval("2026-10-01T00:00:00Z", "2026-12-01T00:00:00Z")],
     };
-    let question = SavingsQuery {
+    let query = SavingsQuery {
         since: at("2026-10-01T00:00:00Z"),
         until: at("2026-11-02T00:00:00Z"),
         zone: TimeZone::get("Europe/Paris").unwrap(),
         ..ask(By::Month)
     };
-    let found = savings(&account, &question);
+    let found = savings(&history, &query);
     let lines: Vec<(&str, i64)> = found
         .lines
         .iter()

@@ -1,5 +1,5 @@
 //! Notifications about Curfew's own work: account-regions that don't respond, the journal, dead letters, the daemon's tasks.
-//! They belong to no schedule, and go to every destination that wants failures.
+//! They belong to no schedule, and go to every destination that subscribes to failures.
 
 use std::error::Error as _;
 
@@ -15,7 +15,7 @@ use super::{Notification, Subject, facts};
 const CURFEW: &str = "Curfew";
 
 impl Notification {
-    /// A place that does not answer.
+    /// Reports an account-region that does not respond.
     pub fn unreachable(place: &str, error: &CloudError, failures: u32, at: Timestamp) -> Self {
         Self {
             what: format!(
@@ -29,7 +29,7 @@ impl Notification {
         }
     }
 
-    /// A place that answers again.
+    /// Reports an account-region that responds again.
     pub fn reachable(place: &str, at: Timestamp) -> Self {
         Self {
             what: "passes are made again".to_owned(),
@@ -38,7 +38,7 @@ impl Notification {
         }
     }
 
-    /// A journal that can't be written, with so many transitions that wait for it.
+    /// Reports a journal that can't be written, with the number of waiting transitions.
     pub fn unwritable(error: &JournalError, waiting: usize, at: Timestamp) -> Self {
         let source = error.source().map(ToString::to_string);
         let mut what = error.to_string();
@@ -55,7 +55,8 @@ impl Notification {
         }
     }
 
-    /// A journal that can be written again: so many transitions were written to it then, and so many had to be dropped before.
+    /// Reports a journal that can be written again, with the numbers of transitions that were written late and that were
+    /// lost.
     pub fn writable(since: Timestamp, written: usize, lost: u64, at: Timestamp) -> Self {
         let written_now = counted(
             written,
@@ -81,7 +82,7 @@ impl Notification {
         }
     }
 
-    /// A journal that begins anew, and why.
+    /// Reports a journal that was replaced by a new one, and why.
     pub fn journal_replaced(replaced: &JournalReplacement, at: Timestamp) -> Self {
         let (why, fact) = match replaced {
             JournalReplacement::Broken { kept } => {
@@ -104,7 +105,7 @@ impl Notification {
         }
     }
 
-    /// A queue with so many dead letters, of which some have come since it was last told of.
+    /// Reports a queue with dead letters, `new` of them since the last notification.
     pub fn dead_letters(queue: &str, messages: u64, new: u64, hint: &str, at: Timestamp) -> Self {
         let there = match messages {
             1 => "1 dead letter".to_owned(),
@@ -122,7 +123,7 @@ impl Notification {
         }
     }
 
-    /// A queue without dead letters, which had some.
+    /// Reports that a queue has no dead letters any more.
     pub fn no_dead_letters(queue: &str, at: Timestamp) -> Self {
         Self {
             what: format!("the queue `{queue}` has no dead letters any more"),
@@ -131,11 +132,11 @@ impl Notification {
         }
     }
 
-    /// A task of the daemon that dies however often it is started again.
-    pub fn dying(task: &str, why: &str, deaths: u32, at: Timestamp) -> Self {
+    /// Reports a task of the daemon that keeps failing after restarts.
+    pub fn task_failing(task: &str, why: &str, deaths: u32, at: Timestamp) -> Self {
         Self {
             what: format!(
-                "the daemon's task `{task}` has died {deaths} times in a row: {why}; it is started again and again. \
+                "the daemon's task `{task}` failed {deaths} times in a row: {why}; it is restarted each time. \
                  A bug: please report it"
             ),
             facts: facts(json!({"task": task, "why": why, "deaths": deaths})),
@@ -143,16 +144,16 @@ impl Notification {
         }
     }
 
-    /// A task that has stayed alive since.
-    pub fn recovered(task: &str, at: Timestamp) -> Self {
+    /// Reports that a failing task has kept running since.
+    pub fn task_recovered(task: &str, at: Timestamp) -> Self {
         Self {
-            what: format!("the daemon's task `{task}` is at work again"),
+            what: format!("the daemon's task `{task}` is running again"),
             facts: facts(json!({"task": task, "recovered": true})),
             ..Self::named(CURFEW, at)
         }
     }
 
-    /// A trial.
+    /// Returns the notification that `curfew notify test` sends.
     pub fn test(at: Timestamp) -> Self {
         Self {
             kind: NotificationKind::Test,

@@ -1,7 +1,7 @@
-//! Time that does not flow: the machine was asleep, or its clock was set.
+//! Clock jumps: the machine was suspended, or its clock was set.
 //!
-//! What counts time since the boot knows nothing of the wall clock, and what counts time awake nothing of sleep: where they differ
-//! from one look to the next, time made a jump, and whatever was to be waited for may be due already.
+//! The boot clock does not depend on the wall clock, and the clock of awake time does not advance during sleep: if their
+//! differences change from one reading to the next, the clock jumped, and due times may be past already.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,21 +11,22 @@ use curfew_aws::clock::Clock;
 use jiff::{SignedDuration, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 
-/// How often the clocks are compared: a reading costs less than a microsecond.
+/// The interval between readings: each costs less than a microsecond.
 const TICK: Duration = Duration::from_secs(1);
 
-/// A jump from here on. Less is a clock that is being slewed, which an edge to the second does not notice.
+/// The smallest jump. A smaller difference is a clock that is being slewed, which edges with a resolution of one second don't
+/// notice.
 const JUMP: SignedDuration = SignedDuration::from_secs(1);
 
 /// A reading that took longer than this was interrupted, and its clocks can't be compared.
 const INTERRUPTED: Duration = Duration::from_millis(100);
 
-/// A jump that time made.
+/// A jump of the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClockJump {
-    /// The machine was suspended for so long.
+    /// The machine was suspended for this long.
     Suspended(SignedDuration),
-    /// The clock was set by so much; backward, where it is negative.
+    /// The clock was set forward by this much; backward if negative.
     Stepped(SignedDuration),
 }
 
@@ -38,21 +39,21 @@ impl fmt::Display for ClockJump {
     }
 }
 
-/// Time since the boot.
+/// The time since the boot, in two clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BootTime {
-    /// All of it.
+    /// Includes suspended time.
     pub total: Duration,
-    /// Without the time asleep.
+    /// Excludes suspended time.
     pub awake: Duration,
 }
 
-/// Tells the time since the boot.
+/// A source of [`BootTime`].
 #[derive(Clone)]
 pub struct BootClock(Arc<dyn Fn() -> BootTime + Send + Sync>);
 
 impl BootClock {
-    /// The operating system's.
+    /// Reads the clocks of the operating system.
     pub fn system() -> Self {
         let read = |id| {
             let now = clock_gettime(id);
@@ -60,14 +61,14 @@ impl BootClock {
             Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
         };
         Self::telling(move || {
-            // Read in this order, the time awake is never more than the time since boot.
+            // In this order, the awake time never exceeds the time since boot.
             let awake = read(ClockId::Monotonic);
             let total = read(ClockId::Boottime);
             BootTime { total, awake }
         })
     }
 
-    /// One that says what `tell` says.
+    /// Returns a clock that reads `read`, for tests.
     pub fn telling(tell: impl Fn() -> BootTime + Send + Sync + 'static) -> Self {
         Self(Arc::new(tell))
     }
@@ -79,7 +80,7 @@ impl fmt::Debug for BootClock {
     }
 }
 
-/// Compares the clocks, again and again.
+/// Detects clock jumps by comparing the clocks at intervals.
 #[derive(Debug)]
 pub(crate) struct ClockJumpDetector {
     clock: Clock,
@@ -94,7 +95,7 @@ struct ClockReading {
 }
 
 impl ClockJumpDetector {
-    /// Watches this machine's own clock: what an answer of AWS puts right is no jump.
+    /// Watches this machine's own clock: the correction by the `Date` of AWS's responses is no jump.
     pub(crate) fn new(clock: &Clock, boot_clock: BootClock) -> Self {
         Self {
             clock: clock.uncorrected(),
@@ -103,17 +104,17 @@ impl ClockJumpDetector {
         }
     }
 
-    /// Waits for the next jump. Safe to drop at any moment: what happens meanwhile is found the next time.
+    /// Waits for the next jump. Cancel-safe: the next call finds what happened meanwhile.
     pub(crate) async fn next(&mut self) -> ClockJump {
         loop {
-            if let Some(jump) = self.look() {
+            if let Some(jump) = self.detect() {
                 return jump;
             }
             tokio::time::sleep(TICK).await;
         }
     }
 
-    fn look(&mut self) -> Option<ClockJump> {
+    fn detect(&mut self) -> Option<ClockJump> {
         let (begun, wall) = ((self.boot_clock.0)(), self.clock.now());
         let uptime = (self.boot_clock.0)();
         if uptime.total.saturating_sub(begun.total) > INTERRUPTED {
@@ -144,7 +145,7 @@ mod tests {
 
     use super::*;
 
-    /// Clocks that are moved by hand, and flow with tokio's time.
+    /// Clocks that a test moves, and that follow tokio's time otherwise.
     #[derive(Clone)]
     struct ManualClocks(Arc<Mutex<(SignedDuration, Duration)>>);
 
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_clock_that_is_set_forward_or_back_and_a_sleep_are_told_apart_and_told_once() {
+    async fn a_step_of_the_clock_and_a_suspension_are_distinguished_and_reported_once() {
         let (hand, mut detector) = ManualClocks::new();
         quiet(&mut detector).await;
         for by in [3600, -7200, 2] {
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_clock_that_is_slewed_makes_no_jump() {
+    async fn a_slewed_clock_is_no_jump() {
         let (hand, mut detector) = ManualClocks::new();
         let slewing = async {
             for _ in 0..4000 {

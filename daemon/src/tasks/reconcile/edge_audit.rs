@@ -1,7 +1,7 @@
-//! The check that the cloud applied each edge, and how soon.
+//! Audits whether, and how soon, the cloud applied each edge.
 //!
-//! Audits edges: an applied edge is in the instance's own tag, whichever process applied it; the tags before and after an
-//! edge show what was done.
+//! An applied edge is recorded in the instance's own tag, whichever process applied it; the tags before and after an edge
+//! show what was done.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -20,21 +20,23 @@ use tracing::{info, warn};
 
 use crate::metrics::Metrics;
 
-/// The first look after an edge. The cloud needs a second or two for a fleet once it is woken; EventBridge wakes it within the minute.
-const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(5);
+/// The first observation after an edge. The Lambda needs a second or two for a fleet; EventBridge triggers it within the
+/// minute.
+const FIRST_CHECK: SignedDuration = SignedDuration::from_secs(5);
 
-/// What was known at the last look.
+/// What the last observation showed.
 #[derive(Debug, Default)]
 pub(crate) struct EdgeAudit {
-    /// The newest edge that each instance's tag told of as applied; none, if it told of none.
+    /// The newest edge that each instance's tag records as applied; `None` if it records none.
     newest: HashMap<InstanceId, Option<Timestamp>>,
     /// The edges that the cloud has missed and that are still not applied.
     missed: HashMap<InstanceId, Timestamp>,
 }
 
 impl EdgeAudit {
-    /// What the cloud has applied since the last look. An instance that is seen for the first time has no news.
-    pub(crate) fn look(
+    /// Returns the edges that the cloud has applied since the last observation. An instance that is observed for the first
+    /// time contributes none.
+    pub(crate) fn observe(
         &mut self,
         pass: &Pass,
         grace: Duration,
@@ -45,11 +47,8 @@ impl EdgeAudit {
         for instance in &pass.instances {
             let before = self.newest.get(&instance.id);
             let last = last(instance);
-            if last
-                .as_ref()
-                .is_some_and(|last| is_only_announced(last, instance))
-            {
-                // What is applied later is news.
+            if last.as_ref().is_some_and(|last| is_pending(last, instance)) {
+                // An edge that is applied later is new.
                 newest.insert(instance.id.clone(), before.copied().flatten());
                 continue;
             }
@@ -79,12 +78,12 @@ impl EdgeAudit {
                 applied.push(found.of(instance, schedule_set));
             }
         }
-        // Of a region that record_own_actions not answer this time, the next look tells.
+        // A region that did not respond this time is compared by the next observation.
         self.newest.extend(newest);
         applied
     }
 
-    /// How many of these edges, which the cloud should have applied by now, were not counted before.
+    /// Returns how many of these overdue edges were not counted before.
     pub(crate) fn newly_missed(&mut self, late: &[Step]) -> usize {
         let edges = late.iter();
         let edges = edges.filter_map(|step| Some((step.instance.clone(), step.edge?.at)));
@@ -95,7 +94,8 @@ impl EdgeAudit {
         newly
     }
 
-    /// What the daemon has applied itself by `now`, which is no news of the cloud's, and what it could not although it was late.
+    /// Records the edges that the daemon has applied itself by `now`, so that they are not credited to the cloud, and the
+    /// overdue ones that it could not apply.
     pub(crate) fn record_own_actions(
         &mut self,
         pass: &Pass,
@@ -155,7 +155,7 @@ impl EdgeObservation {
             cause: self.cause,
             schedule: schedule.map(|schedule| schedule.name.clone()),
             outcome: self.outcome,
-            // An early trigger is no negative latency.
+            // An early trigger does not give a negative latency.
             at: self.at.max(self.edge.at),
             region: instance.region.clone(),
             account: instance.account.clone(),
@@ -163,7 +163,7 @@ impl EdgeObservation {
     }
 }
 
-/// Says what the cloud has applied, an edge of however many instances in one line, and counts it.
+/// Logs and counts the edges that the cloud has applied, one line an edge for all its instances.
 pub(crate) fn log_applied(applied: &[EdgeRecord], metrics: &Metrics) {
     let mut edges: BTreeMap<(Timestamp, Action, String), Vec<&EdgeRecord>> = BTreeMap::new();
     for one in applied {
@@ -176,34 +176,34 @@ pub(crate) fn log_applied(applied: &[EdgeRecord], metrics: &Metrics) {
             let latency_seconds = one.at.duration_since(edge).as_secs_f64();
             metrics.edges(one.outcome, instances);
             if one.outcome == EdgeOutcome::InTime {
-                info!(%edge, %action, cause, instances, latency_seconds, "the cloud applied an edge in time");
+                info!(%edge, %action, cause, instances, latency_seconds, "edge applied by the cloud in time");
             } else {
-                warn!(%edge, %action, cause, instances, latency_seconds, "the cloud applied an edge late");
+                warn!(%edge, %action, cause, instances, latency_seconds, "edge applied by the cloud late");
             }
         }
     }
 }
 
-/// When to look again while edges wait to be applied or are to come: soon after each, then less and less often, and when the grace is
-/// over.
-pub(crate) fn next_look(pass: &Pass, grace: Duration) -> Option<Timestamp> {
+/// Returns when to observe next while edges are awaited: soon after each edge, then less and less often, and when the grace
+/// ends.
+pub(crate) fn next_check(pass: &Pass, grace: Duration) -> Option<Timestamp> {
     let now = pass.at;
     let waiting = pass.plan.steps.iter();
     let waiting = waiting.filter_map(|step| Some(step.edge?.at));
     let waiting = waiting.filter_map(|edge| {
         let judged = grace_ends_at(edge, grace);
-        let again = now.duration_since(edge).max(FIRST_LOOK);
+        let again = now.duration_since(edge).max(FIRST_CHECK);
         let soon = now.checked_add(again).unwrap_or(Timestamp::MAX);
         (judged > now).then(|| soon.min(judged))
     });
     let coming = pass.plan.next_edge.map(|edge| {
-        let soon = edge.checked_add(FIRST_LOOK).unwrap_or(Timestamp::MAX);
+        let soon = edge.checked_add(FIRST_CHECK).unwrap_or(Timestamp::MAX);
         soon.min(grace_ends_at(edge, grace))
     });
     waiting.chain(coming).filter(|at| *at > now).min()
 }
 
-/// The cloud should have done it by now. Bookkeeping can wait; an instance that should have been started or stopped can't.
+/// Whether the cloud should have made this step by now. Only starts and stops count; bookkeeping can wait.
 pub(crate) fn is_late(step: &Step, grace: Duration, now: Timestamp) -> bool {
     step.action != StepAction::Record
         && step
@@ -211,7 +211,7 @@ pub(crate) fn is_late(step: &Step, grace: Duration, now: Timestamp) -> bool {
             .is_some_and(|edge| grace_ends_at(edge.at, grace) <= now)
 }
 
-/// When an edge at that instant counts as missed by the cloud.
+/// Returns when an edge counts as missed by the cloud.
 fn grace_ends_at(edge: Timestamp, grace: Duration) -> Timestamp {
     SignedDuration::try_from(grace)
         .ok()
@@ -223,9 +223,9 @@ fn last(instance: &Instance) -> Option<LastApplied> {
     instance.tags.get(LAST_TAG)?.parse().ok()
 }
 
-/// The memory is written before the call: while it is pending and the instance is not on the way, the call has failed, or is yet to
-/// come.
-fn is_only_announced(last: &LastApplied, instance: &Instance) -> bool {
+/// The tag is written before the call: while it is pending and the instance is not in transition, the call has failed or has
+/// not been made yet.
+fn is_pending(last: &LastApplied, instance: &Instance) -> bool {
     last.pending && direction(instance.state) != Some(last.action)
 }
 
@@ -254,7 +254,7 @@ mod tests {
         test_support::instance(&id, state, &[("Schedule", "office"), (LAST_TAG, last)])
     }
 
-    fn look(instances: Vec<Instance>, now: &str) -> Pass {
+    fn observed_pass(instances: Vec<Instance>, now: &str) -> Pass {
         let plan = plan(
             &World::without_request(&schedule_set(), &instances),
             at(now),
@@ -273,18 +273,18 @@ mod tests {
     const EVENING: &str = "2026-11-23T20:00:00Z stop schedule office";
 
     #[test]
-    fn an_edge_that_the_cloud_applied_is_found_by_the_tags_and_told_once_for_all_its_instances() {
+    fn an_edge_applied_by_the_cloud_is_found_by_the_tags_and_logged_once_for_all_its_instances() {
         let mut audit = EdgeAudit::default();
         let running = |number| instance(number, InstanceState::Running, MORNING);
         let stopped = |number| instance(number, InstanceState::Stopped, EVENING);
-        let first = look(vec![running(1), running(2), running(3)], "19:59:30");
+        let first = observed_pass(vec![running(1), running(2), running(3)], "19:59:30");
         assert_eq!(
-            audit.look(&first, GRACE, &schedule_set()),
+            audit.observe(&first, GRACE, &schedule_set()),
             [],
             "it may be hours old"
         );
-        let second = look(vec![stopped(1), stopped(2), running(3)], "20:00:05");
-        let applied = audit.look(&second, GRACE, &schedule_set());
+        let second = observed_pass(vec![stopped(1), stopped(2), running(3)], "20:00:05");
+        let applied = audit.observe(&second, GRACE, &schedule_set());
         assert_eq!(applied.len(), 2);
         for one in &applied {
             assert_eq!((one.edge, one.at), (at("20:00:00"), at("20:00:05")));
@@ -293,59 +293,59 @@ mod tests {
         }
         let metrics = Metrics::default();
         log_applied(&applied, &metrics);
-        let third = look(vec![stopped(1), stopped(2), stopped(3)], "20:02:30");
-        log_applied(&audit.look(&third, GRACE, &schedule_set()), &metrics);
+        let third = observed_pass(vec![stopped(1), stopped(2), stopped(3)], "20:02:30");
+        log_applied(&audit.observe(&third, GRACE, &schedule_set()), &metrics);
         let text = metrics.text();
         for counted in ["{outcome=\"in_time\"} 2", "{outcome=\"late\"} 1"] {
             let line = format!("curfew_edges_total{counted}");
             assert!(text.contains(&line), "{line}: {text}");
         }
-        assert_eq!(audit.look(&third, GRACE, &schedule_set()), []);
+        assert_eq!(audit.observe(&third, GRACE, &schedule_set()), []);
     }
 
     #[test]
-    fn an_edge_that_is_remembered_and_not_applied_is_no_news_until_it_is() {
+    fn a_pending_edge_is_not_reported_until_it_is_applied() {
         let pending = format!("{EVENING} pending");
         let running = |last: &str| vec![instance(1, InstanceState::Running, last)];
         for before in [vec![running(MORNING)], vec![]] {
             let mut audit = EdgeAudit::default();
             for before in before {
-                audit.look(&look(before, "19:59:30"), GRACE, &schedule_set());
+                audit.observe(&observed_pass(before, "19:59:30"), GRACE, &schedule_set());
             }
-            let denied = look(running(&pending), "20:00:05");
-            assert_eq!(audit.look(&denied, GRACE, &schedule_set()), []);
-            let still_denied = look(running(&pending), "20:02:05");
-            assert_eq!(audit.look(&still_denied, GRACE, &schedule_set()), []);
+            let denied = observed_pass(running(&pending), "20:00:05");
+            assert_eq!(audit.observe(&denied, GRACE, &schedule_set()), []);
+            let still_denied = observed_pass(running(&pending), "20:02:05");
+            assert_eq!(audit.observe(&still_denied, GRACE, &schedule_set()), []);
             let stopping = vec![instance(1, InstanceState::Stopping, &pending)];
-            let applied = look(stopping, "20:03:00");
-            let applied = audit.look(&applied, GRACE, &schedule_set());
+            let applied = observed_pass(stopping, "20:03:00");
+            let applied = audit.observe(&applied, GRACE, &schedule_set());
             assert_eq!(applied.len(), 1);
             assert_eq!(applied[0].outcome, EdgeOutcome::Late);
-            let stopped = look(
+            let stopped = observed_pass(
                 vec![instance(1, InstanceState::Stopped, EVENING)],
                 "20:03:30",
             );
-            assert_eq!(audit.look(&stopped, GRACE, &schedule_set()), []);
+            assert_eq!(audit.observe(&stopped, GRACE, &schedule_set()), []);
         }
     }
 
     #[test]
-    fn what_somebody_asked_for_is_no_edge() {
+    fn a_request_is_not_audited_as_an_edge() {
         let mut audit = EdgeAudit::default();
         let asked = "2026-11-23T12:00:00Z stop request alice";
         let running = vec![instance(1, InstanceState::Running, MORNING)];
-        audit.look(&look(running, "11:00:00"), GRACE, &schedule_set());
+        audit.observe(&observed_pass(running, "11:00:00"), GRACE, &schedule_set());
         let stopped = vec![instance(1, InstanceState::Stopped, asked)];
-        let applied = audit.look(&look(stopped, "12:00:01"), GRACE, &schedule_set());
+        let applied = audit.observe(&observed_pass(stopped, "12:00:01"), GRACE, &schedule_set());
         assert_eq!(applied, []);
     }
 
     #[test]
-    fn what_the_daemon_did_and_what_it_could_not_do_is_followed_and_missed_edges_count_once() {
+    fn the_daemons_own_edges_and_failed_ones_are_recorded_and_missed_edges_count_once() {
         let mut audit = EdgeAudit::default();
         let running = |number| instance(number, InstanceState::Running, MORNING);
-        let mut pass = look(vec![running(1), running(2)], "20:02:00");
-        audit.look(&pass, GRACE, &schedule_set());
+        let mut pass = observed_pass(vec![running(1), running(2)], "20:02:00");
+        audit.observe(&pass, GRACE, &schedule_set());
         let late = pass.plan.steps.clone();
         assert_eq!(audit.newly_missed(&late), 2);
         let denied = CloudError::new("ec2:StopInstances", CloudErrorKind::Denied, "no");
@@ -376,34 +376,34 @@ mod tests {
         );
         assert_eq!(audit.newly_missed(&late[1..]), 0, "it is the same");
 
-        // What the daemon has done is no news, and what it could not do is, once the cloud has done it.
+        // The daemon's own actions are not reported; what it could not do is, once the cloud has done it.
         let stopped = |number| instance(number, InstanceState::Stopped, EVENING);
-        let after = look(vec![stopped(1), stopped(2)], "20:04:00");
-        let applied = audit.look(&after, GRACE, &schedule_set());
+        let after = observed_pass(vec![stopped(1), stopped(2)], "20:04:00");
+        let applied = audit.observe(&after, GRACE, &schedule_set());
         assert_eq!(applied.len(), 1);
         assert_eq!(applied[0].instance, late[1].instance);
         assert_eq!(applied[0].outcome, EdgeOutcome::Late);
     }
 
     #[test]
-    fn an_edge_is_looked_after_soon_then_less_often_and_at_the_end_of_the_grace() {
+    fn checks_follow_an_edge_soon_then_less_often_and_at_the_end_of_the_grace() {
         let running = || vec![instance(1, InstanceState::Running, MORNING)];
         let mut now = "19:59:00".to_owned();
-        let mut looks = Vec::new();
-        while let Some(next) = next_look(&look(running(), &now), GRACE) {
+        let mut checks = Vec::new();
+        while let Some(next) = next_check(&observed_pass(running(), &now), GRACE) {
             now = next.strftime("%H:%M:%S").to_string();
-            looks.push(now.clone());
+            checks.push(now.clone());
             if next >= at("20:02:00") {
                 break;
             }
         }
         assert_eq!(
-            looks,
+            checks,
             [
                 "20:00:05", "20:00:10", "20:00:20", "20:00:40", "20:01:20", "20:02:00"
             ]
         );
-        let late = look(running(), "20:02:00");
+        let late = observed_pass(running(), "20:02:00");
         assert!(is_late(&late.plan.steps[0], GRACE, late.at));
     }
 }

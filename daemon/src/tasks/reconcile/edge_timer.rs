@@ -1,8 +1,8 @@
-//! The alarm clock: one job of tokio-cron-scheduler, armed for the next instant that something is due.
+//! The edge timer: one job of tokio-cron-scheduler, armed for the next due instant.
 //!
-//! The scheduler is given UTC instants that `core` computed, never a zone: it freezes a zone's offset when a job is made (its
+//! The scheduler gets UTC instants that `core` computed, never a zone: it freezes a zone's offset when a job is created (its
 //! issue 107), which is an hour off after a clock change. It compares with the wall clock twice a second, so it survives a
-//! suspended machine and a clock that is set; it knows whole seconds only, so the last stretch is slept exactly.
+//! suspended machine and a clock that is set. It knows whole seconds only, so the remainder is slept exactly.
 
 use std::time::Duration;
 
@@ -14,10 +14,11 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-/// The job fires this long before the instant. It may be a second and a half off: it drops fractions and looks every half second.
+/// How long before the instant the job fires. It may be a second and a half off: it drops fractions and checks every half
+/// second.
 const LEAD: Duration = Duration::from_secs(2);
 
-/// An alarm clock that does not work.
+/// An error of the scheduler.
 #[derive(Debug, thiserror::Error)]
 #[error("the job scheduler can't be {what}")]
 pub struct EdgeTimerError {
@@ -25,9 +26,9 @@ pub struct EdgeTimerError {
     source: JobSchedulerError,
 }
 
-/// One scheduler for as long as the daemon runs. What it begins can be left idle but never ended, since its tasks hold each other
-/// (`JobRunner` of tokio-cron-scheduler 0.15 has the scheduler, and that the channel which the runner waits for): one for each life
-/// of a task that dies would be one too many.
+/// One scheduler for the lifetime of the daemon. Its tasks can be left idle but never ended, since they hold each other
+/// (`JobRunner` of tokio-cron-scheduler 0.15 holds the scheduler, and that holds the channel which the runner waits for): a
+/// scheduler for each restart of a task would leak.
 #[derive(Clone)]
 pub(crate) struct TimerScheduler(JobScheduler);
 
@@ -44,22 +45,19 @@ impl TimerScheduler {
         Ok(Self(scheduler))
     }
 
-    /// Nothing goes off any more.
+    /// Stops all jobs.
     pub(crate) async fn shut_down(mut self) {
         if let Err(error) = self.0.shutdown().await {
-            warn!(%error, "the edge timer did not end cleanly");
+            warn!(%error, "edge timer did not shut down cleanly");
         }
     }
 }
 
-/// Why a pass is made. It decides nothing.
+/// Why a pass is made. It does not influence the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TriggerReason {
-    /// The instant that the alarm was armed for.
-    Edge {
-        /// That instant.
-        at: Timestamp,
-    },
+    /// The instant that the timer was armed for has come.
+    Edge { at: Timestamp },
 }
 
 /// Wakes the reconcile task once, at the instant it is armed for.
@@ -84,7 +82,7 @@ impl EdgeTimer {
         }
     }
 
-    /// Arms the alarm for `at`, and for nothing else.
+    /// Arms the timer for `at`, replacing the previous instant.
     pub(crate) async fn arm(&mut self, at: Option<Timestamp>) -> Result<(), EdgeTimerError> {
         if self.armed.map(|(armed, _)| armed) == at {
             return Ok(());
@@ -92,8 +90,8 @@ impl EdgeTimer {
         if let Some((_, job)) = self.armed.take()
             && let Err(error) = self.scheduler.remove(&job).await
         {
-            // It has fired and removed itself, and waits out its last stretch. A trigger too many is harmless.
-            debug!(%error, "the alarm's job is gone already");
+            // The job has fired and removed itself, and sleeps the remainder. An additional trigger is harmless.
+            debug!(%error, "edge timer job is already gone");
         }
         let Some(at) = at else { return Ok(()) };
         let delay = Duration::try_from(at.duration_since(self.clock.now()))
@@ -108,7 +106,7 @@ impl EdgeTimer {
                 {
                     tokio::time::sleep(rest.min(LEAD)).await;
                 }
-                // A full channel holds triggers enough: they all lead to the same pass.
+                // A full channel contains enough triggers: all of them lead to the same pass.
                 let _ = wake.try_send(TriggerReason::Edge { at });
             })
         });
@@ -128,7 +126,7 @@ impl EdgeTimer {
         Ok(())
     }
 
-    /// The alarm went off: whatever comes next needs arming.
+    /// Records that the timer fired and has to be armed again.
     pub(crate) fn fired(&mut self) {
         self.armed = None;
     }
@@ -143,7 +141,7 @@ impl Drop for EdgeTimer {
             let scheduler = self.scheduler.clone();
             runtime.spawn(async move {
                 if let Err(error) = scheduler.remove(&job).await {
-                    debug!(%error, "the alarm's job is gone already");
+                    debug!(%error, "edge timer job is already gone");
                 }
             });
         }
@@ -157,7 +155,7 @@ mod tests {
     use jiff::ToSpan;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn it_goes_off_at_its_instant_and_can_be_set_anew_even_while_it_is_going_off() {
+    async fn the_timer_fires_at_its_instant_and_can_be_armed_again_while_it_fires() {
         let clock = Clock::system();
         let (wake, mut trigger_reasons) = mpsc::channel(4);
         let scheduler = TimerScheduler::start().await.unwrap();
@@ -165,7 +163,7 @@ mod tests {
         let first = clock.now() + 1500.milliseconds();
         let second = first + 2.seconds();
         alarm.arm(Some(first)).await.unwrap();
-        // By now its job has fired, and waits for the instant itself.
+        // By now the job has fired, and sleeps until the instant.
         tokio::time::sleep(Duration::from_millis(1200)).await;
         alarm.arm(Some(second)).await.unwrap();
         for at in [first, second] {
@@ -178,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn whoever_panics_with_an_alarm_leaves_no_job_and_no_task_behind() {
+    async fn a_panic_with_an_armed_timer_leaves_no_job_and_no_task() {
         let at_work = || Handle::current().metrics().num_alive_tasks();
         let mut scheduler = TimerScheduler::start().await.unwrap();
         wait_until("the scheduler has begun", || at_work() > 5).await;
@@ -201,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn an_alarm_that_was_switched_off_stays_silent() {
+    async fn a_disarmed_timer_does_not_fire() {
         let clock = Clock::system();
         let (wake, mut trigger_reasons) = mpsc::channel(4);
         let scheduler = TimerScheduler::start().await.unwrap();

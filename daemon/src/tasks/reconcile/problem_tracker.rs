@@ -1,4 +1,5 @@
-//! What there is to tell of a look or a pass: problems, once each while they last, and overrides that come and go.
+//! Which problems and overrides of an observation or a pass to report: each problem once while it lasts, and overrides as
+//! they come and go.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -19,74 +20,73 @@ use crate::notify::Notification;
 /// Problems that persist over several observations: each is reported once, after it has lasted for long enough.
 #[derive(Debug)]
 pub(crate) struct ProblemTracker {
-    patience: SignedDuration,
+    grace: SignedDuration,
     known: BTreeMap<ProblemKey, OngoingProblem>,
 }
 
 type ProblemKey = (InstanceId, ProblemKind);
 
-/// One instance has at most one problem of each sort.
+/// An instance has at most one problem of each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum ProblemKind {
     Missed,
     Failed,
     Unreadable,
-    Contradicts,
+    Drift,
 }
 
 #[derive(Debug)]
 struct OngoingProblem {
     since: Timestamp,
-    told: bool,
+    reported: bool,
 }
 
 impl ProblemTracker {
-    /// Reports drift that has lasted for `patience`: an override that was just placed, or drift that is corrected within
-    /// seconds, is none.
-    pub(crate) fn lasting(patience: Duration) -> Self {
+    /// Reports drift that has lasted for `grace`, so that an override that was just placed, or drift that is corrected within
+    /// seconds, is not reported.
+    pub(crate) fn with_grace(grace: Duration) -> Self {
         Self {
-            patience: SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX),
+            grace: SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX),
             known: BTreeMap::new(),
         }
     }
 
-    /// Whether a step mends a contradiction that the cloud has had all the patience for.
+    /// Whether a step corrects drift that has outlasted the cloud's grace.
     pub(crate) fn has_outlasted(
         &self,
         step: &Step,
         pass: &Pass,
         schedule_set: &ScheduleSet,
     ) -> bool {
-        let key = (step.instance.clone(), ProblemKind::Contradicts);
+        let key = (step.instance.clone(), ProblemKind::Drift);
         let lasts = self.known.get(&key);
-        let lasts = lasts.is_some_and(|problem| self.judged_at(problem) <= pass.at);
+        let lasts = lasts.is_some_and(|problem| self.grace_ends_at(problem) <= pass.at);
         let mut instances = pass.instances.iter();
         lasts
             && instances
                 .find(|one| one.id == step.instance)
-                .is_some_and(|instance| contradicts(instance, step, schedule_set))
+                .is_some_and(|instance| is_drift(instance, step, schedule_set))
     }
 
-    /// When the next contradiction will have lasted for too long.
-    pub(crate) fn next_outlasted(&self, now: Timestamp) -> Option<Timestamp> {
-        let contradictions = self.known.iter();
-        let contradictions =
-            contradictions.filter(|((_, sort), _)| *sort == ProblemKind::Contradicts);
-        let judged = contradictions.map(|(_, problem)| self.judged_at(problem));
+    /// Returns when the next drift will outlast the grace.
+    pub(crate) fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        let drift = self.known.iter();
+        let drift = drift.filter(|((_, kind), _)| *kind == ProblemKind::Drift);
+        let judged = drift.map(|(_, problem)| self.grace_ends_at(problem));
         judged.filter(|at| *at > now).min()
     }
 
-    fn judged_at(&self, problem: &OngoingProblem) -> Timestamp {
-        let at = problem.since.checked_add(self.patience);
+    fn grace_ends_at(&self, problem: &OngoingProblem) -> Timestamp {
+        let at = problem.since.checked_add(self.grace);
         at.unwrap_or(Timestamp::MAX)
     }
 
-    /// Has another patience from now on.
-    pub(crate) fn wait(&mut self, patience: Duration) {
-        self.patience = SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX);
+    /// Replaces the grace.
+    pub(crate) fn wait(&mut self, grace: Duration) {
+        self.grace = SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX);
     }
 
-    /// What is new among the problems of one look or pass over everything; `late` are the steps that the cloud should have made.
+    /// Returns the new problems of an observation or a pass; `late` are the steps that the cloud should have made.
     pub(crate) fn news(
         &mut self,
         pass: &Pass,
@@ -98,12 +98,12 @@ impl ProblemTracker {
             pass.instances.iter().map(|one| (&one.id, one)).collect();
         let mut found: BTreeMap<ProblemKey, Notification> = BTreeMap::new();
         let mut add =
-            |id: &InstanceId, sort, notification: &dyn Fn(&Instance) -> Option<Notification>| {
+            |id: &InstanceId, kind, notification: &dyn Fn(&Instance) -> Option<Notification>| {
                 if let Some((instance, notification)) = by_id
                     .get(id)
                     .and_then(|instance| Some((*instance, notification(instance)?)))
                 {
-                    let key = (id.clone(), sort);
+                    let key = (id.clone(), kind);
                     found.insert(
                         key,
                         notification.of_schedule(schedule_of(schedule_set, instance)),
@@ -120,21 +120,21 @@ impl ProblemTracker {
                 let why = fell_back(instance, step)?;
                 Some(Notification::fell_back(instance, step, why, now))
             });
-            add(&step.instance, ProblemKind::Contradicts, &|instance| {
-                contradicts(instance, step, schedule_set)
-                    .then(|| Notification::contradicts(instance, step, now))
+            add(&step.instance, ProblemKind::Drift, &|instance| {
+                is_drift(instance, step, schedule_set)
+                    .then(|| Notification::drift(instance, step, now))
             });
         }
         for skip in &pass.plan.skipped {
-            let sort = match skip.reason {
+            let kind = match skip.reason {
                 SkipReason::MalformedOverride { .. }
                 | SkipReason::MalformedRequest { .. }
                 | SkipReason::MalformedSchedule { .. } => ProblemKind::Unreadable,
                 SkipReason::WaitingToRetry { .. } => ProblemKind::Failed,
                 _ => continue,
             };
-            add(&skip.instance, sort, &|instance| {
-                Some(Notification::left_alone(instance, skip, now))
+            add(&skip.instance, kind, &|instance| {
+                Some(Notification::unmanageable(instance, skip, now))
             });
         }
         for Outcome { step, result, .. } in &pass.outcomes {
@@ -150,7 +150,8 @@ impl ProblemTracker {
         self.new_among(found, &undecided, now)
     }
 
-    /// A problem that is not found any more is over; of an instance in transition, that is not known yet.
+    /// Forgets problems that are not found any more, except those of an instance in transition: its outcome is not
+    /// known yet.
     fn new_among(
         &mut self,
         found: BTreeMap<ProblemKey, Notification>,
@@ -161,19 +162,19 @@ impl ProblemTracker {
             .retain(|key, _| found.contains_key(key) || undecided.contains(&key.0));
         let mut news = Vec::new();
         for (key, notification) in found {
-            // Only a contradiction mends by itself; what was missed or failed has.
-            let patience = match key.1 {
-                ProblemKind::Contradicts => self.patience,
+            // Only drift may be corrected without a notification; the others have already happened.
+            let grace = match key.1 {
+                ProblemKind::Drift => self.grace,
                 ProblemKind::Missed | ProblemKind::Failed | ProblemKind::Unreadable => {
                     SignedDuration::ZERO
                 }
             };
             let problem = self.known.entry(key).or_insert(OngoingProblem {
                 since: now,
-                told: false,
+                reported: false,
             });
-            if !problem.told && now.duration_since(problem.since) >= patience {
-                problem.told = true;
+            if !problem.reported && now.duration_since(problem.since) >= grace {
+                problem.reported = true;
                 news.push(notification);
             }
         }
@@ -181,19 +182,19 @@ impl ProblemTracker {
     }
 }
 
-/// Why a start that EC2 accepted has to be made again, if this step is one.
+/// Returns why a start that EC2 accepted has to be repeated; `None` if the step is not such a start.
 fn fell_back<'a>(instance: &Instance, step: &'a Step) -> Option<&'a str> {
     let last: LastApplied = instance.tags.get(LAST_TAG)?.parse().ok()?;
     let again = step.action == StepAction::Start
         && last.pending
         && step.edge.is_some_and(|edge| edge.at == last.at)
-        // Where it did not come to nothing, a call that crossed it has undone it.
+        // Without a retry tag, the start succeeded and a concurrent call has undone it.
         && matches!(step.tag_changes.retry, RetryChange::Set(_));
     step.note.as_deref().filter(|_| again)
 }
 
 /// Whether a step corrects drift: a state against an override, or against an enforced schedule with an applied edge.
-fn contradicts(instance: &Instance, step: &Step, schedule_set: &ScheduleSet) -> bool {
+fn is_drift(instance: &Instance, step: &Step, schedule_set: &ScheduleSet) -> bool {
     if step.action == StepAction::Record {
         return false;
     }
@@ -237,7 +238,7 @@ mod tests {
         test_support::instance("i-0abc1234def567890", state, &tags)
     }
 
-    fn look(instance: &Instance, now: &str) -> Pass {
+    fn observed_pass(instance: &Instance, now: &str) -> Pass {
         let instances = vec![instance.clone()];
         let schedule_set = schedule_set();
         let plan = plan(&World::without_request(&schedule_set, &instances), at(now));
@@ -251,16 +252,16 @@ mod tests {
         }
     }
 
-    fn told(standing: &mut ProblemTracker, pass: &Pass) -> Vec<String> {
-        let news = standing.news(pass, &[], &schedule_set());
+    fn reported(tracker: &mut ProblemTracker, pass: &Pass) -> Vec<String> {
+        let news = tracker.news(pass, &[], &schedule_set());
         news.iter()
             .map(|notification| notification.what.clone())
             .collect()
     }
 
     #[test]
-    fn a_contradiction_is_told_once_when_it_has_lasted() {
-        let mut standing = ProblemTracker::lasting(Duration::from_mins(2));
+    fn drift_is_reported_once_after_its_grace() {
+        let mut tracker = ProblemTracker::with_grace(Duration::from_mins(2));
         let held = instance(
             InstanceState::Running,
             &[
@@ -273,29 +274,44 @@ mod tests {
             ],
         );
         let nothing: [&str; 0] = [];
-        assert_eq!(told(&mut standing, &look(&held, "12:00:00")), nothing);
-        assert_eq!(told(&mut standing, &look(&held, "12:01:00")), nothing);
-        let said = ["found running, which contradicts the override by alice"];
-        assert_eq!(told(&mut standing, &look(&held, "12:02:00")), said);
         assert_eq!(
-            told(&mut standing, &look(&held, "12:03:00")),
+            reported(&mut tracker, &observed_pass(&held, "12:00:00")),
+            nothing
+        );
+        assert_eq!(
+            reported(&mut tracker, &observed_pass(&held, "12:01:00")),
+            nothing
+        );
+        let texts = ["found running, which contradicts the override by alice"];
+        assert_eq!(
+            reported(&mut tracker, &observed_pass(&held, "12:02:00")),
+            texts
+        );
+        assert_eq!(
+            reported(&mut tracker, &observed_pass(&held, "12:03:00")),
             nothing,
             "once"
         );
-        let mut mended = held.clone();
-        mended.state = InstanceState::Stopped;
-        assert_eq!(told(&mut standing, &look(&mended, "12:04:00")), nothing);
+        let mut corrected = held.clone();
+        corrected.state = InstanceState::Stopped;
         assert_eq!(
-            told(&mut standing, &look(&held, "12:05:00")),
+            reported(&mut tracker, &observed_pass(&corrected, "12:04:00")),
+            nothing
+        );
+        assert_eq!(
+            reported(&mut tracker, &observed_pass(&held, "12:05:00")),
             nothing,
             "it begins anew"
         );
-        assert_eq!(told(&mut standing, &look(&held, "12:07:00")), said);
+        assert_eq!(
+            reported(&mut tracker, &observed_pass(&held, "12:07:00")),
+            texts
+        );
     }
 
     #[test]
-    fn an_enforced_schedule_is_contradicted_only_once_its_edge_was_applied() {
-        let mut standing = ProblemTracker::lasting(Duration::ZERO);
+    fn an_enforced_schedule_has_drift_only_after_its_edge_was_applied() {
+        let mut tracker = ProblemTracker::with_grace(Duration::ZERO);
         let strict = |last: &str| {
             instance(
                 InstanceState::Stopped,
@@ -303,22 +319,22 @@ mod tests {
             )
         };
         let due = strict("2026-11-22T19:00:00Z start schedule strict pending");
-        let said = told(&mut standing, &look(&due, "12:00:00"));
+        let texts = reported(&mut tracker, &observed_pass(&due, "12:00:00"));
         assert!(
-            !said.iter().any(|what| what.contains("contradicts")),
-            "{said:?}"
+            !texts.iter().any(|what| what.contains("contradicts")),
+            "{texts:?}"
         );
         let applied = strict("2026-11-23T07:00:00Z start schedule strict");
-        let said = told(&mut standing, &look(&applied, "12:00:00"));
+        let texts = reported(&mut tracker, &observed_pass(&applied, "12:00:00"));
         assert_eq!(
-            said,
+            texts,
             ["found stopped, which contradicts the schedule strict"]
         );
     }
 
     #[test]
-    fn what_ec2_refuses_is_told_once_however_often_it_is_tried() {
-        let mut standing = ProblemTracker::lasting(Duration::ZERO);
+    fn a_refused_step_is_reported_once_however_often_it_is_retried() {
+        let mut tracker = ProblemTracker::with_grace(Duration::ZERO);
         let waiting = instance(
             InstanceState::Stopped,
             &[
@@ -330,33 +346,36 @@ mod tests {
                 ),
             ],
         );
-        let said = told(&mut standing, &look(&waiting, "08:04:00"));
+        let texts = reported(&mut tracker, &observed_pass(&waiting, "08:04:00"));
         assert!(
-            said.len() == 1 && said[0].contains("InsufficientInstanceCapacity"),
-            "{said:?}"
+            texts.len() == 1 && texts[0].contains("InsufficientInstanceCapacity"),
+            "{texts:?}"
         );
         let mut trying = waiting.clone();
         trying.state = InstanceState::Pending;
-        assert_eq!(told(&mut standing, &look(&trying, "08:05:10")).len(), 0);
         assert_eq!(
-            told(&mut standing, &look(&waiting, "08:04:30")).len(),
+            reported(&mut tracker, &observed_pass(&trying, "08:05:10")).len(),
+            0
+        );
+        assert_eq!(
+            reported(&mut tracker, &observed_pass(&waiting, "08:04:30")).len(),
             0,
             "it is the same"
         );
     }
 
     #[test]
-    fn what_cannot_be_read_is_told() {
-        let mut standing = ProblemTracker::lasting(Duration::ZERO);
+    fn an_unreadable_override_is_reported() {
+        let mut tracker = ProblemTracker::with_grace(Duration::ZERO);
         let broken = instance(
             InstanceState::Running,
             &[("Schedule", "office"), (OVERRIDE_TAG, "soon")],
         );
-        let said = told(&mut standing, &look(&broken, "12:00:00"));
+        let texts = reported(&mut tracker, &observed_pass(&broken, "12:00:00"));
         assert!(
-            said.len() == 1
-                && said[0].starts_with("left alone: the tag `curfew:override` is `soon`"),
-            "{said:?}"
+            texts.len() == 1
+                && texts[0].starts_with("skipped: the tag `curfew:override` is `soon`"),
+            "{texts:?}"
         );
     }
 }

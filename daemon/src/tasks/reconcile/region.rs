@@ -1,4 +1,5 @@
-//! What the reconcile task knows of one account-region: when it is looked at next, how it has failed, and what people were told of it.
+//! The state of one account-region in the reconcile task: when its next pass is due, its failures, and which notifications
+//! were sent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,79 +10,80 @@ use curfew_core::schedule_set::ScheduleSet;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::edge_audit::{EdgeAudit, next_look};
+use super::edge_audit::{EdgeAudit, next_check};
 use super::problem_tracker::ProblemTracker;
 use crate::backoff::Backoff;
 
-/// One account-region.
 #[derive(Debug)]
 pub(crate) struct RegionState {
     pub(crate) backoff: Backoff,
-    /// Whether people were told that it does not answer.
-    pub(crate) told: bool,
-    /// The problems that people have been told of.
+    /// Whether a notification was sent that it does not respond.
+    pub(crate) notified: bool,
+    /// The problems that were reported.
     pub(crate) problems: ProblemTracker,
-    /// What the cloud has applied, where it makes the passes.
+    /// The audit of the cloud's passes, where it makes them.
     pub(crate) audit: EdgeAudit,
-    /// Since when a pass or check is under way.
+    /// When the pass or check in progress began.
     pub(crate) under_way: Option<Instant>,
-    /// When to look again, whatever happens.
+    /// When the next pass or check is due at the latest.
     pub(crate) due: Instant,
-    /// Whether to look again as soon as what is under way has ended: it may not know yet what has happened since it began.
-    pub(crate) again: bool,
-    /// When something is due there, as the last pass has it.
+    /// Whether the next pass is due as soon as the one in progress has ended, which may have missed what happened since it
+    /// began.
+    pub(crate) rerun: bool,
+    /// The next due instant of the last pass's plan.
     pub(crate) next: Option<Timestamp>,
-    /// What was seen there last; nothing, while it does not answer.
-    pub(crate) seen: Option<RegionSummary>,
-    /// Whether it answered last time; nothing, before the first time.
-    pub(crate) answers: Option<bool>,
-    /// The newest edge that the cloud was asked for once more.
-    pub(crate) asked: Option<Timestamp>,
+    /// The summary of the last observation; `None` while it does not respond.
+    pub(crate) summary: Option<RegionSummary>,
+    /// Whether it responded last time; `None` before the first time.
+    pub(crate) responds: Option<bool>,
+    /// The newest edge for which the cloud was sent another trigger.
+    pub(crate) retriggered: Option<Timestamp>,
 }
 
 impl RegionState {
     pub(crate) fn new() -> Self {
         Self {
             backoff: Backoff::default(),
-            told: false,
-            problems: ProblemTracker::lasting(Duration::ZERO),
+            notified: false,
+            problems: ProblemTracker::with_grace(Duration::ZERO),
             audit: EdgeAudit::default(),
             under_way: None,
             due: Instant::now(),
-            again: false,
+            rerun: false,
             next: None,
-            seen: None,
-            answers: None,
-            asked: None,
+            summary: None,
+            responds: None,
+            retriggered: None,
         }
     }
 
-    /// Something has happened: it is looked at once, and once more where that is under way already.
+    /// Makes a pass due now, and another one if a pass is in progress already.
     pub(crate) fn wake(&mut self) {
         self.due = Instant::now();
-        self.again = self.under_way.is_some();
+        self.rerun = self.under_way.is_some();
     }
 
-    /// When to look again, where the cloud makes the passes; with a second grace, if it gets another trigger first.
-    pub(crate) fn next_look(
+    /// Returns when to observe next where the cloud makes the passes; includes a second grace period if the cloud was sent
+    /// another trigger.
+    pub(crate) fn next_check(
         &self,
         pass: &Pass,
         grace: Duration,
         triggered: bool,
     ) -> Option<Timestamp> {
-        let contradictions = self.problems.next_outlasted(pass.at);
-        let edges = next_look(pass, grace);
-        let again = next_look(pass, grace * 2).filter(|_| triggered);
-        [contradictions, edges, again].into_iter().flatten().min()
+        let drift = self.problems.next_deadline(pass.at);
+        let edges = next_check(pass, grace);
+        let rerun = next_check(pass, grace * 2).filter(|_| triggered);
+        [drift, edges, rerun].into_iter().flatten().min()
     }
 }
 
-/// What was seen in one account-region, or in several.
+/// A summary of one account-region, or of several.
 #[derive(Debug, Default)]
 pub(crate) struct RegionSummary {
-    /// How many instances are in each state.
+    /// The number of instances in each state.
     pub(crate) states: BTreeMap<InstanceState, usize>,
-    /// How many a schedule manages.
+    /// The number of instances that a schedule manages.
     pub(crate) managed: usize,
     /// When something is due next.
     pub(crate) next_edge: Option<Timestamp>,

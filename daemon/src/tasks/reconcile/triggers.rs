@@ -1,4 +1,4 @@
-//! Triggers that the daemon sends to the cloud: where an edge was not applied in time, the Lambda gets another chance before the daemon
+//! Triggers that the daemon sends to the cloud: when an edge is overdue, the Lambda gets another trigger before the daemon
 //! acts itself.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 
 use crate::tasks::sqs::{config, queue_url};
 
-/// The way to the work queue of a stack. Clones share its address.
+/// Sends messages to the work queue of a stack. Clones share its address.
 #[derive(Clone, Debug)]
 pub struct Triggers {
     client: Client,
@@ -22,7 +22,7 @@ pub struct Triggers {
 }
 
 impl Triggers {
-    /// To the queue that `deploy` makes for a stack.
+    /// Returns the queue that `deploy` creates for a stack.
     pub fn of_stack(connection: &Connection, stack: &StackName) -> Self {
         Self {
             client: Client::from_conf(config(connection).build()),
@@ -31,7 +31,7 @@ impl Triggers {
         }
     }
 
-    /// Requests a pass. Returns whether there is a queue; without a stack there is none.
+    /// Requests a pass. Returns whether the queue exists; it does not without a stack.
     pub(crate) async fn send(&self, work: &Work) -> Result<bool, CloudError> {
         let Some(url) = self.url().await? else {
             return Ok(false);
@@ -54,7 +54,7 @@ impl Triggers {
         }
         let found = queue_url(&self.client, &self.name).await?;
         if let Some(url) = &found {
-            // Another may have been faster, with the same.
+            // A concurrent call may have set the same URL already.
             let _ = self.url.set(url.clone());
         }
         Ok(found)

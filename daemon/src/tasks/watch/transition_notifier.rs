@@ -1,4 +1,4 @@
-//! What the watch task tells: transitions, holds that come and go, and a journal that can't be written.
+//! The watch task's notifications: transitions, overrides that come and go, and a journal that can't be written.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use crate::metrics::Metrics;
 use crate::notify::{Notification, Notifier};
 use crate::transitions::{InstanceObservation, RegionObservation};
 
-/// Tells transitions once they are journalled, holds as they come and go, and once each that the journal can't be written and that it
-/// can again.
+/// Sends notifications of journalled transitions, of overrides as they come and go, and once each when the journal can't be
+/// written and when it can again.
 #[derive(Debug)]
 pub(crate) struct TransitionNotifier {
     notifier: Notifier,
     metrics: Metrics,
     schedule_set: Arc<ScheduleSet>,
     overrides: KnownOverrides,
-    under_way: EdgesInFlight,
+    in_flight: EdgesInFlight,
     /// Since when the journal can't be written.
     unwritable: Option<Timestamp>,
 }
@@ -40,32 +40,32 @@ impl TransitionNotifier {
             metrics,
             schedule_set,
             overrides: KnownOverrides::default(),
-            under_way: EdgesInFlight::default(),
+            in_flight: EdgesInFlight::default(),
             unwritable: None,
         }
     }
 
-    /// Goes by other schedules from now on.
-    pub(crate) fn manage(&mut self, schedule_set: &Arc<ScheduleSet>) {
+    /// Replaces the schedules.
+    pub(crate) fn set_schedules(&mut self, schedule_set: &Arc<ScheduleSet>) {
         self.schedule_set = Arc::clone(schedule_set);
     }
 
-    /// A look at instances.
-    pub(crate) fn observe(&mut self, seen: &InstanceObservation, now: Timestamp) {
-        if let InstanceObservation::Events(told) = seen
-            && let Some(newest) = told.events.iter().map(|event| event.at).max()
+    /// Reports the changed overrides of an observation.
+    pub(crate) fn observe(&mut self, observation: &InstanceObservation, now: Timestamp) {
+        if let InstanceObservation::Events(batch) = observation
+            && let Some(newest) = batch.events.iter().map(|event| event.at).max()
         {
             let lag = now.duration_since(newest);
             self.metrics.queue_lag(lag.try_into().unwrap_or_default());
         }
         let mut news = Vec::new();
-        match seen {
-            InstanceObservation::Fleet(looks) => {
+        match observation {
+            InstanceObservation::Fleet(regions) => {
                 for RegionObservation {
                     account_region,
                     instances,
                     ..
-                } in looks
+                } in regions
                 {
                     news.extend(self.overrides.news(
                         Some(account_region),
@@ -74,53 +74,53 @@ impl TransitionNotifier {
                         now,
                     ));
                     self.overrides.forget_all_but(account_region, instances);
-                    self.under_way.forget_all_but(&self.overrides);
+                    self.in_flight.forget_all_but(&self.overrides);
                 }
             }
-            InstanceObservation::Events(told) => {
+            InstanceObservation::Events(batch) => {
                 news.extend(
                     self.overrides
-                        .news(None, &told.instances, &self.schedule_set, now),
+                        .news(None, &batch.instances, &self.schedule_set, now),
                 );
             }
         }
         for notification in news {
-            self.notifier.tell(&notification);
+            self.notifier.notify(&notification);
         }
     }
 
-    /// The journal was written, or could not be, and so many transitions wait for it now.
-    pub(crate) fn wrote(&mut self, written: &WriteReport, now: Timestamp) {
+    /// Reports whether a write of the journal failed or succeeded, with the number of waiting transitions.
+    pub(crate) fn journal_written(&mut self, written: &WriteReport, now: Timestamp) {
         self.metrics.journal_written(written.error.is_none());
         if let Some(replaced) = &written.replaced {
             self.notifier
-                .tell(&Notification::journal_replaced(replaced, now));
+                .notify(&Notification::journal_replaced(replaced, now));
         }
         match (&written.error, self.unwritable) {
             (Some(error), None) => {
                 self.notifier
-                    .tell(&Notification::unwritable(error, written.waiting, now));
+                    .notify(&Notification::unwritable(error, written.waiting, now));
                 self.unwritable = Some(now);
             }
             (None, Some(since)) => {
                 let (kept, lost) = (written.entries.len(), written.lost);
                 self.notifier
-                    .tell(&Notification::writable(since, kept, lost, now));
+                    .notify(&Notification::writable(since, kept, lost, now));
                 self.unwritable = None;
             }
             (Some(_), Some(_)) | (None, None) => {}
         }
     }
 
-    /// New entries of the journal.
+    /// Reports new entries of the journal.
     pub(crate) fn journalled(&mut self, entries: &[JournalEntry]) {
         for entry in entries {
             self.metrics.journalled(&entry.transition);
-            if let Some(latency) = self.under_way.latency(&entry.transition) {
+            if let Some(latency) = self.in_flight.latency(&entry.transition) {
                 self.metrics.edge_done(latency);
             }
             if let Some(notification) = Notification::transition(&entry.transition) {
-                self.notifier.tell(&notification);
+                self.notifier.notify(&notification);
             }
         }
     }
@@ -132,21 +132,21 @@ impl TransitionNotifier {
 struct EdgesInFlight(HashMap<InstanceId, Timestamp>);
 
 impl EdgesInFlight {
-    /// How long after its edge an instance came to rest, if a transition is that.
+    /// Returns how long after its edge the instance came to rest; `None` unless this transition ends one with an edge.
     fn latency(&mut self, transition: &Transition) -> Option<SignedDuration> {
         let id = &transition.instance;
         match transition.to {
             InstanceState::Pending | InstanceState::Stopping => {
                 match transition.edge {
                     Some(edge) => self.0.insert(id.clone(), edge),
-                    // Caused by something else.
+                    // Another cause replaced the edge.
                     None => self.0.remove(id),
                 };
                 None
             }
             InstanceState::Running | InstanceState::Stopped => {
                 let begun = self.0.remove(id);
-                // The same cause, or it turned back: then nothing was reached.
+                // The same cause, or a transition that reversed: then the edge's state was not reached.
                 let reached = matches!(transition.cause, Cause::Schedule(_) | Cause::Override(_));
                 let edge = transition.edge.or(begun).filter(|_| reached)?;
                 Some(transition.at.duration_since(edge))
@@ -158,27 +158,27 @@ impl EdgesInFlight {
         }
     }
 
-    /// Those that are not there any more have no end to wait for.
+    /// Forgets instances that are gone: their transitions have no end.
     fn forget_all_but(&mut self, there: &KnownOverrides) {
         self.0.retain(|id, _| there.0.contains_key(id));
     }
 }
 
-/// The overrides that were there at the last look.
+/// The overrides of the last observation.
 #[derive(Debug, Default)]
 struct KnownOverrides(HashMap<InstanceId, KnownOverride>);
 
-/// What was last seen of an instance.
+/// The last observation of an instance.
 #[derive(Debug)]
 struct KnownOverride {
-    /// Where a look has found it; an event does not tell.
+    /// The account-region in which a poll found it; events don't contain one.
     account_region: Option<AccountRegion>,
     override_: Option<Override>,
 }
 
 impl KnownOverrides {
-    /// The overrides that came and went since the last look at these instances. An instance that is seen for the first time has no
-    /// news: its override may be days old.
+    /// Returns the overrides that came and went since the last observation of these instances. An instance that is observed
+    /// for the first time contributes none: its override may be days old.
     fn news(
         &mut self,
         account_region: Option<&AccountRegion>,
@@ -188,7 +188,7 @@ impl KnownOverrides {
     ) -> Vec<Notification> {
         let mut news = Vec::new();
         for instance in instances {
-            // An unreadable override may say anything.
+            // An unreadable override is skipped: its content is unknown.
             let Ok(override_) = override_in_force(&instance.tags, now) else {
                 continue;
             };
@@ -204,9 +204,9 @@ impl KnownOverrides {
             }
             let notification = match (before.override_, override_) {
                 (before, Some(override_)) if before.as_ref() != Some(&override_) => {
-                    Notification::held(instance, &override_, now)
+                    Notification::override_placed(instance, &override_, now)
                 }
-                (Some(before), None) => Notification::released(instance, &before, now),
+                (Some(before), None) => Notification::override_ended(instance, &before, now),
                 _ => continue,
             };
             news.push(notification.of_schedule(schedule_of(schedule_set, instance)));
@@ -214,8 +214,8 @@ impl KnownOverrides {
         news
     }
 
-    /// An account-region shows all that is there: what it does not show is gone. Of one that does not answer nothing is forgotten: what
-    /// changed there meanwhile is news when it does.
+    /// Forgets instances that an account-region does not list any more. One that does not respond is not listed, so what
+    /// changed there meanwhile is reported when it does.
     fn forget_all_but(&mut self, account_region: &AccountRegion, instances: &[Instance]) {
         let there: HashSet<&InstanceId> = instances.iter().map(|one| &one.id).collect();
         self.0.retain(|id, known| {
@@ -242,8 +242,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_journal_that_cannot_be_written_is_told_once_and_what_was_lost_when_it_can_again() {
-        let (notifier, overheard) = TestSink::new();
+    async fn an_unwritable_journal_is_reported_once_and_its_losses_when_it_is_writable_again() {
+        let (notifier, sink) = TestSink::new();
         let mut watched =
             TransitionNotifier::new(notifier, Metrics::default(), Arc::new(schedule_set()));
         let failed = |waiting| WriteReport {
@@ -253,42 +253,42 @@ mod tests {
             }),
             ..WriteReport::default()
         };
-        watched.wrote(&WriteReport::default(), at("12:00:00"));
-        assert_eq!(overheard.told().await, [""; 0]);
-        watched.wrote(&failed(1), at("12:01:00"));
-        watched.wrote(&failed(2), at("12:02:00"));
+        watched.journal_written(&WriteReport::default(), at("12:00:00"));
+        assert_eq!(sink.sentences().await, [""; 0]);
+        watched.journal_written(&failed(1), at("12:01:00"));
+        watched.journal_written(&failed(2), at("12:02:00"));
         insta::assert_snapshot!(
-            overheard.told().await.join("\n"),
+            sink.sentences().await.join("\n"),
             @"Curfew: the journal `/var/lib/curfew/journal.sqlite` is written by another `curfew run`; end the other one, or give each its own `[daemon] state_dir`: two daemons are no use to each other. Schedules are kept; 1 transition waits in memory"
         );
         let written = WriteReport {
             lost: 3,
             ..WriteReport::default()
         };
-        watched.wrote(&written, at("12:13:30"));
-        watched.wrote(&WriteReport::default(), at("12:14:00"));
+        watched.journal_written(&written, at("12:13:30"));
+        watched.journal_written(&WriteReport::default(), at("12:14:00"));
         insta::assert_snapshot!(
-            overheard.told().await.join("\n"),
+            sink.sentences().await.join("\n"),
             @"Curfew: the journal can be written again after 12m 30s: 0 transitions were written, 3 were lost"
         );
-        watched.wrote(&failed(0), at("12:15:00"));
-        assert_eq!(overheard.told().await.len(), 1, "it begins anew");
+        watched.journal_written(&failed(0), at("12:15:00"));
+        assert_eq!(sink.sentences().await.len(), 1, "it begins anew");
         let replaced = WriteReport {
             replaced: Some(JournalReplacement::Broken {
                 kept: "/var/lib/curfew/journal.sqlite.broken-1".into(),
             }),
             ..WriteReport::default()
         };
-        watched.wrote(&replaced, at("12:16:00"));
+        watched.journal_written(&replaced, at("12:16:00"));
         let removed = WriteReport {
             replaced: Some(JournalReplacement::Detached {
                 path: "/var/lib/curfew/journal.sqlite".into(),
             }),
             ..WriteReport::default()
         };
-        watched.wrote(&removed, at("12:17:00"));
+        watched.journal_written(&removed, at("12:17:00"));
         insta::assert_snapshot!(
-            overheard.told().await.join("\n"),
+            sink.sentences().await.join("\n"),
             @"
         Curfew: the journal was broken; the old one is kept as `/var/lib/curfew/journal.sqlite.broken-1`. A new one has begun: `curfew history` shows nothing from before
         Curfew: the journal can be written again after 1m: 0 transitions were written, none was lost
@@ -298,9 +298,9 @@ mod tests {
     }
 
     #[test]
-    fn holds_that_come_and_go_are_told_and_those_that_were_there_are_not() {
+    fn placed_and_ended_overrides_are_reported_and_earlier_ones_are_not() {
         let override_ = "running since 2026-11-23T11:00:00Z until 2026-11-23T22:00:00Z by alice";
-        // A newer request ends it, and no pass removes a person's tag.
+        // A newer request ends it, and no pass removes a tag that a request wrote.
         let free = instance(
             InstanceState::Running,
             &[
@@ -330,15 +330,15 @@ mod tests {
         let early = news(&free, "12:01:00");
         assert_eq!(
             early,
-            "web (i-0abc1234def567890): free again: the override by alice (running until 2026-11-23T22:00:00Z) was ended early"
+            "web (i-0abc1234def567890): the override by alice (running until 2026-11-23T22:00:00Z) was ended early"
         );
         let placed = news(&kept, "12:02:00");
         assert_eq!(
             placed,
-            "web (i-0abc1234def567890): held running until 2026-11-23T22:00:00Z by alice"
+            "web (i-0abc1234def567890): override running until 2026-11-23T22:00:00Z by alice"
         );
         assert_eq!(news(&kept, "12:03:00"), "");
-        assert!(news(&kept, "22:00:05").ends_with("is over"));
+        assert!(news(&kept, "22:00:05").ends_with("has ended"));
     }
 
     #[test]
@@ -359,9 +359,9 @@ mod tests {
             actor: None,
             instance_type: None,
         };
-        let mut under_way = EdgesInFlight::default();
+        let mut in_flight = EdgesInFlight::default();
         let mut latency = |from, to, time: &str, edge: Option<&str>, cause: &str| {
-            let latency = under_way.latency(&transition(from, to, time, edge, cause));
+            let latency = in_flight.latency(&transition(from, to, time, edge, cause));
             latency.map(|latency| latency.as_secs())
         };
         let office = "schedule office";
@@ -371,7 +371,7 @@ mod tests {
             latency(Stopping, Stopped, "20:01:10", None, office),
             Some(70)
         );
-        // InstanceObservation at rest at once, as on an emulator.
+        // An instance at rest at once, as on an emulator.
         assert_eq!(latency(Running, Stopped, "20:00:03", edge, office), Some(3));
         // An external change has no edge, and neither has a start that falls back.
         assert_eq!(
