@@ -185,7 +185,7 @@ fn step_error(outcomes: &[Outcome]) -> Option<ApiError> {
             // A dropped step was superseded by a newer request, which is not a failure.
             StepResult::Done { .. } | StepResult::Dropped { .. } => return None,
             StepResult::Failed(_) | StepResult::OutOfTime if outcome.said => return None,
-            StepResult::NotRemembered { error, .. } | StepResult::Failed(error) => error.into(),
+            StepResult::TagsNotWritten { error, .. } | StepResult::Failed(error) => error.into(),
             StepResult::OutOfTime => ApiError::new(
                 ErrorCode::OutOfTime,
                 "time ran out before all instances were changed",

@@ -1,5 +1,5 @@
 //! Counts API calls by action and outcome, for the process's metrics. Every client made from a connection carries the
-//! connection's [`Calls`] as an interceptor.
+//! connection's [`ApiCalls`] as an interceptor.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,11 +21,11 @@ const THROTTLED: [&str; 4] = [
 
 /// How often what was called. Clones count together.
 #[derive(Clone, Debug, Default)]
-pub struct Calls(Arc<Mutex<BTreeMap<Call, u64>>>);
+pub struct ApiCalls(Arc<Mutex<BTreeMap<ApiCall, u64>>>);
 
 /// One sort of call.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Call {
+pub struct ApiCall {
     /// The service, as the SDK names it: `EC2`.
     pub service: String,
     /// What was asked for: `StopInstances`.
@@ -34,7 +34,7 @@ pub struct Call {
     pub outcome: CallOutcome,
 }
 
-/// How a call went. Each try counts for itself.
+/// How a call went. Each try lock for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CallOutcome {
     /// It was carried out.
@@ -83,23 +83,23 @@ impl CallOutcome {
     }
 }
 
-impl Calls {
+impl ApiCalls {
     /// All sorts of calls that were made, and how often.
-    pub fn so_far(&self) -> Vec<(Call, u64)> {
-        let counts = self.counts();
-        let counts = counts.iter();
-        counts.map(|(call, count)| (call.clone(), *count)).collect()
+    pub fn counts(&self) -> Vec<(ApiCall, u64)> {
+        let lock = self.lock();
+        let lock = lock.iter();
+        lock.map(|(call, count)| (call.clone(), *count)).collect()
     }
 
     /// Nothing of ours panics while it holds the lock, and half a change can't be seen.
-    fn counts(&self) -> MutexGuard<'_, BTreeMap<Call, u64>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ApiCall, u64>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Intercept for Calls {
+impl Intercept for ApiCalls {
     fn name(&self) -> &'static str {
-        "Calls"
+        "ApiCalls"
     }
 
     fn read_after_attempt(
@@ -109,12 +109,12 @@ impl Intercept for Calls {
         configuration: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         if let Some(asked) = configuration.load::<Metadata>() {
-            let call = Call {
+            let call = ApiCall {
                 service: asked.service().to_owned(),
                 action: asked.name().to_owned(),
                 outcome: CallOutcome::of(context),
             };
-            *self.counts().entry(call).or_default() += 1;
+            *self.lock().entry(call).or_default() += 1;
         }
         Ok(())
     }

@@ -143,7 +143,7 @@ impl Change {
         });
         let (written, after) = match result {
             StepResult::Done { after } => (step.tag_changes.clone(), *after),
-            StepResult::NotRemembered { after, .. } => (TagChanges::default(), *after),
+            StepResult::TagsNotWritten { after, .. } => (TagChanges::default(), *after),
             StepResult::Failed(_) | StepResult::OutOfTime => {
                 (refused.unwrap_or_default(), step.state)
             }
@@ -160,7 +160,7 @@ impl Change {
         };
         match result {
             StepResult::Done { .. } => {}
-            StepResult::NotRemembered { error, .. } => {
+            StepResult::TagsNotWritten { error, .. } => {
                 change.reason = format!("it is done, and could not be remembered: {}", tell(error));
             }
             StepResult::Failed(error) => {

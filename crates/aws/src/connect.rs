@@ -26,10 +26,10 @@ pub use self::credentials::CredentialSource;
 use self::credentials::{Need, Profiles, region_of_the_instance};
 use self::role::AssumedRole;
 pub use self::trust::{Trust, TrustError};
-use crate::calls::Calls;
+use crate::calls::ApiCalls;
 use crate::clock::Clock;
+use crate::clock_skew::ClockSkewWatch;
 use crate::endpoint::endpoint_of;
-use crate::skew::ClockWatch;
 
 /// Where to connect. Everything left out comes from the environment and the shared AWS files, as for every AWS tool.
 #[derive(Clone, Debug, Default)]
@@ -50,10 +50,10 @@ pub struct Connection {
     /// The SDK's configuration.
     pub sdk: SdkConfig,
     /// The calls that are made by way of it, and of every connection made from it.
-    pub calls: Calls,
+    pub calls: ApiCalls,
     /// Where its credentials come from, once they have been asked for.
     pub source: CredentialSource,
-    pub(crate) clock_watch: ClockWatch,
+    pub(crate) clock_skew_watch: ClockSkewWatch,
     endpoint: Option<String>,
 }
 
@@ -163,9 +163,9 @@ impl Connection {
         let sdk = sdk.into_builder().region(region);
         Ok(Self {
             sdk: sdk.credentials_provider(credentials).build(),
-            calls: Calls::default(),
+            calls: ApiCalls::default(),
             source,
-            clock_watch: ClockWatch::default(),
+            clock_skew_watch: ClockSkewWatch::default(),
             endpoint,
         })
     }
@@ -201,9 +201,9 @@ impl Connection {
         let sdk = sdk.build();
         Ok(Self {
             sdk,
-            calls: Calls::default(),
+            calls: ApiCalls::default(),
             source: CredentialSource::default(),
-            clock_watch: ClockWatch::default(),
+            clock_skew_watch: ClockSkewWatch::default(),
             endpoint,
         })
     }
@@ -212,7 +212,7 @@ impl Connection {
     #[must_use]
     pub fn correcting(self, clock: &Clock) -> Self {
         Self {
-            clock_watch: ClockWatch::correcting(clock),
+            clock_skew_watch: ClockSkewWatch::correcting(clock),
             ..self
         }
     }
@@ -225,7 +225,7 @@ impl Connection {
             sdk: self.sdk.clone().into_builder().region(region).build(),
             calls: self.calls.clone(),
             source: self.source.clone(),
-            clock_watch: self.clock_watch.clone(),
+            clock_skew_watch: self.clock_skew_watch.clone(),
             endpoint: self.endpoint.clone(),
         }
     }
@@ -243,7 +243,7 @@ impl Connection {
             sdk: sdk.credentials_provider(role).identity_cache(cache).build(),
             calls: self.calls.clone(),
             source: self.source.clone(),
-            clock_watch: self.clock_watch.clone(),
+            clock_skew_watch: self.clock_skew_watch.clone(),
             endpoint: self.endpoint.clone(),
         }
     }
@@ -350,7 +350,10 @@ fn is_on(key: &str) -> bool {
 }
 
 /// A connector for `url`, an endpoint outside AWS.
-pub(crate) fn web_connector(url: &str, trust: Trust) -> Result<SharedHttpConnector, TrustError> {
+pub(crate) fn webhook_connector(
+    url: &str,
+    trust: Trust,
+) -> Result<SharedHttpConnector, TrustError> {
     let roots = roots(Some(url), trust)?;
     Ok(client::connector(roots, Connection::CONNECT_TIMEOUT))
 }

@@ -6,7 +6,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use crate::pace::Limit;
+use crate::rate_limit::Limit;
 
 /// The beginning of the message for calls that were skipped because an equal one had failed.
 const INFERRED: &str = "others were refused likewise";

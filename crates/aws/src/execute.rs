@@ -2,19 +2,19 @@
 //!
 //! No choices are made here. What a step says is done, or its failure is reported.
 
-mod again;
 mod batch;
+mod capacity_pools;
+mod circuit_breaker;
 mod deadline;
 mod guard;
 mod hibernation;
 mod isolate;
-mod memory;
 mod outcome;
 mod refusal;
+mod replan;
 mod report;
-mod room;
-mod trouble;
-mod types;
+mod tag_writes;
+mod type_fallback;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -30,17 +30,17 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use self::batch::{Answer, Batch, Call};
+use self::batch::{Batch, BatchAnswer, BatchCall};
+use self::capacity_pools::CapacityPools;
+use self::circuit_breaker::CircuitBreaker;
 pub use self::deadline::Deadline;
 use self::guard::{Guard, Moment};
 use self::hibernation::NotHibernated;
-use self::isolate::Families;
-use self::memory::{Ledger, Writes};
+use self::isolate::BatchLineage;
 pub use self::outcome::{Outcome, StepResult};
 pub use self::refusal::refusal;
-use self::room::Rooms;
-use self::trouble::Trouble;
-use self::types::Types;
+use self::tag_writes::{TagEdit, TagWrites};
+use self::type_fallback::TypeFallbacks;
 use crate::clock::Clock;
 use crate::error::{CloudError, CloudErrorKind};
 use crate::fleet::{Fleet, StateChange};
@@ -50,9 +50,9 @@ use crate::fleet::{Fleet, StateChange};
 /// and loses more when it does not.
 const BATCH: usize = 100;
 
-/// Calls under way at once. EC2 answers a call for a hundred instances in a second or two, so that four keep up with the five
+/// ApiCalls under way at once. EC2 answers a call for a hundred instances in a second or two, so that four keep up with the five
 /// calls a second that it allows; more would only queue for its tokens.
-const SIDE_BY_SIDE: usize = 4;
+const MAX_IN_FLIGHT: usize = 4;
 
 /// What a plan is made of besides the instances that are seen: enough to make it again.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +136,7 @@ pub(crate) async fn execute(fleet: &Fleet, order: Order<'_>, deadline: Deadline)
     outcomes
 }
 
-/// Writes the tags of requests and makes no call. Returns the steps whose tags were written, and the outcomes of the others.
+/// TagEdit the tags of requests and makes no call. Returns the steps whose tags were written, and the outcomes of the others.
 pub(crate) async fn say(
     fleet: &Fleet,
     order: Order<'_>,
@@ -169,7 +169,7 @@ struct Execution<'a> {
     guard: Guard,
     /// When the observation began that each member's step rests on.
     seen: Vec<Moment>,
-    progress: Vec<Progress>,
+    progress: Vec<StepProgress>,
     /// Whether the request's tag was written, for each step.
     said: Vec<bool>,
     /// Why `curfew:last` can't be written here: then nothing more is done that would have to be remembered.
@@ -177,17 +177,17 @@ struct Execution<'a> {
     /// Members that are acted on although their first memory could not be written, and why it could not.
     unadopted: HashMap<usize, CloudError>,
     queue: VecDeque<Batch>,
-    families: Families,
-    rooms: Rooms,
-    types: Types,
+    lineage: BatchLineage,
+    capacity_pools: CapacityPools,
+    types: TypeFallbacks,
     not_hibernated: NotHibernated,
-    ledger: Ledger,
-    trouble: Trouble,
+    tag_writes: TagWrites,
+    breaker: CircuitBreaker,
 }
 
 /// How far a member is.
 #[derive(Debug)]
-enum Progress {
+enum StepProgress {
     /// Its call is still to come, or it needs none.
     Open,
     /// EC2 accepted its call, and this is its state.
@@ -198,7 +198,7 @@ enum Progress {
 
 /// How a batch ended, unless by being split into others.
 #[derive(Clone, Copy, Debug)]
-enum End<'a> {
+enum BatchEnd<'a> {
     Accepted,
     Refused(&'a CloudError),
     /// Not asked, or asked and not answered.
@@ -224,7 +224,7 @@ impl<'a> Execution<'a> {
                 .expect("steps are for what was seen")
         };
         let seen = steps.iter().map(|step| Some(known(step).0));
-        let types = Types::of(steps.iter().zip(seen.clone()));
+        let types = TypeFallbacks::of(steps.iter().zip(seen.clone()));
         Self {
             fleet,
             steps,
@@ -234,37 +234,40 @@ impl<'a> Execution<'a> {
                 .map(|step| guard.moment(known(step).1))
                 .collect(),
             guard,
-            progress: steps.iter().map(|_| Progress::Open).collect(),
+            progress: steps.iter().map(|_| StepProgress::Open).collect(),
             said: vec![false; steps.len()],
             unremembered: None,
             unadopted: HashMap::new(),
             queue: VecDeque::new(),
-            families: Families::default(),
-            rooms: Rooms::of(seen),
+            lineage: BatchLineage::default(),
+            capacity_pools: CapacityPools::of(seen),
             types,
             not_hibernated: NotHibernated::default(),
-            ledger: Ledger::of(steps),
-            trouble: Trouble::default(),
+            tag_writes: TagWrites::of(steps),
+            breaker: CircuitBreaker::default(),
         }
     }
 
     fn queue_words(&mut self) {
         let steps = self.steps.iter().zip(0..);
-        let wanting = steps
-            .filter_map(|(step, member)| Some((Writes::word(step.request_tags.as_ref()?), member)));
-        for (writes, members) in memory::alike(wanting) {
-            self.queue_back(&Call::Say(writes), &members);
+        let wanting = steps.filter_map(|(step, member)| {
+            Some((TagEdit::word(step.request_tags.as_ref()?), member))
+        });
+        for (writes, members) in tag_writes::alike(wanting) {
+            self.queue_back(&BatchCall::Say(writes), &members);
         }
     }
 
     fn queue_first_memories(&mut self) {
         let steps = self.steps.iter().zip(&self.progress).zip(0..);
         let wanting = steps.filter_map(|((step, progress), member)| match progress {
-            Progress::Open => Some((Writes::first(step.adopt.as_ref()?).mending(step), member)),
-            Progress::Accepted(_) | Progress::Settled(_) => None,
+            StepProgress::Open => {
+                Some((TagEdit::first(step.adopt.as_ref()?).mending(step), member))
+            }
+            StepProgress::Accepted(_) | StepProgress::Settled(_) => None,
         });
-        for (writes, members) in memory::alike(wanting) {
-            self.queue_back(&Call::Adopt(writes), &members);
+        for (writes, members) in tag_writes::alike(wanting) {
+            self.queue_back(&BatchCall::Adopt(writes), &members);
         }
     }
 
@@ -279,21 +282,26 @@ impl<'a> Execution<'a> {
     }
 
     fn queue_change(&mut self, action: StepAction, mut members: Vec<usize>) {
-        members.sort_by_key(|member| (self.ledger.group(*member), self.rooms.pool(*member)));
+        members.sort_by_key(|member| {
+            (
+                self.tag_writes.group(*member),
+                self.capacity_pools.pool(*member),
+            )
+        });
         for member in &members {
-            self.ledger.expect(*member);
+            self.tag_writes.expect(*member);
         }
-        self.queue_back(&Call::Change(action), &members);
+        self.queue_back(&BatchCall::Change(action), &members);
     }
 
     /// Steps without a call are remembered together with those that had one, where both are remembered alike.
     fn queue_records(&mut self) {
         let records: Vec<usize> = self.open(StepAction::Record).collect();
         for member in records {
-            self.ledger.expect(member);
-            self.ledger.accept(member);
+            self.tag_writes.expect(member);
+            self.tag_writes.accept(member);
         }
-        for members in self.ledger.due() {
+        for members in self.tag_writes.due() {
             for (call, members) in self.memory_of(&members) {
                 self.queue_back(&call, &members);
             }
@@ -302,14 +310,15 @@ impl<'a> Execution<'a> {
 
     fn open(&self, action: StepAction) -> impl Iterator<Item = usize> + '_ {
         (0..self.steps.len()).filter(move |member| {
-            self.steps[*member].action == action && matches!(self.progress[*member], Progress::Open)
+            self.steps[*member].action == action
+                && matches!(self.progress[*member], StepProgress::Open)
         })
     }
 
-    fn queue_back(&mut self, call: &Call, members: &[usize]) {
+    fn queue_back(&mut self, call: &BatchCall, members: &[usize]) {
         for members in members.chunks(BATCH) {
-            self.trouble.expect(call);
-            let batch = Batch::new(call.clone(), members.to_vec(), self.families.found());
+            self.breaker.expect(call);
+            let batch = Batch::new(call.clone(), members.to_vec(), self.lineage.found());
             self.queue.push_back(batch);
         }
     }
@@ -318,7 +327,7 @@ impl<'a> Execution<'a> {
     async fn run(&mut self) {
         let mut under_way = JoinSet::new();
         loop {
-            while under_way.len() < SIDE_BY_SIDE
+            while under_way.len() < MAX_IN_FLIGHT
                 && let Some(batch) = self.next()
             {
                 let ids = self.ids(&batch);
@@ -337,13 +346,13 @@ impl<'a> Execution<'a> {
     /// The next batch that is worth a call now; what isn't is settled.
     fn next(&mut self) -> Option<Batch> {
         while let Some(batch) = self.queue.pop_front() {
-            if let Some(error) = self.trouble.with(&batch.call) {
+            if let Some(error) = self.breaker.open_for(&batch.call) {
                 self.fail(&batch, &batch.members, &error);
-                self.ended(&batch, End::Unknown);
+                self.ended(&batch, BatchEnd::Unknown);
             } else if !self.guard.may_begin() && !batch.call.is_memory() || !self.guard.may_write()
             {
                 self.leave(&batch, &batch.members);
-                self.ended(&batch, End::Unknown);
+                self.ended(&batch, BatchEnd::Unknown);
             } else if let Some(batch) = self
                 .with_memory(batch)
                 .and_then(|batch| self.with_room(batch))
@@ -357,7 +366,7 @@ impl<'a> Execution<'a> {
 
     /// Takes those out of a batch that would have to be remembered where nothing can be: they would be called for at every pass.
     fn with_memory(&mut self, batch: Batch) -> Option<Batch> {
-        let acts = matches!(batch.call, Call::Change(_) | Call::GiveType(_));
+        let acts = matches!(batch.call, BatchCall::Change(_) | BatchCall::GiveType(_));
         let Some(error) = self.unremembered.as_ref().filter(|_| acts) else {
             return Some(batch);
         };
@@ -367,7 +376,7 @@ impl<'a> Execution<'a> {
         });
         self.fail(&batch, &others, &error);
         if firm.is_empty() {
-            self.ended(&batch, End::Unknown);
+            self.ended(&batch, BatchEnd::Unknown);
             return None;
         }
         Some(batch.of(firm))
@@ -394,33 +403,33 @@ impl<'a> Execution<'a> {
             .partition(|member| self.steps[**member].action != StepAction::Record);
         self.leave(&batch, &left);
         if kept.is_empty() {
-            self.ended(&batch, End::Unknown);
+            self.ended(&batch, BatchEnd::Unknown);
             return None;
         }
         Some(batch.of(kept))
     }
 
-    fn take(&mut self, batch: &Batch, answer: Answer) {
+    fn take(&mut self, batch: &Batch, answer: BatchAnswer) {
         match answer {
-            Answer::Done(changes) => self.done(batch, &changes),
-            Answer::Seen(seen) => self.decide_again(batch, &seen),
-            Answer::NotSeen(error) => self.not_seen(batch, &error),
-            Answer::Late(_) if batch.may_be_sent_again() => {
+            BatchAnswer::Done(changes) => self.done(batch, &changes),
+            BatchAnswer::Seen(seen) => self.decide_again(batch, &seen),
+            BatchAnswer::NotSeen(error) => self.not_seen(batch, &error),
+            BatchAnswer::Late(_) if batch.may_be_sent_again() => {
                 let again = batch.sent_again();
                 self.replace(batch, vec![again], Turn::Next);
             }
-            Answer::TooSlow { affordable } if affordable == 0 || batch.members.len() == 1 => {
+            BatchAnswer::TooSlow { affordable } if affordable == 0 || batch.members.len() == 1 => {
                 self.leave(batch, &batch.members);
-                self.ended(batch, End::Unknown);
+                self.ended(batch, BatchEnd::Unknown);
             }
-            Answer::TooSlow { affordable } => {
+            BatchAnswer::TooSlow { affordable } => {
                 // Not all of them, whatever rounding says: all of them were too many.
                 let some = affordable.min(batch.members.len() - 1);
                 let (now, later) = batch.members.split_at(some);
                 self.leave(batch, later);
                 self.queue.push_front(batch.of(now.to_vec()));
             }
-            Answer::Late(error) | Answer::Failed(error) => self.refused(batch, &error),
+            BatchAnswer::Late(error) | BatchAnswer::Failed(error) => self.refused(batch, &error),
         }
     }
 
@@ -428,33 +437,33 @@ impl<'a> Execution<'a> {
     fn done(&mut self, batch: &Batch, changes: &[StateChange]) {
         let (named, left_out) = self.named_in(batch, changes);
         if !named.is_empty() {
-            self.trouble.accepted(&batch.call);
+            self.breaker.accepted(&batch.call);
         }
         if left_out.is_empty() {
             self.accept(batch, changes);
-            self.ended(batch, End::Accepted);
+            self.ended(batch, BatchEnd::Accepted);
             return;
         }
         let rest = batch.of(left_out);
         if !named.is_empty() {
             let named = batch.of(named);
-            self.rooms.split(batch, 2);
+            self.capacity_pools.split(batch, 2);
             self.accept(&named, changes);
-            self.ended(&named, End::Accepted);
+            self.ended(&named, BatchEnd::Accepted);
         }
         if rest.may_be_sent_again() {
             self.queue.push_front(rest.sent_again());
         } else {
             let error = self.not_named(&rest);
-            self.trouble.failed(&error);
+            self.breaker.failed(&error);
             self.fail(&rest, &rest.members, &error);
-            self.ended(&rest, End::Unknown);
+            self.ended(&rest, BatchEnd::Unknown);
         }
     }
 
     /// A batch's members that EC2's answer names, and the others: of those it is not known that anything was done about them.
     fn named_in(&self, batch: &Batch, changes: &[StateChange]) -> (Vec<usize>, Vec<usize>) {
-        let Call::Change(_) = batch.call else {
+        let BatchCall::Change(_) = batch.call else {
             return (batch.members.clone(), Vec::new());
         };
         let named: HashSet<&InstanceId> = changes.iter().map(|change| &change.instance).collect();
@@ -484,12 +493,12 @@ impl<'a> Execution<'a> {
     /// Handles a refused batch by what caused the refusal.
     fn refused(&mut self, batch: &Batch, error: &CloudError) {
         match error.kind {
-            CloudErrorKind::Capacity if batch.call == Call::Change(StepAction::Start) => {
+            CloudErrorKind::Capacity if batch.call == BatchCall::Change(StepAction::Start) => {
                 self.room_missing(batch, error);
             }
             // These calls are made for one instance each; a denial for one is a denial for all.
-            CloudErrorKind::Denied if matches!(batch.call, Call::GiveType(_)) => {
-                self.trouble.hopeless(&batch.call, error);
+            CloudErrorKind::Denied if matches!(batch.call, BatchCall::GiveType(_)) => {
+                self.breaker.trip(&batch.call, error);
                 self.isolate(batch, error);
             }
             CloudErrorKind::NotFound
@@ -509,16 +518,16 @@ impl<'a> Execution<'a> {
             | CloudErrorKind::Credentials
             | CloudErrorKind::Expired
             | CloudErrorKind::Service => {
-                self.trouble.failed(error);
+                self.breaker.failed(error);
                 self.fail(batch, &batch.members, error);
-                self.ended(batch, End::Unknown);
+                self.ended(batch, BatchEnd::Unknown);
             }
         }
     }
 
     /// Puts the parts of a batch in its place.
     fn replace(&mut self, batch: &Batch, parts: Vec<Batch>, turn: Turn) {
-        self.rooms.split(batch, parts.len());
+        self.capacity_pools.split(batch, parts.len());
         match turn {
             Turn::Next => parts
                 .into_iter()
@@ -529,7 +538,7 @@ impl<'a> Execution<'a> {
     }
 
     /// Whatever waits for the end of a batch goes on.
-    fn ended(&mut self, batch: &Batch, end: End<'_>) {
+    fn ended(&mut self, batch: &Batch, end: BatchEnd<'_>) {
         self.family_goes_on(batch, end);
         self.search_goes_on(batch, end);
     }
@@ -537,21 +546,24 @@ impl<'a> Execution<'a> {
     /// EC2 answers with each instance's state; where it says none, the call's own meaning stands in.
     fn accept(&mut self, batch: &Batch, changes: &[StateChange]) {
         let presumed = match batch.call {
-            Call::Change(StepAction::Start) => InstanceState::Pending,
-            Call::Change(_) => InstanceState::Stopping,
-            Call::GiveType(ref to) => {
+            BatchCall::Change(StepAction::Start) => InstanceState::Pending,
+            BatchCall::Change(_) => InstanceState::Stopping,
+            BatchCall::GiveType(ref to) => {
                 for member in &batch.members {
                     self.type_given(*member, to);
                 }
                 return;
             }
-            Call::Say(_) => {
+            BatchCall::Say(_) => {
                 for member in &batch.members {
                     self.said[*member] = true;
                 }
                 return;
             }
-            Call::Adopt(_) | Call::PlaceType(_) | Call::Remember(_) | Call::Forget(_) => return,
+            BatchCall::Adopt(_)
+            | BatchCall::PlaceType(_)
+            | BatchCall::Remember(_)
+            | BatchCall::Forget(_) => return,
         };
         let told: HashMap<&InstanceId, InstanceState> = changes
             .iter()
@@ -559,8 +571,8 @@ impl<'a> Execution<'a> {
             .collect();
         for member in &batch.members {
             let after = told.get(&self.steps[*member].instance).copied();
-            self.progress[*member] = Progress::Accepted(after.unwrap_or(presumed));
-            self.ledger.accept(*member);
+            self.progress[*member] = StepProgress::Accepted(after.unwrap_or(presumed));
+            self.tag_writes.accept(*member);
             self.tell_type(*member);
         }
         self.write_what_is_due();
@@ -569,7 +581,7 @@ impl<'a> Execution<'a> {
     /// These members of a batch fail for this reason.
     fn fail(&mut self, batch: &Batch, members: &[usize], error: &CloudError) {
         let is_last = match &batch.call {
-            Call::Adopt(writes) | Call::Remember(writes) => writes.last().is_some(),
+            BatchCall::Adopt(writes) | BatchCall::Remember(writes) => writes.last().is_some(),
             _ => false,
         };
         // What AWS refuses for an instance's own sake, such as one more tag, says nothing of the others.
@@ -583,12 +595,12 @@ impl<'a> Execution<'a> {
         for member in members {
             let acts_all_the_same =
                 self.steps[*member].on_tag_write_failure == TagWriteFailure::CallAnyway;
-            if matches!(batch.call, Call::Adopt(_)) && acts_all_the_same {
+            if matches!(batch.call, BatchCall::Adopt(_)) && acts_all_the_same {
                 self.unadopted.insert(*member, error.repeated());
                 continue;
             }
             let result = if batch.call.is_memory() {
-                StepResult::NotRemembered {
+                StepResult::TagsNotWritten {
                     after: self.after(*member),
                     error: error.repeated(),
                 }
@@ -605,7 +617,7 @@ impl<'a> Execution<'a> {
         for member in members {
             let acted = self.steps[*member].action != StepAction::Record;
             let result = if batch.call.is_memory() && acted {
-                StepResult::NotRemembered {
+                StepResult::TagsNotWritten {
                     after: self.after(*member),
                     error: batch.not_sent("the pass ended before its turn came"),
                 }
@@ -620,9 +632,9 @@ impl<'a> Execution<'a> {
     }
 
     /// The first thing that goes wrong with a member is what is told of it.
-    fn settle(&mut self, call: &Call, member: usize, result: StepResult) {
-        if let Call::Change(_) = call {
-            self.ledger.give_up(member);
+    fn settle(&mut self, call: &BatchCall, member: usize, result: StepResult) {
+        if let BatchCall::Change(_) = call {
+            self.tag_writes.give_up(member);
         }
         let goes_on = match &result {
             StepResult::Failed(error) => {
@@ -631,19 +643,19 @@ impl<'a> Execution<'a> {
             }
             _ => false,
         };
-        if !goes_on && !matches!(self.progress[member], Progress::Settled(_)) {
-            self.progress[member] = Progress::Settled(result);
+        if !goes_on && !matches!(self.progress[member], StepProgress::Settled(_)) {
+            self.progress[member] = StepProgress::Settled(result);
         }
     }
 
     /// The state of a member, as far as EC2 said.
     fn after(&self, member: usize) -> InstanceState {
         match &self.progress[member] {
-            Progress::Accepted(after)
-            | Progress::Settled(
-                StepResult::Done { after } | StepResult::NotRemembered { after, .. },
+            StepProgress::Accepted(after)
+            | StepProgress::Settled(
+                StepResult::Done { after } | StepResult::TagsNotWritten { after, .. },
             ) => *after,
-            Progress::Open | Progress::Settled(_) => self.steps[member].state,
+            StepProgress::Open | StepProgress::Settled(_) => self.steps[member].state,
         }
     }
 
@@ -657,12 +669,12 @@ impl<'a> Execution<'a> {
     fn into_results(mut self) -> (Vec<(StepResult, bool)>, NotHibernated) {
         let whole = self.progress.into_iter().zip(self.steps).zip(0..);
         let results = whole.map(|((progress, step), member)| match progress {
-            Progress::Open => StepResult::Done { after: step.state },
-            Progress::Accepted(after) => match self.unadopted.remove(&member) {
-                Some(error) => StepResult::NotRemembered { after, error },
+            StepProgress::Open => StepResult::Done { after: step.state },
+            StepProgress::Accepted(after) => match self.unadopted.remove(&member) {
+                Some(error) => StepResult::TagsNotWritten { after, error },
                 None => StepResult::Done { after },
             },
-            Progress::Settled(result) => result,
+            StepProgress::Settled(result) => result,
         });
         (results.zip(self.said).collect(), self.not_hibernated)
     }

@@ -1,11 +1,11 @@
 //! The instances of one account and region: how they are observed, and the calls that change them.
 
-mod no_room;
+mod described_instance;
+mod no_capacity_retry;
 mod observe;
-mod own_memory;
+mod own_writes;
+mod response_filter;
 mod send_by;
-mod sighting;
-mod trim;
 
 use std::collections::BTreeSet;
 
@@ -16,23 +16,23 @@ use aws_sdk_ec2::types::{AttributeValue, Tag};
 use curfew_core::instance::{InstanceId, InstanceState, InstanceType, Region};
 use curfew_core::state_tags::{LAST_TAG, LastApplied};
 
-use self::no_room::NoRoom;
+use self::no_capacity_retry::NoCapacityRetry;
 pub use self::observe::{Observation, Page, PageToken};
-use self::own_memory::OwnMemory;
+use self::own_writes::OwnWrites;
 pub(crate) use self::send_by::SendBy;
+use crate::clock_skew::RetryOnSkew;
 use crate::connect::Connection;
 use crate::error::CloudError;
-use crate::pace::Pace;
-use crate::skew::SignAnew;
-use crate::whole::{AskAgain, WholeAnswer};
+use crate::rate_limit::RateLimiter;
+use crate::truncated_response::{RejectTruncated, RetryTruncated};
 
 /// The instances of one account in one region.
 #[derive(Clone, Debug)]
 pub struct Fleet {
     client: Client,
     region: Region,
-    pace: Pace,
-    own_memory: OwnMemory,
+    rate_limiter: RateLimiter,
+    own_writes: OwnWrites,
     send_by: Option<SendBy>,
 }
 
@@ -58,28 +58,31 @@ pub struct StateChange {
 
 impl Fleet {
     /// The fleet in the connection's region, at EC2's published rate limits. Clones share the limits; a second fleet of the
-    /// same account and region shares them by [`Self::at_pace`].
+    /// same account and region shares them by [`Self::with_rate_limiter`].
     pub fn new(connection: &Connection) -> Self {
         let configuration = aws_sdk_ec2::config::Builder::from(&connection.sdk)
             .interceptor(connection.calls.clone())
-            .interceptor(connection.clock_watch.clone())
-            .retry_classifier(SignAnew)
-            .interceptor(WholeAnswer)
-            .retry_classifier(AskAgain)
-            .retry_classifier(NoRoom);
+            .interceptor(connection.clock_skew_watch.clone())
+            .retry_classifier(RetryOnSkew)
+            .interceptor(RejectTruncated)
+            .retry_classifier(RetryTruncated)
+            .retry_classifier(NoCapacityRetry);
         Self {
             client: Client::from_conf(configuration.build()),
             region: Region::new(connection.region()),
-            pace: Pace::published(),
-            own_memory: OwnMemory::default(),
+            rate_limiter: RateLimiter::published(),
+            own_writes: OwnWrites::default(),
             send_by: None,
         }
     }
 
     /// The same fleet at another pace, or at one that others keep too.
     #[must_use]
-    pub fn at_pace(self, pace: Pace) -> Self {
-        Self { pace, ..self }
+    pub fn with_rate_limiter(self, rate_limiter: RateLimiter) -> Self {
+        Self {
+            rate_limiter,
+            ..self
+        }
     }
 
     /// The same fleet, sending no changing call after an instant.
@@ -104,8 +107,8 @@ impl Fleet {
     }
 
     /// How fast this fleet's account is called in its region.
-    pub fn pace(&self) -> &Pace {
-        &self.pace
+    pub fn rate_limiter(&self) -> &RateLimiter {
+        &self.rate_limiter
     }
 
     /// The region.
@@ -213,7 +216,7 @@ impl Fleet {
 
     /// This process has written `last` to these.
     pub(crate) fn remembered(&self, ids: &[InstanceId], last: &LastApplied) {
-        self.own_memory.remember(ids, last);
+        self.own_writes.remember(ids, last);
     }
 
     /// `DeleteTags`: removes the tags of these keys, whatever their values, from all of `ids`.

@@ -5,9 +5,9 @@ use serde::Deserialize;
 
 use crate::connect::Connection;
 use crate::error::CloudError;
-use crate::service::{Action, Protocol};
+use crate::minimal_client::{Protocol, ServiceAction};
 
-const GET_CONFIGURATION: Action = Action {
+const GET_CONFIGURATION: ServiceAction = ServiceAction {
     service: "Lambda",
     host: "lambda",
     name: "GetFunctionConfiguration",
@@ -15,7 +15,7 @@ const GET_CONFIGURATION: Action = Action {
 };
 
 #[derive(Debug, Deserialize)]
-struct Configuration {}
+struct FunctionConfiguration {}
 
 /// `GetFunctionConfiguration`: fails with [`NotFound`](crate::error::CloudErrorKind::NotFound) where there is no function of this
 /// name in the connection's account and region.
@@ -29,6 +29,6 @@ pub async fn look_up(connection: &Connection, name: &str) -> Result<(), CloudErr
         .map_err(|error| CloudError::from_sdk("lambda:GetFunctionConfiguration", error))
 }
 
-fn read(body: &[u8]) -> Result<Configuration, BoxError> {
+fn read(body: &[u8]) -> Result<FunctionConfiguration, BoxError> {
     Ok(serde_json::from_slice(body)?)
 }

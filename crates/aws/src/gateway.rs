@@ -5,9 +5,9 @@ use serde::Deserialize;
 
 use crate::connect::Connection;
 use crate::error::CloudError;
-use crate::service::{Action, Protocol};
+use crate::minimal_client::{Protocol, ServiceAction};
 
-const GET_ACCOUNT: Action = Action {
+const GET_ACCOUNT: ServiceAction = ServiceAction {
     service: "API Gateway",
     host: "apigateway",
     name: "GetAccount",
@@ -16,7 +16,7 @@ const GET_ACCOUNT: Action = Action {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Account {
+struct GatewayAccount {
     cloudwatch_role_arn: Option<String>,
 }
 
@@ -33,6 +33,6 @@ pub async fn may_write_logs(connection: &Connection) -> Result<bool, CloudError>
     Ok(role.is_some_and(|arn| !arn.is_empty()))
 }
 
-fn read(body: &[u8]) -> Result<Account, BoxError> {
+fn read(body: &[u8]) -> Result<GatewayAccount, BoxError> {
     Ok(serde_json::from_slice(body)?)
 }

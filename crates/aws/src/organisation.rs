@@ -3,7 +3,7 @@
 mod error;
 mod execute;
 mod observed;
-mod survey;
+mod region_results;
 
 use std::sync::{Arc, OnceLock};
 
@@ -22,7 +22,7 @@ use crate::pass::{Pass, PassTrigger, look, pass};
 
 pub use error::{AccountRegionError, AccountRegionFailure};
 pub use observed::ObservedFleet;
-pub use survey::{Survey, Whole};
+pub use region_results::{CombinedPass, RegionResults};
 
 /// Every managed account and region.
 #[derive(Clone, Debug)]
@@ -39,13 +39,13 @@ pub struct AccountRegionFleet {
     pub account_region: AccountRegion,
     /// The account, where it is not our own.
     pub account: Option<Arc<TargetAccount>>,
-    gate: Arc<Gate>,
+    connection_cell: Arc<AccountConnection>,
     fleet: Arc<OnceLock<Fleet>>,
 }
 
 /// The way into an account, which its regions share.
 #[derive(Debug)]
-struct Gate {
+struct AccountConnection {
     home: Connection,
     inside: OnceLock<Connection>,
 }
@@ -53,38 +53,40 @@ struct Gate {
 impl Organisation {
     /// Members that are asked at the same time. A full page of instances is 2 to 3 MB until it is read, so that this many fit into
     /// a function of 256 MB; more is no faster, since reading the answers is what takes a small function's time by then.
-    pub const SIDE_BY_SIDE: usize = 32;
+    pub const MAX_IN_FLIGHT: usize = 32;
 
     /// All account-regions of `targets`, by way of `connection`, whose own region is home. Makes no call and no client until
     /// one is needed: making a thousand takes a small function a second.
     pub fn open(connection: &Connection, targets: &Targets) -> Self {
         let home = Region::new(connection.region());
-        let gate = || {
-            Arc::new(Gate {
+        let connection_cell = || {
+            Arc::new(AccountConnection {
                 home: connection.clone(),
                 inside: OnceLock::new(),
             })
         };
         let mut account_regions = Vec::new();
-        let mut add = |account: Option<Arc<TargetAccount>>, gate: &Arc<Gate>, region: &Region| {
+        let mut add = |account: Option<Arc<TargetAccount>>,
+                       connection_cell: &Arc<AccountConnection>,
+                       region: &Region| {
             account_regions.push(AccountRegionFleet {
                 account_region: AccountRegion {
                     account: account.as_ref().map(|account| account.id.clone()),
                     region: region.clone(),
                 },
                 account,
-                gate: Arc::clone(gate),
+                connection_cell: Arc::clone(connection_cell),
                 fleet: Arc::default(),
             });
         };
-        let own = gate();
+        let own = connection_cell();
         for region in targets.regions(&home) {
             add(None, &own, region);
         }
         for account in &targets.accounts {
-            let (account, gate) = (Arc::new(account.clone()), gate());
+            let (account, connection_cell) = (Arc::new(account.clone()), connection_cell());
             for region in &account.regions {
-                add(Some(Arc::clone(&account)), &gate, region);
+                add(Some(Arc::clone(&account)), &connection_cell, region);
             }
         }
         Self {
@@ -124,7 +126,7 @@ impl Organisation {
     }
 
     /// The instances of `scope`, wherever they are. What has not answered by the deadline is among the failures.
-    pub async fn observe(&self, scope: &Scope, deadline: Deadline) -> Survey<Vec<Instance>> {
+    pub async fn observe(&self, scope: &Scope, deadline: Deadline) -> RegionResults<Vec<Instance>> {
         self.survey(|fleet| in_time(deadline, fleet.observe(scope)))
             .await
     }
@@ -136,7 +138,7 @@ impl Organisation {
         trigger: &PassTrigger<'_>,
         clock: &Clock,
         deadline: Deadline,
-    ) -> Survey<Pass> {
+    ) -> RegionResults<Pass> {
         let ask = |fleet| in_time(deadline, look(fleet, schedule_set, trigger.clone(), clock));
         self.survey(ask).await
     }
@@ -148,7 +150,7 @@ impl Organisation {
         trigger: &PassTrigger<'_>,
         clock: &Clock,
         deadline: Deadline,
-    ) -> Survey<Pass> {
+    ) -> RegionResults<Pass> {
         // Its calls keep to the deadline by themselves: cut off from outside, it would leave what it did unremembered.
         let ask = |fleet| {
             begun_in_time(
@@ -160,14 +162,14 @@ impl Organisation {
     }
 
     /// Queries every account-region; those that the deadline leaves out count as failed.
-    async fn survey<'a, T, F>(&'a self, ask: impl Fn(&'a Fleet) -> F) -> Survey<T>
+    async fn survey<'a, T, F>(&'a self, ask: impl Fn(&'a Fleet) -> F) -> RegionResults<T>
     where
         F: Future<Output = Result<T, AccountRegionFailure>>,
     {
         let account_regions = self.account_regions.iter();
         let work: Vec<_> = account_regions.map(|one| ask(one.fleet())).collect();
-        let outcomes = join_bounded(work, Self::SIDE_BY_SIDE).await;
-        let mut survey = Survey {
+        let outcomes = join_bounded(work, Self::MAX_IN_FLIGHT).await;
+        let mut survey = RegionResults {
             answers: Vec::new(),
             failures: Vec::new(),
         };
@@ -223,13 +225,13 @@ impl AccountRegionFleet {
     /// Its instances. Makes no call: a role is assumed when its first instance is asked for.
     pub fn fleet(&self) -> &Fleet {
         self.fleet.get_or_init(|| {
-            let inside = self.gate.inside(self.account.as_deref());
+            let inside = self.connection_cell.inside(self.account.as_deref());
             Fleet::new(&inside.in_region(self.account_region.region.as_str()))
         })
     }
 }
 
-impl Gate {
+impl AccountConnection {
     fn inside(&self, account: Option<&TargetAccount>) -> &Connection {
         self.inside.get_or_init(|| match account {
             Some(account) => self.home.into_account(account),

@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 use crate::connect::Connection;
 use crate::error::{CloudError, CloudErrorKind};
+use crate::minimal_client::{ActionClient, Protocol, ServiceAction};
 use crate::pages::PageTokens;
-use crate::service::{Action, Call, Protocol};
 
-const GET_PARAMETER: Action = action("GetParameter");
-const PUT_PARAMETER: Action = action("PutParameter");
-const DELETE_PARAMETER: Action = action("DeleteParameter");
-const GET_PARAMETERS_BY_PATH: Action = action("GetParametersByPath");
+const GET_PARAMETER: ServiceAction = action("GetParameter");
+const PUT_PARAMETER: ServiceAction = action("PutParameter");
+const DELETE_PARAMETER: ServiceAction = action("DeleteParameter");
+const GET_PARAMETERS_BY_PATH: ServiceAction = action("GetParametersByPath");
 
-const fn action(name: &'static str) -> Action {
-    Action {
+const fn action(name: &'static str) -> ServiceAction {
+    ServiceAction {
         service: "SSM",
         host: "ssm",
         name,
@@ -31,7 +31,7 @@ const fn action(name: &'static str) -> Action {
 /// SSM's parameters in one account and region, for reading. The Lambda has this one alone.
 #[derive(Clone, Debug)]
 pub struct ParameterStore {
-    get: Call<Value>,
+    get: ActionClient<Value>,
 }
 
 impl ParameterStore {
@@ -63,9 +63,9 @@ impl ParameterStore {
 #[derive(Clone, Debug)]
 pub struct ParameterEditor {
     store: ParameterStore,
-    put: Call<IgnoredAny>,
-    delete: Call<IgnoredAny>,
-    list: Call<ParametersPage>,
+    put: ActionClient<IgnoredAny>,
+    delete: ActionClient<IgnoredAny>,
+    list: ActionClient<ParametersPage>,
 }
 
 /// A page of `GetParametersByPath`, as far as it is read.

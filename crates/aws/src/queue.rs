@@ -6,9 +6,9 @@ use serde_json::json;
 
 use crate::connect::Connection;
 use crate::error::{CloudError, CloudErrorKind};
-use crate::service::{Action, Call, Protocol};
+use crate::minimal_client::{ActionClient, Protocol, ServiceAction};
 
-const SEND_MESSAGE_BATCH: Action = Action {
+const SEND_MESSAGE_BATCH: ServiceAction = ServiceAction {
     service: "SQS",
     host: "sqs",
     name: "SendMessageBatch",
@@ -22,7 +22,7 @@ const SEND_MESSAGE_BATCH: Action = Action {
 /// A queue to send to.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    send: Call<Sent>,
+    send: ActionClient<SendBatchResult>,
     url: String,
 }
 
@@ -40,13 +40,13 @@ pub struct FifoMessage {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Sent {
-    failed: Option<Vec<Unsent>>,
+struct SendBatchResult {
+    failed: Option<Vec<FailedEntry>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Unsent {
+struct FailedEntry {
     code: String,
     message: Option<String>,
 }
@@ -84,7 +84,7 @@ impl Queue {
             .map_err(|error| CloudError::from_sdk(operation, error))?;
         match answer.failed.unwrap_or_default().first() {
             None => Ok(()),
-            Some(Unsent { code, message }) => Err(CloudError::new(
+            Some(FailedEntry { code, message }) => Err(CloudError::new(
                 operation,
                 CloudErrorKind::Service,
                 message.as_deref().unwrap_or(code),
@@ -93,6 +93,6 @@ impl Queue {
     }
 }
 
-fn read(body: &[u8]) -> Result<Sent, BoxError> {
+fn read(body: &[u8]) -> Result<SendBatchResult, BoxError> {
     Ok(serde_json::from_slice(body)?)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use curfew_aws::clock::Clock;
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
-use curfew_aws::organisation::{AccountRegionFleet, Organisation, Survey};
+use curfew_aws::organisation::{AccountRegionFleet, Organisation, RegionResults};
 use curfew_core::account_regions::AccountRegion;
 use curfew_core::instance::Instance;
 use curfew_core::schedule_set::ScheduleSet;
@@ -175,7 +175,7 @@ impl Polling {
 
     /// Logs account-regions that stop responding, and those that respond again, once each; those that don't are polled less
     /// and less often.
-    fn tell(&mut self, survey: &Survey<Vec<Instance>>) {
+    fn tell(&mut self, survey: &RegionResults<Vec<Instance>>) {
         for (one, _) in &survey.answers {
             self.answers(&one.account_region);
         }
@@ -202,7 +202,7 @@ impl Polling {
     }
 
     /// Looks at everything but what is silent, and beside that at what is silent and has its turn again.
-    async fn look(&mut self) -> Survey<Vec<Instance>> {
+    async fn look(&mut self) -> RegionResults<Vec<Instance>> {
         let now = Instant::now();
         let newest = self.newest.borrow().clone();
         let shown: Vec<AccountRegion> = self

@@ -146,7 +146,7 @@ async fn events_are_journalled_once_and_their_messages_deleted_then() {
     })
     .await;
     daemon.end().await;
-    let calls = house.connection.calls.so_far();
+    let calls = house.connection.calls.counts();
     for action in ["ReceiveMessage", "DeleteMessageBatch"] {
         let counted = calls.iter().any(|(call, count)| {
             let sort = (call.service.as_str(), call.action.as_str(), call.outcome);

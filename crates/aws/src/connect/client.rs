@@ -46,7 +46,7 @@ type StreamConnector = HttpsConnector<TcpConnector>;
 
 /// A client that believes `roots` and gives up on a connection (TLS included) that does not come about in `connect_timeout`.
 pub(super) fn http_client(roots: RootCertStore, connect_timeout: Duration) -> SharedHttpClient {
-    SharedHttpClient::new(Pool {
+    SharedHttpClient::new(ConnectionPool {
         connector: connector(roots, connect_timeout),
     })
 }
@@ -100,11 +100,11 @@ fn tls(roots: RootCertStore) -> ClientConfig {
 
 /// Returns the same connections whatever the runtime configuration: they are built with the right one.
 #[derive(Debug)]
-struct Pool {
+struct ConnectionPool {
     connector: SharedHttpConnector,
 }
 
-impl HttpClient for Pool {
+impl HttpClient for ConnectionPool {
     fn http_connector(
         &self,
         _: &HttpConnectorSettings,
@@ -443,7 +443,7 @@ mod tests {
         let (roots, tls) = certified(&cert, &signing_key);
         let (address, mut questions) = proxy(tls).await;
         let proxies = Proxies::at(&format!("http://user:secret@{address}"));
-        let client = SharedHttpClient::new(Pool {
+        let client = SharedHttpClient::new(ConnectionPool {
             connector: pooled(roots, PATIENCE, proxies),
         });
         // No such name can be resolved: the proxy does that.
@@ -479,7 +479,7 @@ mod tests {
             (proxy.as_str(), "made no connection"),
             ("socks5://127.0.0.1:1080", "only `http://` and `https://`"),
         ] {
-            let client = SharedHttpClient::new(Pool {
+            let client = SharedHttpClient::new(ConnectionPool {
                 connector: pooled(RootCertStore::empty(), PATIENCE, Proxies::at(proxy)),
             });
             let url = "https://ec2.example/".to_owned();

@@ -11,13 +11,13 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use curfew_core::account_regions::TargetAccount;
 
-use crate::calls::Calls;
-use crate::service::{Action, Call, Document, Protocol};
+use crate::calls::ApiCalls;
+use crate::minimal_client::{ActionClient, Protocol, ServiceAction, XmlDocument};
 
 /// The session name after the role's name in an account's audit trail.
 const SESSION: &str = "curfew";
 
-const ASSUME_ROLE: Action = Action {
+const ASSUME_ROLE: ServiceAction = ServiceAction {
     service: "STS",
     host: "sts",
     name: "AssumeRole",
@@ -32,13 +32,13 @@ const VERSION: &str = "2011-06-15";
 /// Lambda has no use for that (docs/performance.md).
 #[derive(Debug)]
 pub(super) struct AssumedRole {
-    assume: Call<Credentials>,
+    assume: ActionClient<Credentials>,
     account: TargetAccount,
 }
 
 impl AssumedRole {
     /// The role of that account, assumed with the credentials of this configuration.
-    pub(super) fn new(sdk: &SdkConfig, calls: &Calls, account: TargetAccount) -> Self {
+    pub(super) fn new(sdk: &SdkConfig, calls: &ApiCalls, account: TargetAccount) -> Self {
         Self {
             assume: ASSUME_ROLE.by(sdk, calls, read),
             account,
@@ -74,7 +74,7 @@ impl ProvideCredentials for AssumedRole {
 }
 
 fn read(body: &[u8]) -> std::result::Result<Credentials, BoxError> {
-    let answer = Document::read(body)?;
+    let answer = XmlDocument::read(body)?;
     let text = |name| {
         answer
             .text(name)

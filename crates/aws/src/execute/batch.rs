@@ -7,10 +7,10 @@ use curfew_core::step::StepAction;
 use tokio::time::{Instant, timeout_at};
 
 use super::guard::{Guard, Moment};
-use super::memory::Writes;
+use super::tag_writes::TagEdit;
 use crate::error::{CloudError, CloudErrorKind};
 use crate::fleet::{Fleet, Observation, StateChange};
-use crate::pace::{Limit, Paced};
+use crate::rate_limit::{Limit, LimitedAction};
 
 /// How often a batch that EC2 asks to wait is asked for again where there is no deadline: with the pace's waits a minute or
 /// two. What still can't be done by then is for the next pass, which decides afresh.
@@ -26,21 +26,21 @@ const MOST_LOOKS: u32 = 3;
 
 /// What is asked of EC2.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Call {
+pub(super) enum BatchCall {
     /// The step's own call.
     Change(StepAction),
     /// What a person says is written, before anything else.
-    Say(Writes),
+    Say(TagEdit),
     /// The first memory is written, before the step's own call.
-    Adopt(Writes),
+    Adopt(TagEdit),
     /// It is written that another type stands in, before it does.
-    PlaceType(Writes),
+    PlaceType(TagEdit),
     /// The type is changed.
     GiveType(InstanceType),
     /// Tags are set, after the step's own call.
-    Remember(Writes),
+    Remember(TagEdit),
     /// Tags are removed, after the step's own call.
-    Forget(Writes),
+    Forget(TagEdit),
 }
 
 /// What calls have in common that are allowed or refused alike. A hibernation may be refused where a plain stop is not.
@@ -50,7 +50,7 @@ pub(super) struct CallKind {
     hibernates: bool,
 }
 
-impl Call {
+impl BatchCall {
     pub(super) fn kind(&self) -> CallKind {
         CallKind {
             operation: self.operation(),
@@ -91,15 +91,15 @@ impl Call {
         CloudError::new(self.operation(), CloudErrorKind::NotSent, why)
     }
 
-    fn paced(&self) -> Paced {
+    fn limited_action(&self) -> LimitedAction {
         match self {
-            Self::Change(StepAction::Start) => Paced::StartInstances,
-            Self::Change(_) => Paced::StopInstances,
-            Self::GiveType(_) => Paced::ModifyInstanceAttribute,
+            Self::Change(StepAction::Start) => LimitedAction::StartInstances,
+            Self::Change(_) => LimitedAction::StopInstances,
+            Self::GiveType(_) => LimitedAction::ModifyInstanceAttribute,
             Self::Say(_) | Self::Adopt(_) | Self::PlaceType(_) | Self::Remember(_) => {
-                Paced::CreateTags
+                LimitedAction::CreateTags
             }
-            Self::Forget(_) => Paced::DeleteTags,
+            Self::Forget(_) => LimitedAction::DeleteTags,
         }
     }
 
@@ -130,14 +130,14 @@ impl Call {
     }
 }
 
-/// Writes the tags. `curfew:last` never goes back: it is read again right before, and an instance with a newer value by then
+/// TagEdit the tags. `curfew:last` never goes back: it is read again right before, and an instance with a newer value by then
 /// keeps all its state tags.
 ///
 /// By `DescribeInstances`, which every role may call, and not by `DescribeTags`, which would be one more right in every account.
 async fn write_memory(
     fleet: &Fleet,
     ids: &[InstanceId],
-    writes: &Writes,
+    writes: &TagEdit,
 ) -> Result<(), CloudError> {
     let Some(last) = writes.last() else {
         return fleet.tag(ids, &writes.set).await;
@@ -158,7 +158,7 @@ async fn write_memory(
 
 /// What EC2, or the clock, said to a batch.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum BatchAnswer {
     /// It is done for all members.
     Done(Vec<StateChange>),
     /// It is done for none of them.
@@ -179,7 +179,7 @@ pub(super) enum Answer {
 /// Members for which one call is made.
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
-    pub(super) call: Call,
+    pub(super) call: BatchCall,
     pub(super) members: Vec<usize>,
     /// The batch as it was first made, which this one is a part of.
     pub(super) family: usize,
@@ -197,7 +197,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new(call: Call, members: Vec<usize>, family: usize) -> Self {
+    pub(super) fn new(call: BatchCall, members: Vec<usize>, family: usize) -> Self {
         Self {
             call,
             members,
@@ -282,17 +282,20 @@ impl Batch {
         ids: Vec<InstanceId>,
         guard: Guard,
         seen: Option<Moment>,
-    ) -> (Self, Answer) {
+    ) -> (Self, BatchAnswer) {
         let (begin, end) = if self.call.is_memory() {
             (guard.write(), guard.end())
         } else {
             (guard.begin(), guard.answer())
         };
-        let (pace, paced) = (fleet.pace(), self.call.paced());
+        let (rate_limiter, limited_action) = (fleet.rate_limiter(), self.call.limited_action());
         if !self.admitted {
-            if let Err(slow) = pace.admit(paced, ids.len(), begin).await {
+            if let Err(slow) = rate_limiter
+                .acquire_within(limited_action, ids.len(), begin)
+                .await
+            {
                 let affordable = slow.affordable;
-                return (self, Answer::TooSlow { affordable });
+                return (self, BatchAnswer::TooSlow { affordable });
             }
             self.admitted = true;
         }
@@ -303,15 +306,15 @@ impl Batch {
         };
         let stale = seen.is_some_and(|seen| guard.is_stale(seen));
         if !in_time || (stale && self.looks == MOST_LOOKS) {
-            return (self, Answer::TooSlow { affordable: 0 });
+            return (self, BatchAnswer::TooSlow { affordable: 0 });
         }
         if stale {
             self.looks += 1;
             let looked = in_time_of(end, fleet.look_again(&ids)).await;
             let answer = match looked {
-                Some(Ok(seen)) => Answer::Seen(seen),
-                Some(Err(error)) => Answer::NotSeen(error),
-                None => Answer::TooSlow { affordable: 0 },
+                Some(Ok(seen)) => BatchAnswer::Seen(seen),
+                Some(Err(error)) => BatchAnswer::NotSeen(error),
+                None => BatchAnswer::TooSlow { affordable: 0 },
             };
             return (self, answer);
         }
@@ -324,26 +327,26 @@ impl Batch {
         let answer = in_time_of(end, self.call.make(&fleet, &ids)).await;
         let answer =
             answer.unwrap_or_else(|| Err(self.unanswered("time ran out before the answer came")));
-        let pace = fleet.pace();
+        let rate_limiter = fleet.rate_limiter();
         match answer {
             Ok(changes) => {
-                pace.accepted(paced);
-                (self, Answer::Done(changes))
+                rate_limiter.accepted(limited_action);
+                (self, BatchAnswer::Done(changes))
             }
             Err(error) => {
                 if error.kind == CloudErrorKind::Throttled {
-                    pace.refused(paced, error.limit());
+                    rate_limiter.refused(limited_action, error.limit());
                 }
                 let answer = match (send_by, error.kind) {
                     (Some(send_by), _) if send_by.held_back() => {
-                        Answer::Late(self.not_sent("the pass ended before its turn came"))
+                        BatchAnswer::Late(self.not_sent("the pass ended before its turn came"))
                     }
                     (Some(send_by), CloudErrorKind::Unreachable | CloudErrorKind::Service)
                         if send_by.forbade_retry() =>
                     {
-                        Answer::Late(error)
+                        BatchAnswer::Late(error)
                     }
-                    _ => Answer::Failed(error),
+                    _ => BatchAnswer::Failed(error),
                 };
                 (self, answer)
             }

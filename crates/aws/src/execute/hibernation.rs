@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use curfew_core::step::{Step, StepAction};
 
-use super::{Call, Execution, Progress};
+use super::{BatchCall, Execution, StepProgress};
 use crate::error::{CloudError, CloudErrorKind, presentable};
 
 /// The members that EC2 refused to hibernate, and why.
@@ -14,13 +14,13 @@ pub(super) struct NotHibernated(BTreeMap<usize, CloudError>);
 
 impl NotHibernated {
     /// Whether this is no reason to give the member up: it can be stopped plainly.
-    pub(super) fn goes_on(&mut self, call: &Call, member: usize, error: &CloudError) -> bool {
+    pub(super) fn goes_on(&mut self, call: &BatchCall, member: usize, error: &CloudError) -> bool {
         // An instance that may not be stopped at all, or is gone, may not be stopped plainly either.
         let about_hibernation = matches!(
             error.kind,
             CloudErrorKind::Refused | CloudErrorKind::WrongState
         );
-        let goes_on = *call == Call::Change(StepAction::Hibernate) && about_hibernation;
+        let goes_on = *call == BatchCall::Change(StepAction::Hibernate) && about_hibernation;
         if goes_on {
             self.0.insert(member, error.repeated());
         }
@@ -45,7 +45,7 @@ impl Execution<'_> {
     pub(super) fn queue_plain_stops(&mut self) {
         let refused = self.not_hibernated.0.keys().copied();
         let open: Vec<usize> = refused
-            .filter(|member| matches!(self.progress[*member], Progress::Open))
+            .filter(|member| matches!(self.progress[*member], StepProgress::Open))
             .collect();
         self.queue_change(StepAction::Stop, open);
     }

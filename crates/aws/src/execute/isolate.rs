@@ -8,7 +8,7 @@
 
 use std::collections::HashSet;
 
-use super::{Batch, Call, End, Execution, Turn};
+use super::{Batch, BatchCall, BatchEnd, Execution, Turn};
 use crate::error::CloudError;
 
 /// How many members are tried alone. With eight, a batch of which half is bad is hardly ever given up, and one of which nine
@@ -21,10 +21,10 @@ const NAMED: usize = 3;
 
 /// All that came of the batches as they were first made.
 #[derive(Debug, Default)]
-pub(super) struct Families(Vec<Family>);
+pub(super) struct BatchLineage(Vec<Lineage>);
 
 #[derive(Debug, Default)]
-struct Family {
+struct Lineage {
     refusals: usize,
     accepted: bool,
     hopeless: bool,
@@ -40,10 +40,10 @@ struct Probing {
     waiting: Vec<Batch>,
 }
 
-impl Families {
+impl BatchLineage {
     /// The number of a new family.
     pub(super) fn found(&mut self) -> usize {
-        self.0.push(Family::default());
+        self.0.push(Lineage::default());
         self.0.len() - 1
     }
 }
@@ -53,17 +53,17 @@ impl Execution<'_> {
     pub(super) fn isolate(&mut self, batch: &Batch, error: &CloudError) {
         if batch.members.len() == 1 {
             self.fail(batch, &batch.members, error);
-            self.ended(batch, End::Refused(error));
+            self.ended(batch, BatchEnd::Refused(error));
             return;
         }
         let (named, rest) = self.named(batch, error);
         self.fail(batch, &named, error);
-        let family = &mut self.families.0[batch.family];
+        let family = &mut self.lineage.0[batch.family];
         family.refusals += 1;
-        let given_up = family.hopeless || self.trouble.refused_everywhere(&batch.call).is_some();
-        if given_up || !self.trouble.may_look_into(&batch.call) {
+        let given_up = family.hopeless || self.breaker.refused_everywhere(&batch.call).is_some();
+        if given_up || !self.breaker.may_look_into(&batch.call) {
             self.fail(batch, &rest, &error.inferred());
-            self.ended(batch, End::Refused(error));
+            self.ended(batch, BatchEnd::Refused(error));
             return;
         }
         let patience = if named.is_empty() { 1 } else { NAMED };
@@ -91,7 +91,7 @@ impl Execution<'_> {
     fn probe(&mut self, batch: &Batch, mut members: Vec<usize>) {
         fastrand::shuffle(&mut members);
         let rest = members.split_off(PROBES);
-        self.families.0[batch.family].probing = Some(Probing {
+        self.lineage.0[batch.family].probing = Some(Probing {
             open: PROBES,
             refused: 0,
             waiting: vec![batch.of(rest)],
@@ -108,9 +108,9 @@ impl Execution<'_> {
     }
 
     /// What a batch's end means for its family.
-    pub(super) fn family_goes_on(&mut self, batch: &Batch, end: End<'_>) {
-        let family = &mut self.families.0[batch.family];
-        family.accepted |= matches!(end, End::Accepted);
+    pub(super) fn family_goes_on(&mut self, batch: &Batch, end: BatchEnd<'_>) {
+        let family = &mut self.lineage.0[batch.family];
+        family.accepted |= matches!(end, BatchEnd::Accepted);
         if !batch.probe {
             return;
         }
@@ -118,7 +118,7 @@ impl Execution<'_> {
             return;
         };
         probing.open -= 1;
-        probing.refused += usize::from(matches!(end, End::Refused(_)));
+        probing.refused += usize::from(matches!(end, BatchEnd::Refused(_)));
         if probing.open > 0 {
             return;
         }
@@ -127,8 +127,8 @@ impl Execution<'_> {
         let waiting = family.probing.take().map(|probing| probing.waiting);
         for part in waiting.unwrap_or_default() {
             match end {
-                End::Refused(error) if all_refused => {
-                    self.trouble.hopeless(&part.call, &error.inferred());
+                BatchEnd::Refused(error) if all_refused => {
+                    self.breaker.trip(&part.call, &error.inferred());
                     self.fail(&part, &part.members, &error.inferred());
                 }
                 _ => {
@@ -141,8 +141,8 @@ impl Execution<'_> {
     }
 
     /// Until one instance is accepted, finding out whether any can be comes first.
-    fn turn(&self, call: &Call) -> Turn {
-        if self.trouble.has_accepted(call) {
+    fn turn(&self, call: &BatchCall) -> Turn {
+        if self.breaker.has_accepted(call) {
             Turn::Last
         } else {
             Turn::Next

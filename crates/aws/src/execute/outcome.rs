@@ -27,7 +27,7 @@ pub enum StepResult {
     },
     /// The call was accepted and the memory could not be written. The next pass finds the instance as it should be and only
     /// tries to write the memory again.
-    NotRemembered {
+    TagsNotWritten {
         /// The state right after the call.
         after: InstanceState,
         /// Why not.

@@ -2,8 +2,8 @@
 
 use curfew_core::step::{Step, TagChanges};
 
-use super::memory::{Writes, alike};
-use super::{Execution, Progress, StepResult};
+use super::tag_writes::{TagEdit, alike};
+use super::{Execution, StepProgress, StepResult};
 use crate::error::{CloudError, CloudErrorKind};
 
 /// What is remembered on the instance of a step that EC2 refused. Nothing where the refusal is not about the instance: what
@@ -47,8 +47,8 @@ impl Execution<'_> {
     pub(super) fn queue_refusals(&mut self) {
         let whole = self.progress.iter().zip(self.steps).zip(0..);
         let refused = whole.filter_map(|((progress, step), member)| match progress {
-            Progress::Settled(StepResult::Failed(error)) => {
-                Some((Writes::of(&refusal(step, error)?), member))
+            StepProgress::Settled(StepResult::Failed(error)) => {
+                Some((TagEdit::of(&refusal(step, error)?), member))
             }
             _ => None,
         });

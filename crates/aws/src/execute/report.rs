@@ -14,7 +14,7 @@ pub(super) fn log(outcome: &Outcome) {
         StepResult::Done { after } => {
             info!(%instance, name, %action, %cause, before = %step.state, %after, note, "step done");
         }
-        StepResult::NotRemembered { error, .. } => {
+        StepResult::TagsNotWritten { error, .. } => {
             let (error, hint) = told(error);
             warn!(%instance, name, %action, %cause, note, %error, hint, "step done but not remembered");
         }

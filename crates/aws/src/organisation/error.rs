@@ -11,7 +11,7 @@ use curfew_core::account_regions::{AccountRegion, TargetAccount};
 
 use super::AccountRegionFleet;
 use crate::error::{CloudError, CloudErrorKind};
-use crate::service::ServiceError;
+use crate::minimal_client::ServiceError;
 
 /// A member that could not be asked, or not in time.
 #[derive(Debug)]

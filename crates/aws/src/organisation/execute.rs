@@ -24,6 +24,6 @@ impl Organisation {
                 pass.carry_out(known.fleet(), basis, deadline).await;
                 (account_region, pass)
             });
-        join_bounded(work, Self::SIDE_BY_SIDE).await
+        join_bounded(work, Self::MAX_IN_FLIGHT).await
     }
 }

@@ -6,7 +6,7 @@ use curfew_core::instance::Instance;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::step::Step;
 
-use super::{AccountRegionError, AccountRegionFleet, Organisation, Survey};
+use super::{AccountRegionError, AccountRegionFleet, Organisation, RegionResults};
 use crate::clock::Clock;
 use crate::execute::{Deadline, Outcome};
 use crate::join_bounded::join_bounded;
@@ -20,7 +20,7 @@ pub struct ObservedFleet {
     account_regions: Vec<(AccountRegionFleet, Range<usize>)>,
 }
 
-impl Survey<Vec<Instance>> {
+impl RegionResults<Vec<Instance>> {
     /// All answers as one fleet, and the members that did not answer.
     pub fn into_fleet(self) -> (ObservedFleet, Vec<AccountRegionError>) {
         let mut fleet = ObservedFleet::default();
@@ -71,7 +71,7 @@ impl ObservedFleet {
                 ));
             }
         }
-        let outcomes = join_bounded(work, Organisation::SIDE_BY_SIDE).await;
+        let outcomes = join_bounded(work, Organisation::MAX_IN_FLIGHT).await;
         outcomes.into_iter().flatten().collect()
     }
 }

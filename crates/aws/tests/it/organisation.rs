@@ -7,7 +7,7 @@ use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
-use curfew_aws::organisation::{AccountRegionFailure, Organisation, Survey};
+use curfew_aws::organisation::{AccountRegionFailure, Organisation, RegionResults};
 use curfew_aws::pass::{Pass, PassTrigger, pass_page};
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::schedule_set::ScheduleSet;
@@ -109,7 +109,7 @@ impl Setting {
         )
     }
 
-    async fn pass(&self) -> Survey<Pass> {
+    async fn pass(&self) -> RegionResults<Pass> {
         let routine = PassTrigger::ROUTINE;
         self.organisation
             .pass(&self.schedule_set, &routine, &self.clock, Deadline::NONE)
@@ -126,7 +126,7 @@ impl Setting {
 }
 
 /// `failure; hint`, one a line.
-fn told<T>(survey: &Survey<T>) -> String {
+fn told<T>(survey: &RegionResults<T>) -> String {
     let line =
         |error: &curfew_aws::organisation::AccountRegionError| format!("{error}; {}", error.hint());
     survey

@@ -171,7 +171,7 @@ async fn a_stop_that_could_not_be_remembered_is_put_right_by_the_next_pass() {
     setting.ec2.advance(15.seconds());
 
     let done = setting.pass().await;
-    let StepResult::NotRemembered { error, .. } = &done.outcomes[0].result else {
+    let StepResult::TagsNotWritten { error, .. } = &done.outcomes[0].result else {
         panic!("{:?}", done.outcomes)
     };
     assert_eq!(

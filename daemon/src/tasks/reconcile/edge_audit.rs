@@ -111,7 +111,7 @@ impl EdgeAudit {
                 continue;
             };
             let outcome = match result {
-                StepResult::Done { .. } | StepResult::NotRemembered { .. } => {
+                StepResult::Done { .. } | StepResult::TagsNotWritten { .. } => {
                     self.newest.insert(step.instance.clone(), Some(edge.at));
                     EdgeOutcome::Missed
                 }

@@ -237,7 +237,7 @@ async fn what_was_done_just_before_the_edge_is_not_written_down_after_it() {
     let not_remembered = done.outcomes.iter().filter(|outcome| {
         matches!(
             &outcome.result,
-            StepResult::NotRemembered {
+            StepResult::TagsNotWritten {
                 after: curfew_core::instance::InstanceState::Pending,
                 error,
             } if error.kind == CloudErrorKind::NotSent

@@ -17,7 +17,7 @@ fn full(plain: Launch) -> Launch {
 fn not_remembered(pass: &Pass) -> std::collections::BTreeSet<String> {
     let outcomes = pass.outcomes.iter();
     let matching =
-        outcomes.filter(|outcome| matches!(outcome.result, StepResult::NotRemembered { .. }));
+        outcomes.filter(|outcome| matches!(outcome.result, StepResult::TagsNotWritten { .. }));
     matching
         .map(|outcome| outcome.step.instance.to_string())
         .collect()
@@ -176,7 +176,7 @@ async fn without_the_right_to_tag_everything_is_done_once_and_told_of() {
     assert_eq!(not_remembered(&pass), names(&ids));
     assert!(pass.outcomes.iter().all(|outcome| matches!(
         &outcome.result,
-        StepResult::NotRemembered { error, .. } if error.kind == CloudErrorKind::Denied
+        StepResult::TagsNotWritten { error, .. } if error.kind == CloudErrorKind::Denied
     )));
     assert_eq!(world.count(&ids, Ec2InstanceState::Stopping), 300);
     let calls = world.calls(ApiAction::CreateTags);

@@ -14,11 +14,11 @@ use proptest::sample::{Index, select};
 use tokio::time::Instant;
 
 use super::*;
-use crate::fleet::sighting::Sighting;
+use crate::fleet::described_instance::DescribedInstance;
 
 /// What is trimmed of a document that arrives in these parts.
 fn trimmed<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
-    let mut trim = Trim::default();
+    let mut trim = XmlFilter::default();
     let mut kept = Vec::new();
     for part in parts {
         trim.take(part, &mut kept);
@@ -190,7 +190,7 @@ fn read(parts: Vec<Bytes>, trimmed: bool) -> Option<Reading> {
         .unwrap();
     let answer = runtime.block_on(async {
         if trimmed {
-            call.customize().interceptor(OnlyWhatIsRead).send().await
+            call.customize().interceptor(ResponseFilter).send().await
         } else {
             call.send().await
         }
@@ -201,7 +201,7 @@ fn read(parts: Vec<Bytes>, trimmed: bool) -> Option<Reading> {
         let owner = reservation.owner_id.unwrap_or_default();
         for raw in reservation.instances.unwrap_or_default() {
             if let Ok(sighting) =
-                Sighting::of(raw, &owner, &Region::new("eu-west-3"), Instant::now())
+                DescribedInstance::of(raw, &owner, &Region::new("eu-west-3"), Instant::now())
             {
                 seen.push((sighting.instance, sighting.spot_request));
             }
@@ -216,14 +216,14 @@ struct Answering(Vec<Bytes>);
 
 impl HttpConnector for Answering {
     fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-        let body = SdkBody::from_body_1_x(Parts(self.0.clone().into()));
+        let body = SdkBody::from_body_1_x(DocumentParts(self.0.clone().into()));
         HttpConnectorFuture::ready(Ok(HttpResponse::new(200.try_into().unwrap(), body)))
     }
 }
 
-struct Parts(VecDeque<Bytes>);
+struct DocumentParts(VecDeque<Bytes>);
 
-impl Body for Parts {
+impl Body for DocumentParts {
     type Data = Bytes;
     type Error = BoxError;
 

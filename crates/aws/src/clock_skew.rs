@@ -30,7 +30,7 @@ const REFUSAL: &str = "RequestExpired";
 
 /// Compares this machine's clock with the time in each answer. Clones watch the same clock.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ClockWatch {
+pub(crate) struct ClockSkewWatch {
     told: Arc<AtomicBool>,
     /// The clock that is put right, and read; without one, the SDK's is read.
     clock: Option<Clock>,
@@ -38,19 +38,19 @@ pub(crate) struct ClockWatch {
 
 /// When the request went out, by this machine's clock.
 #[derive(Debug, Clone, Copy)]
-struct Sent(SystemTime);
+struct SentAt(SystemTime);
 
-impl Storable for Sent {
+impl Storable for SentAt {
     type Storer = StoreReplace<Self>;
 }
 
 /// By how much the clock was off when this answer came.
 #[derive(Debug, Clone, Copy)]
-struct Off(Duration);
+struct ClockOffset(Duration);
 
-impl Intercept for ClockWatch {
+impl Intercept for ClockSkewWatch {
     fn name(&self) -> &'static str {
-        "ClockWatch"
+        "ClockSkewWatch"
     }
 
     fn read_before_transmit(
@@ -60,7 +60,7 @@ impl Intercept for ClockWatch {
         configuration: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         if let Some(now) = self.now(components) {
-            configuration.interceptor_state().store_put(Sent(now));
+            configuration.interceptor_state().store_put(SentAt(now));
         }
         Ok(())
     }
@@ -75,8 +75,8 @@ impl Intercept for ClockWatch {
         let server = date
             .and_then(|date| DateTime::from_str(date, Format::HttpDate).ok())
             .and_then(|date| SystemTime::try_from(date).ok());
-        let (Some(server), Some(Sent(sent)), Some(received)) =
-            (server, configuration.load::<Sent>(), self.now(components))
+        let (Some(server), Some(SentAt(sent)), Some(received)) =
+            (server, configuration.load::<SentAt>(), self.now(components))
         else {
             return Ok(());
         };
@@ -86,12 +86,12 @@ impl Intercept for ClockWatch {
         }
         let (off, direction) = difference(*sent, server, received);
         self.tell(off, direction);
-        context.response_mut().add_extension(Off(off));
+        context.response_mut().add_extension(ClockOffset(off));
         Ok(())
     }
 }
 
-impl ClockWatch {
+impl ClockSkewWatch {
     /// One that puts this clock right.
     pub(crate) fn correcting(clock: &Clock) -> Self {
         Self {
@@ -144,16 +144,16 @@ pub(crate) fn difference(
 
 /// Lets a call that was refused for the time of its signature be signed anew.
 #[derive(Debug)]
-pub(crate) struct SignAnew;
+pub(crate) struct RetryOnSkew;
 
-impl ClassifyRetry for SignAnew {
+impl ClassifyRetry for RetryOnSkew {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         let Some(response) = context.response() else {
             return RetryAction::NoActionIndicated;
         };
         let was_off = response
-            .extension::<Off>()
-            .is_some_and(|Off(off)| *off >= worth_telling());
+            .extension::<ClockOffset>()
+            .is_some_and(|ClockOffset(off)| *off >= worth_telling());
         let body = response.body().bytes().unwrap_or_default();
         if was_off && contains(body, REFUSAL) {
             return RetryAction::retryable_error(ErrorKind::ServerError);
@@ -162,7 +162,7 @@ impl ClassifyRetry for SignAnew {
     }
 
     fn name(&self) -> &'static str {
-        "SignAnew"
+        "RetryOnSkew"
     }
 }
 

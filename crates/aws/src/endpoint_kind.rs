@@ -6,13 +6,13 @@ use crate::connect::{Connection, is_local};
 
 /// The AWS account that owns the instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cloud {
+pub enum EndpointKind {
     /// AWS's own, by its public endpoints or by a VPC's.
     Aws,
     /// An emulator's, somewhere.
     Emulator,
     /// An emulator's on this machine.
-    ThisMachine,
+    LocalEmulator,
 }
 
 /// What the names of AWS's hosts end in: in each partition the usual one and that of dual-stack endpoints, which VPC endpoints have
@@ -44,7 +44,7 @@ const DOMAINS: [&str; 15] = [
     "on.aws",
 ];
 
-impl Cloud {
+impl EndpointKind {
     /// By the endpoint that a connection goes to.
     pub fn of(connection: &Connection) -> Self {
         Self::at(connection.endpoint())
@@ -57,7 +57,7 @@ impl Cloud {
             return Self::Aws;
         };
         if is_local(url) {
-            return Self::ThisMachine;
+            return Self::LocalEmulator;
         }
         let host = url.parse::<Uri>().ok().and_then(|url| {
             let host = url.host()?.trim_end_matches('.');
@@ -86,37 +86,52 @@ mod tests {
     #[test]
     fn aws_is_known_by_the_end_of_its_hosts_names() {
         for (endpoint, cloud) in [
-            ("https://ec2.eu-west-3.amazonaws.com", Cloud::Aws),
-            ("https://ec2.eu-west-3.amazonaws.com:443/", Cloud::Aws),
-            ("https://EC2.EU-WEST-3.AMAZONAWS.COM.", Cloud::Aws),
-            ("ec2.eu-west-3.amazonaws.com", Cloud::Aws),
-            ("https://ec2.eu-west-3.api.aws", Cloud::Aws),
+            ("https://ec2.eu-west-3.amazonaws.com", EndpointKind::Aws),
+            (
+                "https://ec2.eu-west-3.amazonaws.com:443/",
+                EndpointKind::Aws,
+            ),
+            ("https://EC2.EU-WEST-3.AMAZONAWS.COM.", EndpointKind::Aws),
+            ("ec2.eu-west-3.amazonaws.com", EndpointKind::Aws),
+            ("https://ec2.eu-west-3.api.aws", EndpointKind::Aws),
             (
                 "https://vpce-0a1b-ec2.eu-west-3.vpce.amazonaws.com",
-                Cloud::Aws,
+                EndpointKind::Aws,
             ),
-            ("https://ec2.cn-north-1.amazonaws.com.cn", Cloud::Aws),
+            ("https://ec2.cn-north-1.amazonaws.com.cn", EndpointKind::Aws),
             (
                 "https://ec2.cn-north-1.api.amazonwebservices.com.cn",
-                Cloud::Aws,
+                EndpointKind::Aws,
             ),
-            ("https://ec2.eusc-de-east-1.amazonaws.eu", Cloud::Aws),
-            ("https://ec2.us-iso-east-1.c2s.ic.gov", Cloud::Aws),
+            ("https://ec2.eusc-de-east-1.amazonaws.eu", EndpointKind::Aws),
+            ("https://ec2.us-iso-east-1.c2s.ic.gov", EndpointKind::Aws),
             // A name that only looks like one of AWS's.
-            ("https://amazonaws.com", Cloud::Emulator),
-            ("https://ec2.amazonaws.com.example.com", Cloud::Emulator),
-            ("https://ec2.notamazonaws.com", Cloud::Emulator),
-            ("https://ec2.amazonaws.com@example.com", Cloud::Emulator),
-            ("https://example.com/ec2.amazonaws.com", Cloud::Emulator),
-            ("http://localstack:4566", Cloud::Emulator),
-            ("http://172.17.0.2:4566", Cloud::Emulator),
-            ("", Cloud::Emulator),
-            ("not a url", Cloud::Emulator),
-            ("http://127.0.0.1:4566", Cloud::ThisMachine),
-            ("http://localhost.localstack.cloud:4566", Cloud::ThisMachine),
+            ("https://amazonaws.com", EndpointKind::Emulator),
+            (
+                "https://ec2.amazonaws.com.example.com",
+                EndpointKind::Emulator,
+            ),
+            ("https://ec2.notamazonaws.com", EndpointKind::Emulator),
+            (
+                "https://ec2.amazonaws.com@example.com",
+                EndpointKind::Emulator,
+            ),
+            (
+                "https://example.com/ec2.amazonaws.com",
+                EndpointKind::Emulator,
+            ),
+            ("http://localstack:4566", EndpointKind::Emulator),
+            ("http://172.17.0.2:4566", EndpointKind::Emulator),
+            ("", EndpointKind::Emulator),
+            ("not a url", EndpointKind::Emulator),
+            ("http://127.0.0.1:4566", EndpointKind::LocalEmulator),
+            (
+                "http://localhost.localstack.cloud:4566",
+                EndpointKind::LocalEmulator,
+            ),
         ] {
-            assert_eq!(Cloud::at(Some(endpoint)), cloud, "{endpoint}");
+            assert_eq!(EndpointKind::at(Some(endpoint)), cloud, "{endpoint}");
         }
-        assert_eq!(Cloud::at(None), Cloud::Aws);
+        assert_eq!(EndpointKind::at(None), EndpointKind::Aws);
     }
 }

@@ -25,15 +25,15 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use memchr::memchr;
 
-use super::sighting::{READ_OF_A_RESERVATION, READ_OF_AN_INSTANCE};
+use super::described_instance::{INSTANCE_ELEMENTS, RESERVATION_ELEMENTS};
 
 /// Trims the answers of the call that it is given to.
 #[derive(Debug)]
-pub(super) struct OnlyWhatIsRead;
+pub(super) struct ResponseFilter;
 
-impl Intercept for OnlyWhatIsRead {
+impl Intercept for ResponseFilter {
     fn name(&self) -> &'static str {
-        "OnlyWhatIsRead"
+        "ResponseFilter"
     }
 
     fn modify_before_deserialization(
@@ -48,7 +48,7 @@ impl Intercept for OnlyWhatIsRead {
             let answer = mem::replace(response.body_mut(), SdkBody::taken());
             *response.body_mut() = SdkBody::from_body_1_x(Trimmed {
                 answer,
-                trim: Some(Trim::default()),
+                trim: Some(XmlFilter::default()),
             });
         }
         Ok(())
@@ -59,7 +59,7 @@ impl Intercept for OnlyWhatIsRead {
 struct Trimmed {
     answer: SdkBody,
     /// Gone with the end of the answer.
-    trim: Option<Trim>,
+    trim: Option<XmlFilter>,
 }
 
 impl Body for Trimmed {
@@ -98,9 +98,9 @@ const PATH: [Children; 6] = [
     Children::All(Some("DescribeInstancesResponse")),
     Children::All(Some("reservationSet")),
     Children::All(Some("item")),
-    Children::Only(READ_OF_A_RESERVATION, Some("instancesSet")),
+    Children::Only(RESERVATION_ELEMENTS, Some("instancesSet")),
     Children::All(Some("item")),
-    Children::Only(READ_OF_AN_INSTANCE, None),
+    Children::Only(INSTANCE_ELEMENTS, None),
 ];
 
 /// What is read of an element's children.
@@ -113,28 +113,30 @@ enum Children {
 }
 
 impl Children {
-    fn fate(self, name: &[u8]) -> Fate {
+    fn disposition(self, name: &[u8]) -> Disposition {
         let is = |read: &str| read.as_bytes() == name;
         match self {
-            Self::All(Some(inside)) | Self::Only(_, Some(inside)) if is(inside) => Fate::LookedInto,
-            Self::Only(names, _) if !names.iter().any(|read| is(read)) => Fate::LeftOut,
-            Self::All(_) | Self::Only(..) => Fate::Kept,
+            Self::All(Some(inside)) | Self::Only(_, Some(inside)) if is(inside) => {
+                Disposition::Descend
+            }
+            Self::Only(names, _) if !names.iter().any(|read| is(read)) => Disposition::Drop,
+            Self::All(_) | Self::Only(..) => Disposition::Kept,
         }
     }
 }
 
 /// What becomes of an element.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum Disposition {
     /// Its children have fates of their own.
-    LookedInto,
+    Descend,
     Kept,
-    LeftOut,
+    Drop,
 }
 
 /// How far an answer is understood, and what is still to be given on of it.
 #[derive(Default)]
-struct Trim {
+struct XmlFilter {
     /// What has arrived, without what was settled with an earlier part.
     held: Vec<u8>,
     /// Up to here, `held` is given on or left out.
@@ -146,8 +148,8 @@ struct Trim {
     open: OpenElements,
     /// How many of the open elements are looked into: the outermost ones.
     looked_into: usize,
-    /// The fate of the next one, with all that is in it; none while only those are open that are looked into.
-    fate: Option<Fate>,
+    /// The disposition of the next one, with all that is in it; none while only those are open that are looked into.
+    disposition: Option<Disposition>,
     /// Something is not understood: everything is given on from here.
     verbatim: bool,
 }
@@ -155,7 +157,7 @@ struct Trim {
 /// The answer goes on in a way that this does not know.
 struct NotUnderstood;
 
-impl Trim {
+impl XmlFilter {
     /// Takes the next part of an answer, and adds to `kept` what the SDK should see.
     fn take(&mut self, part: &[u8], kept: &mut Vec<u8>) {
         if self.verbatim {
@@ -172,7 +174,7 @@ impl Trim {
                 }
             }
         }
-        if self.fate != Some(Fate::LeftOut) {
+        if self.disposition != Some(Disposition::Drop) {
             self.give_on(self.understood, kept);
         }
         self.held.drain(..self.settled);
@@ -203,7 +205,7 @@ impl Trim {
         let Some(end) = find(b'>', &self.held, start) else {
             return Ok(false);
         };
-        if self.fate.is_none() {
+        if self.disposition.is_none() {
             // Between elements that have no text there is white space, if anything.
             let between = &self.held[self.understood..start];
             if !between.iter().all(u8::is_ascii_whitespace) {
@@ -222,14 +224,15 @@ impl Trim {
             [name @ .., b'/'] => {
                 let name = name_in(name, self.open.is_empty())?;
                 // Nothing is in it that could be looked into.
-                self.fate.is_none() && PATH[self.looked_into].fate(name) == Fate::LeftOut
+                self.disposition.is_none()
+                    && PATH[self.looked_into].disposition(name) == Disposition::Drop
             }
             name => {
                 let name = name_in(name, self.open.is_empty())?;
-                if self.fate.is_none() {
-                    match PATH[self.looked_into].fate(name) {
-                        Fate::LookedInto => self.looked_into += 1,
-                        fate => self.fate = Some(fate),
+                if self.disposition.is_none() {
+                    match PATH[self.looked_into].disposition(name) {
+                        Disposition::Descend => self.looked_into += 1,
+                        disposition => self.disposition = Some(disposition),
                     }
                 }
                 self.open.push(name);
@@ -250,7 +253,7 @@ impl Trim {
         if open < self.looked_into {
             self.looked_into = open;
         } else if open == self.looked_into {
-            return self.fate.take() == Some(Fate::LeftOut);
+            return self.disposition.take() == Some(Disposition::Drop);
         }
         false
     }

@@ -1,7 +1,7 @@
 //! EC2's pace: how fast it lets an account call it in a region, kept to *before* it refuses.
 //!
 //! EC2 limits requests by token buckets, per account, region and action: one token a request, and for actions that change
-//! instances one token an instance in addition. A [`Pace`] models the same buckets. All callers for one account and region in
+//! instances one token an instance in addition. A [`RateLimiter`] models the same buckets. All callers for one account and region in
 //! a process share one, so that passes, requests and observations don't exceed the limits together. Other processes and users
 //! draw on the same buckets unseen; when EC2 throttles a request nevertheless, the bucket is set to empty and all its callers
 //! wait.
@@ -18,9 +18,9 @@ use tracing::info;
 use self::bucket::Level;
 pub use self::bucket::Quota;
 
-/// The actions that are paced.
+/// The actions that are limited_action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Paced {
+pub enum LimitedAction {
     /// `DescribeInstances`, filtered and by pages.
     DescribeInstances,
     /// `DescribeSpotInstanceRequests`, filtered.
@@ -37,7 +37,7 @@ pub enum Paced {
     DeleteTags,
 }
 
-impl Paced {
+impl LimitedAction {
     fn name(self) -> &'static str {
         match self {
             Self::DescribeInstances => "DescribeInstances",
@@ -98,23 +98,23 @@ pub struct TooSlow {
 
 /// The pace of one account in one region. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Pace(Arc<Mutex<Books>>);
+pub struct RateLimiter(Arc<Mutex<Buckets>>);
 
 #[derive(Debug)]
-struct Books {
+struct Buckets {
     quotas: Quotas,
-    levels: HashMap<(Paced, Limit), Level>,
+    levels: HashMap<(LimitedAction, Limit), Level>,
 }
 
 #[derive(Clone, Debug)]
 enum Quotas {
     Unlimited,
     /// The published ones, but for these.
-    Published(HashMap<(Paced, Limit), Quota>),
+    Published(HashMap<(LimitedAction, Limit), Quota>),
 }
 
 impl Quotas {
-    fn of(&self, action: Paced, limit: Limit) -> Option<Quota> {
+    fn of(&self, action: LimitedAction, limit: Limit) -> Option<Quota> {
         let Self::Published(adjusted) = self else {
             return None;
         };
@@ -128,7 +128,7 @@ impl Quotas {
     }
 }
 
-impl Pace {
+impl RateLimiter {
     /// EC2's published figures, the same for every new account; buckets are full at first.
     /// <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
     pub fn published() -> Self {
@@ -141,7 +141,7 @@ impl Pace {
     }
 
     fn with(quotas: Quotas) -> Self {
-        Self(Arc::new(Mutex::new(Books {
+        Self(Arc::new(Mutex::new(Buckets {
             quotas,
             levels: HashMap::new(),
         })))
@@ -149,10 +149,10 @@ impl Pace {
 
     /// Another quota for an action: AWS raises them on request.
     #[must_use]
-    pub fn adjusted(self, action: Paced, limit: Limit, quota: Quota) -> Self {
+    pub fn adjusted(self, action: LimitedAction, limit: Limit, quota: Quota) -> Self {
         {
-            let mut books = self.books();
-            if let Quotas::Published(adjusted) = &mut books.quotas {
+            let mut buckets = self.buckets();
+            if let Quotas::Published(adjusted) = &mut buckets.quotas {
                 adjusted.insert((action, limit), quota);
             }
         }
@@ -161,14 +161,14 @@ impl Pace {
 
     /// Waits until a call of `action` for this many instances is within the pace, and takes its tokens. Where that would be
     /// after `by`, it says so at once and takes nothing.
-    pub async fn admit(
+    pub async fn acquire_within(
         &self,
-        action: Paced,
+        action: LimitedAction,
         instances: usize,
         by: Option<Instant>,
     ) -> Result<(), TooSlow> {
         let now = Instant::now();
-        let when = self.books().reserve(action, instances, now, by)?;
+        let when = self.buckets().reserve(action, instances, now, by)?;
         if when > now {
             sleep_until(when).await;
         }
@@ -176,9 +176,9 @@ impl Pace {
     }
 
     /// Waits until a call of `action` that moves no instances is within the pace, however long that takes.
-    pub async fn turn(&self, action: Paced) {
+    pub async fn acquire(&self, action: LimitedAction) {
         let now = Instant::now();
-        let turn = self.books().reserve(action, 0, now, None);
+        let turn = self.buckets().reserve(action, 0, now, None);
         if let Ok(when) = turn
             && when > now
         {
@@ -189,8 +189,8 @@ impl Pace {
     /// Records that EC2 throttled a request: the bucket is empty, and all callers back off for a random time, which grows
     /// while throttling goes on. *Full jitter*, since clients that wait equally long collide again:
     /// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>
-    pub fn refused(&self, action: Paced, limit: Limit) {
-        let wait = self.books().refused(action, limit, Instant::now());
+    pub fn refused(&self, action: LimitedAction, limit: Limit) {
+        let wait = self.buckets().refused(action, limit, Instant::now());
         let action = action.name();
         info!(
             action,
@@ -201,25 +201,25 @@ impl Pace {
     }
 
     /// EC2 took a call: the end of its asking for patience.
-    pub fn accepted(&self, action: Paced) {
-        let mut books = self.books();
+    pub fn accepted(&self, action: LimitedAction) {
+        let mut buckets = self.buckets();
         for limit in [Limit::Requests, Limit::Resources] {
-            if let Some(level) = books.levels.get_mut(&(action, limit)) {
+            if let Some(level) = buckets.levels.get_mut(&(action, limit)) {
                 level.accepted();
             }
         }
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
+    fn buckets(&self) -> MutexGuard<'_, Buckets> {
         // Every change is complete before anything could panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Books {
+impl Buckets {
     fn reserve(
         &mut self,
-        action: Paced,
+        action: LimitedAction,
         instances: usize,
         now: Instant,
         by: Option<Instant>,
@@ -248,20 +248,31 @@ impl Books {
         Ok(ready)
     }
 
-    fn refused(&mut self, action: Paced, limit: Limit, now: Instant) -> std::time::Duration {
+    fn refused(
+        &mut self,
+        action: LimitedAction,
+        limit: Limit,
+        now: Instant,
+    ) -> std::time::Duration {
         let quota = self.quotas.of(action, limit).unwrap_or(Quota::ENDLESS);
         self.level(action, limit, quota, now).refused(now)
     }
 
     /// A bucket without limits still counts once EC2 has asked for patience.
-    fn quota(&self, action: Paced, limit: Limit) -> Option<Quota> {
+    fn quota(&self, action: LimitedAction, limit: Limit) -> Option<Quota> {
         let known = self.levels.contains_key(&(action, limit));
         self.quotas
             .of(action, limit)
             .or_else(|| known.then_some(Quota::ENDLESS))
     }
 
-    fn level(&mut self, action: Paced, limit: Limit, quota: Quota, now: Instant) -> &mut Level {
+    fn level(
+        &mut self,
+        action: LimitedAction,
+        limit: Limit,
+        quota: Quota,
+        now: Instant,
+    ) -> &mut Level {
         let level = self
             .levels
             .entry((action, limit))
@@ -287,98 +298,139 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_goes_at_once_and_what_follows_at_ec2s_rate() {
-        let pace = Pace::published();
+        let rate_limiter = RateLimiter::published();
         for _ in 0..5 {
-            assert!(seconds(pace.admit(Paced::StartInstances, 1, None)).await < 0.01);
+            assert!(
+                seconds(rate_limiter.acquire_within(LimitedAction::StartInstances, 1, None)).await
+                    < 0.01
+            );
         }
         for _ in 0..4 {
-            let waited = seconds(pace.admit(Paced::StartInstances, 1, None)).await;
+            let waited =
+                seconds(rate_limiter.acquire_within(LimitedAction::StartInstances, 1, None)).await;
             assert!((waited - 0.5).abs() < 0.01, "{waited}");
         }
-        assert!(seconds(pace.admit(Paced::StopInstances, 1, None)).await < 0.01);
+        assert!(
+            seconds(rate_limiter.acquire_within(LimitedAction::StopInstances, 1, None)).await
+                < 0.01
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn instances_are_counted_besides_calls() {
-        let pace = Pace::published();
+        let rate_limiter = RateLimiter::published();
         for _ in 0..10 {
-            assert!(seconds(pace.admit(Paced::StopInstances, 100, None)).await < 0.01);
+            assert!(
+                seconds(rate_limiter.acquire_within(LimitedAction::StopInstances, 100, None)).await
+                    < 0.01
+            );
         }
-        let waited = seconds(pace.admit(Paced::StopInstances, 100, None)).await;
+        let waited =
+            seconds(rate_limiter.acquire_within(LimitedAction::StopInstances, 100, None)).await;
         assert!((waited - 5.0).abs() < 0.01, "{waited}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_beyond_the_deadline_is_not_begun_and_costs_nothing() {
-        let pace = Pace::published();
+        let rate_limiter = RateLimiter::published();
         for _ in 0..10 {
-            pace.admit(Paced::StopInstances, 100, None).await.unwrap();
+            rate_limiter
+                .acquire_within(LimitedAction::StopInstances, 100, None)
+                .await
+                .unwrap();
         }
         let by = Some(Instant::now() + Duration::from_secs(2));
         let began = Instant::now();
-        let refused = pace.admit(Paced::StopInstances, 100, by).await;
+        let refused = rate_limiter
+            .acquire_within(LimitedAction::StopInstances, 100, by)
+            .await;
         assert_eq!(refused, Err(TooSlow { affordable: 40 }));
         assert_eq!(Instant::now(), began);
-        pace.admit(Paced::StopInstances, 40, by).await.unwrap();
+        rate_limiter
+            .acquire_within(LimitedAction::StopInstances, 40, by)
+            .await
+            .unwrap();
         assert_eq!(Instant::now().duration_since(began).as_millis(), 2000);
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_shares_a_pace_waits_in_turn() {
-        let pace = Pace::published();
+        let rate_limiter = RateLimiter::published();
         for _ in 0..5 {
-            pace.admit(Paced::StartInstances, 1, None).await.unwrap();
+            rate_limiter
+                .acquire_within(LimitedAction::StartInstances, 1, None)
+                .await
+                .unwrap();
         }
-        let (first, second) = (pace.clone(), pace.clone());
+        let (first, second) = (rate_limiter.clone(), rate_limiter.clone());
         let (first, second) = tokio::join!(
-            seconds(first.admit(Paced::StartInstances, 1, None)),
-            seconds(second.admit(Paced::StartInstances, 1, None)),
+            seconds(first.acquire_within(LimitedAction::StartInstances, 1, None)),
+            seconds(second.acquire_within(LimitedAction::StartInstances, 1, None)),
         );
         assert!((first - 0.5).abs() < 0.01 && (second - 1.0).abs() < 0.01);
     }
 
     #[tokio::test(start_paused = true)]
     async fn everybody_waits_when_ec2_asks_for_patience_and_longer_each_time() {
-        let pace = Pace::published();
+        let rate_limiter = RateLimiter::published();
         let mut longest = Duration::ZERO;
         for _ in 0..200 {
-            pace.refused(Paced::CreateTags, Limit::Requests);
+            rate_limiter.refused(LimitedAction::CreateTags, Limit::Requests);
             let began = Instant::now();
-            let shared = pace.clone();
-            shared.admit(Paced::CreateTags, 1, None).await.unwrap();
+            let shared = rate_limiter.clone();
+            shared
+                .acquire_within(LimitedAction::CreateTags, 1, None)
+                .await
+                .unwrap();
             longest = longest.max(began.elapsed());
         }
         assert!(longest > Duration::from_secs(10), "{longest:?}");
         assert!(longest <= bucket::LONGEST_WAIT, "{longest:?}");
 
-        pace.accepted(Paced::CreateTags);
-        pace.refused(Paced::CreateTags, Limit::Requests);
-        let waited = seconds(pace.admit(Paced::CreateTags, 1, None)).await;
+        rate_limiter.accepted(LimitedAction::CreateTags);
+        rate_limiter.refused(LimitedAction::CreateTags, Limit::Requests);
+        let waited = seconds(rate_limiter.acquire_within(LimitedAction::CreateTags, 1, None)).await;
         assert!(waited <= 1.0, "{waited}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_bucket_fills_up_to_its_brim_and_no_further() {
-        let pace = Pace::published();
-        pace.admit(Paced::StopInstances, 1000, None).await.unwrap();
+        let rate_limiter = RateLimiter::published();
+        rate_limiter
+            .acquire_within(LimitedAction::StopInstances, 1000, None)
+            .await
+            .unwrap();
         advance(Duration::from_hours(1)).await;
-        assert!(seconds(pace.admit(Paced::StopInstances, 1000, None)).await < 0.01);
-        let waited = seconds(pace.admit(Paced::StopInstances, 20, None)).await;
+        assert!(
+            seconds(rate_limiter.acquire_within(LimitedAction::StopInstances, 1000, None)).await
+                < 0.01
+        );
+        let waited =
+            seconds(rate_limiter.acquire_within(LimitedAction::StopInstances, 20, None)).await;
         assert!((waited - 1.0).abs() < 0.01, "{waited}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_pace_is_no_wait_until_ec2_asks_for_one() {
-        let pace = Pace::unlimited();
+        let rate_limiter = RateLimiter::unlimited();
         for _ in 0..1000 {
-            assert!(seconds(pace.admit(Paced::StartInstances, 100, None)).await < 0.01);
+            assert!(
+                seconds(rate_limiter.acquire_within(LimitedAction::StartInstances, 100, None))
+                    .await
+                    < 0.01
+            );
         }
         let began = Instant::now();
-        pace.refused(Paced::StartInstances, Limit::Requests);
+        rate_limiter.refused(LimitedAction::StartInstances, Limit::Requests);
         let by = Some(began);
-        let told = pace.admit(Paced::StartInstances, 100, by).await;
+        let told = rate_limiter
+            .acquire_within(LimitedAction::StartInstances, 100, by)
+            .await;
         assert_eq!(told, Err(TooSlow { affordable: 0 }));
-        pace.admit(Paced::StartInstances, 100, None).await.unwrap();
+        rate_limiter
+            .acquire_within(LimitedAction::StartInstances, 100, None)
+            .await
+            .unwrap();
         assert!(Instant::now() > began);
     }
 }

@@ -9,9 +9,9 @@ use aws_smithy_xml::decode::{self, ScopedDecoder, try_data};
 
 /// The texts of a document, by the names of the elements that they are in; of the same name, the last.
 #[derive(Debug, Default)]
-pub(crate) struct Document(BTreeMap<String, String>);
+pub(crate) struct XmlDocument(BTreeMap<String, String>);
 
-impl Document {
+impl XmlDocument {
     /// Reads a document to its end: one that breaks off is an error.
     pub(crate) fn read(document: &[u8]) -> Result<Self, BoxError> {
         let mut read = Self::default();
@@ -57,7 +57,7 @@ const PARENTS: [&str; 4] = [
 ///
 /// <https://smithy.io/2.0/aws/protocols/aws-query-protocol.html#operation-error-serialization>
 pub(super) fn error(body: &[u8]) -> Builder {
-    let document = Document::read(body).unwrap_or_default();
+    let document = XmlDocument::read(body).unwrap_or_default();
     let mut error = ErrorMetadata::builder();
     if let Some(code) = document.text("Code") {
         error = error.code(code);
@@ -87,7 +87,7 @@ mod tests {
     fn what_breaks_off_or_is_no_xml_says_nothing() {
         for length in 0..REFUSAL.trim_end().len() {
             assert!(
-                Document::read(&REFUSAL.as_bytes()[..length]).is_err(),
+                XmlDocument::read(&REFUSAL.as_bytes()[..length]).is_err(),
                 "{length}"
             );
         }

@@ -15,9 +15,9 @@ const BELIEVED: Duration = Duration::from_mins(10);
 
 /// What was written, by the instance, and when. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct OwnMemory(Arc<Mutex<HashMap<InstanceId, (LastApplied, Instant)>>>);
+pub(super) struct OwnWrites(Arc<Mutex<HashMap<InstanceId, (LastApplied, Instant)>>>);
 
-impl OwnMemory {
+impl OwnWrites {
     /// `last` was written to these.
     pub(super) fn remember(&self, ids: &[InstanceId], last: &LastApplied) {
         let now = Instant::now();

@@ -9,7 +9,7 @@ use crate::pass::Pass;
 
 /// The results of all account-regions, and the failures: a failing account or region doesn't affect the others.
 #[derive(Debug)]
-pub struct Survey<T> {
+pub struct RegionResults<T> {
     /// The answers, in the order of the members.
     pub answers: Vec<(AccountRegionFleet, T)>,
     /// The others.
@@ -18,7 +18,7 @@ pub struct Survey<T> {
 
 /// The passes of all members as one.
 #[derive(Debug)]
-pub struct Whole {
+pub struct CombinedPass {
     /// Everything seen, planned and done.
     pub pass: Pass,
     /// The account-regions that answered, each with its number of instances, in the order of the pass's instances.
@@ -27,7 +27,7 @@ pub struct Whole {
     pub failures: Vec<AccountRegionError>,
 }
 
-impl Survey<Pass> {
+impl RegionResults<Pass> {
     /// The plans of all account-regions as one, at the latest of their instants; `None` if there was no answer at all.
     pub fn plan(&self) -> Option<Plan> {
         let plans = self.answers.iter().map(|(_, pass)| pass.plan.clone());
@@ -35,14 +35,14 @@ impl Survey<Pass> {
     }
 
     /// All passes as one, at the latest of their instants; the failures, if there was no answer at all.
-    pub fn whole(self) -> Result<Whole, Vec<AccountRegionError>> {
+    pub fn whole(self) -> Result<CombinedPass, Vec<AccountRegionError>> {
         let answers = self.answers.iter();
         let account_regions =
             answers.map(|(one, pass)| (one.account_region.clone(), pass.instances.len()));
         let account_regions = account_regions.collect();
         let passes = self.answers.into_iter().map(|(_, pass)| pass);
         match passes.reduce(joined) {
-            Some(pass) => Ok(Whole {
+            Some(pass) => Ok(CombinedPass {
                 pass,
                 account_regions,
                 failures: self.failures,

@@ -11,8 +11,8 @@ use curfew_core::instance::{
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// The elements that [`Sighting::of`] reads of an instance: EC2's names for them. Others do not reach it.
-pub(super) const READ_OF_AN_INSTANCE: &[&str] = &[
+/// The elements that [`DescribedInstance::of`] reads of an instance: EC2's names for them. Others do not reach it.
+pub(super) const INSTANCE_ELEMENTS: &[&str] = &[
     "instanceId",
     "instanceState",
     "instanceType",
@@ -30,10 +30,10 @@ pub(super) const READ_OF_AN_INSTANCE: &[&str] = &[
     "tagSet",
 ];
 /// And of the reservation around it.
-pub(super) const READ_OF_A_RESERVATION: &[&str] = &["ownerId"];
+pub(super) const RESERVATION_ELEMENTS: &[&str] = &["ownerId"];
 
 /// An instance as seen on a page.
-pub(super) struct Sighting {
+pub(super) struct DescribedInstance {
     /// A Spot instance counts as one-time until its request is known to be persistent.
     pub(super) instance: Instance,
     /// The Spot request that it came from.
@@ -42,7 +42,7 @@ pub(super) struct Sighting {
     pub(super) begun: Instant,
 }
 
-impl Sighting {
+impl DescribedInstance {
     pub(super) fn of(
         raw: Ec2Instance,
         owner: &str,

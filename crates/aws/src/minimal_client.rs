@@ -40,13 +40,13 @@ use aws_types::SigningName;
 use aws_types::region::SigningRegion;
 use aws_types::request_id::apply_request_id;
 
-use self::endpoint::Beside;
-pub(crate) use self::query::Document;
-use crate::calls::Calls;
+use self::endpoint::SiblingEndpoint;
+pub(crate) use self::query::XmlDocument;
+use crate::calls::ApiCalls;
 
 /// An action of a service, as AWS's documentation names it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Action {
+pub(crate) struct ServiceAction {
     /// The service's id, by which `AWS_ENDPOINT_URL_<ID>` names it: `SSM`.
     pub(crate) service: &'static str,
     /// What its hosts' names begin with, and what its signatures are for: `ssm`.
@@ -76,7 +76,7 @@ pub(crate) enum Protocol {
 }
 
 /// A way to call an action: with a body, for what `read` makes of the answer's.
-pub(crate) type Call<O> = Operation<String, O, ServiceError>;
+pub(crate) type ActionClient<O> = Operation<String, O, ServiceError>;
 
 /// What a service refused a call with: a code, a sentence and the request's id, as far as it gave them.
 #[derive(Debug, thiserror::Error)]
@@ -89,15 +89,15 @@ impl ProvideErrorMetadata for ServiceError {
     }
 }
 
-impl Action {
+impl ServiceAction {
     /// The way to this action by a connection's configuration, counted among its `calls`. `read` fails where an answer of success is not whole, and the call is
     /// made again.
     pub(crate) fn by<O>(
         self,
         sdk: &SdkConfig,
-        calls: &Calls,
+        calls: &ApiCalls,
         read: fn(&[u8]) -> Result<O, BoxError>,
-    ) -> Call<O>
+    ) -> ActionClient<O>
     where
         O: std::fmt::Debug + Send + Sync + 'static,
     {
@@ -147,7 +147,7 @@ impl Action {
                 SCHEME_ID,
             ])))
             .with_auth_scheme(SigV4AuthScheme::new())
-            .with_endpoint_resolver(Some(Beside::of(self, sdk)))
+            .with_endpoint_resolver(Some(SiblingEndpoint::of(self, sdk)))
             .with_interceptor(ConnectionPoisoningInterceptor::new())
             .with_interceptor(ServiceClockSkewInterceptor::new())
             .with_interceptor(RequestInfoInterceptor::new())

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Call;
+use super::BatchCall;
 use super::batch::CallKind;
 use crate::error::{CloudError, CloudErrorKind};
 
@@ -22,7 +22,7 @@ const REFUSALS: usize = 200;
 const REFUSALS_PER_BATCH: usize = 10;
 
 #[derive(Debug, Default)]
-pub(super) struct Trouble {
+pub(super) struct CircuitBreaker {
     /// With every call.
     everywhere: Option<CloudError>,
     failures_in_a_row: usize,
@@ -34,9 +34,9 @@ pub(super) struct Trouble {
     hopeless: HashMap<CallKind, (usize, CloudError)>,
 }
 
-impl Trouble {
+impl CircuitBreaker {
     /// Why a call is not worth making.
-    pub(super) fn with(&self, call: &Call) -> Option<CloudError> {
+    pub(super) fn open_for(&self, call: &BatchCall) -> Option<CloudError> {
         let refused = self
             .refused_everywhere(call)
             .filter(|error| is_about_the_action(error.kind));
@@ -48,34 +48,34 @@ impl Trouble {
 
     /// Why a call was refused for whole batches, while no member was accepted. Where the refusals may be about the members, another
     /// batch may be better and is worth one call, but not the search for the members to blame.
-    pub(super) fn refused_everywhere(&self, call: &Call) -> Option<&CloudError> {
+    pub(super) fn refused_everywhere(&self, call: &BatchCall) -> Option<&CloudError> {
         let (batches, error) = self.hopeless.get(&call.kind())?;
         (*batches >= HOPELESS_BATCHES && !self.has_accepted(call)).then_some(error)
     }
 
-    pub(super) fn accepted(&mut self, call: &Call) {
+    pub(super) fn accepted(&mut self, call: &BatchCall) {
         self.failures_in_a_row = 0;
         self.accepted.insert(call.kind());
     }
 
-    pub(super) fn has_accepted(&self, call: &Call) -> bool {
+    pub(super) fn has_accepted(&self, call: &BatchCall) -> bool {
         self.accepted.contains(&call.kind())
     }
 
     /// There will be another batch.
-    pub(super) fn expect(&mut self, call: &Call) {
+    pub(super) fn expect(&mut self, call: &BatchCall) {
         *self.refusals_left(call) += REFUSALS_PER_BATCH;
     }
 
     /// Whether another refusal is worth isolating.
-    pub(super) fn may_look_into(&mut self, call: &Call) -> bool {
+    pub(super) fn may_look_into(&mut self, call: &BatchCall) -> bool {
         let left = self.refusals_left(call);
         let some = *left > 0;
         *left = left.saturating_sub(1);
         some
     }
 
-    fn refusals_left(&mut self, call: &Call) -> &mut usize {
+    fn refusals_left(&mut self, call: &BatchCall) -> &mut usize {
         self.refusals_left.entry(call.kind()).or_insert(REFUSALS)
     }
 
@@ -95,7 +95,7 @@ impl Trouble {
     }
 
     /// Records that no instance of a whole batch could be changed.
-    pub(super) fn hopeless(&mut self, call: &Call, error: &CloudError) {
+    pub(super) fn trip(&mut self, call: &BatchCall, error: &CloudError) {
         let known = self
             .hopeless
             .entry(call.kind())

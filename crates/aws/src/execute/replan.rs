@@ -10,7 +10,7 @@ use curfew_core::timetable::Edge;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Basis, Batch, End, Execution, StepResult};
+use super::{Basis, Batch, BatchEnd, Execution, StepResult};
 use crate::error::{CloudError, CloudErrorKind};
 use crate::fleet::Observation;
 
@@ -62,7 +62,7 @@ impl Execution<'_> {
         }
         self.write_what_is_due();
         if kept.is_empty() {
-            self.ended(batch, End::Unknown);
+            self.ended(batch, BatchEnd::Unknown);
         } else {
             self.queue.push_front(batch.of(kept));
         }
@@ -74,9 +74,9 @@ impl Execution<'_> {
             // One that is gone fails the question for all.
             CloudErrorKind::NotFound => self.isolate(batch, error),
             _ => {
-                self.trouble.failed(error);
+                self.breaker.failed(error);
                 self.fail(batch, &batch.members, error);
-                self.ended(batch, End::Unknown);
+                self.ended(batch, BatchEnd::Unknown);
             }
         }
     }

@@ -12,7 +12,7 @@ use curfew_core::instance::{CapacitySource, Instance};
 use curfew_core::step::StepAction;
 
 use super::isolate::words;
-use super::{BATCH, Batch, Call, End, Execution, Turn};
+use super::{BATCH, Batch, BatchCall, BatchEnd, Execution, Turn};
 use crate::error::CloudError;
 
 /// So many members in a row that are refused alone show that the pool has no capacity. More cost a call each for every pool that is
@@ -24,7 +24,7 @@ const SPOT: (&str, &str) = ("spot", "Spot");
 
 /// What shares capacity.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Pool {
+struct CapacityPool {
     instance_type: String,
     zone: String,
     source: CapacitySource,
@@ -32,15 +32,15 @@ struct Pool {
 
 /// The pools of a plan's members, and what is known of those that are short.
 #[derive(Debug, Default)]
-pub(super) struct Rooms {
+pub(super) struct CapacityPools {
     pool_of: Vec<usize>,
-    pools: Vec<Pool>,
-    short: HashMap<usize, Room>,
+    pools: Vec<CapacityPool>,
+    short: HashMap<usize, ShortPool>,
 }
 
 /// What is known of a pool that is short.
 #[derive(Debug)]
-struct Room {
+struct ShortPool {
     /// One more than these did not fit. A guess to begin the next try with: what did not fit may have been one member's own.
     at_most: usize,
     /// Whether a member was accepted since.
@@ -55,7 +55,7 @@ struct Room {
     error: CloudError,
 }
 
-impl Room {
+impl ShortPool {
     /// How many members to try next.
     fn next_try(&self) -> usize {
         if self.refused_alone >= REFUSED_ALONE {
@@ -86,28 +86,28 @@ impl Room {
     }
 }
 
-impl Rooms {
+impl CapacityPools {
     pub(super) fn of<'a>(members: impl Iterator<Item = Option<&'a Instance>>) -> Self {
-        let mut rooms = Self::default();
-        let mut known: HashMap<Pool, usize> = HashMap::new();
+        let mut capacity_pools = Self::default();
+        let mut known: HashMap<CapacityPool, usize> = HashMap::new();
         for instance in members {
-            let pool = instance.map_or_else(Pool::default, |instance| Pool {
+            let pool = instance.map_or_else(CapacityPool::default, |instance| CapacityPool {
                 instance_type: instance.instance_type.clone(),
                 zone: instance.availability_zone.clone().unwrap_or_default(),
                 source: instance.capacity.clone(),
             });
             let pool = *known.entry(pool).or_insert_with_key(|pool| {
-                rooms.pools.push(pool.clone());
-                rooms.pools.len() - 1
+                capacity_pools.pools.push(pool.clone());
+                capacity_pools.pools.len() - 1
             });
-            rooms.pool_of.push(pool);
+            capacity_pools.pool_of.push(pool);
         }
-        rooms
+        capacity_pools
     }
 
     /// The member has another type now, and the rest stays as it was.
     pub(super) fn moved(&mut self, member: usize, instance_type: &str) {
-        let pool = Pool {
+        let pool = CapacityPool {
             instance_type: instance_type.to_owned(),
             ..self.pools[self.pool_of[member]].clone()
         };
@@ -152,7 +152,7 @@ impl Rooms {
 impl Execution<'_> {
     /// EC2 has no capacity for some pool of a batch.
     pub(super) fn room_missing(&mut self, batch: &Batch, error: &CloudError) {
-        let suspects = self.rooms.suspects(batch, error);
+        let suspects = self.capacity_pools.suspects(batch, error);
         let [pool] = suspects[..] else {
             let parts = self.apart(batch, &suspects);
             self.replace(batch, parts, Turn::Next);
@@ -161,15 +161,19 @@ impl Execution<'_> {
         let (concerned, others): (Vec<usize>, Vec<usize>) = batch
             .members
             .iter()
-            .partition(|member| self.rooms.pool(**member) == pool);
-        let room = self.rooms.short.entry(pool).or_insert_with(|| Room {
-            at_most: usize::MAX,
-            found: false,
-            refused_alone: 0,
-            waiting: VecDeque::new(),
-            under_way: 0,
-            error: error.repeated(),
-        });
+            .partition(|member| self.capacity_pools.pool(**member) == pool);
+        let room = self
+            .capacity_pools
+            .short
+            .entry(pool)
+            .or_insert_with(|| ShortPool {
+                at_most: usize::MAX,
+                found: false,
+                refused_alone: 0,
+                waiting: VecDeque::new(),
+                under_way: 0,
+                error: error.repeated(),
+            });
         room.refused(concerned.len());
         if let [alone] = concerned[..] {
             self.fail(batch, &[alone], error);
@@ -177,7 +181,7 @@ impl Execution<'_> {
             room.waiting.extend(concerned);
         }
         if others.is_empty() {
-            self.ended(batch, End::Unknown);
+            self.ended(batch, BatchEnd::Unknown);
         } else {
             self.queue.push_front(batch.of(others));
         }
@@ -186,18 +190,19 @@ impl Execution<'_> {
 
     /// Takes those out of a batch for which there may be no room.
     pub(super) fn with_room(&mut self, batch: Batch) -> Option<Batch> {
-        let starts = batch.call == Call::Change(StepAction::Start);
-        if !starts || batch.pool.is_some() || self.rooms.short.is_empty() {
+        let starts = batch.call == BatchCall::Change(StepAction::Start);
+        if !starts || batch.pool.is_some() || self.capacity_pools.short.is_empty() {
             return Some(batch);
         }
-        let (short, others): (Vec<usize>, Vec<usize>) = batch
-            .members
-            .iter()
-            .partition(|member| self.rooms.short.contains_key(&self.rooms.pool(**member)));
+        let (short, others): (Vec<usize>, Vec<usize>) = batch.members.iter().partition(|member| {
+            self.capacity_pools
+                .short
+                .contains_key(&self.capacity_pools.pool(**member))
+        });
         let mut pools = Vec::new();
         for member in short {
-            let pool = self.rooms.pool(member);
-            if let Some(room) = self.rooms.short.get_mut(&pool) {
+            let pool = self.capacity_pools.pool(member);
+            if let Some(room) = self.capacity_pools.short.get_mut(&pool) {
                 room.waiting.push_back(member);
             }
             if !pools.contains(&pool) {
@@ -208,18 +213,18 @@ impl Execution<'_> {
             self.search(pool);
         }
         if others.is_empty() {
-            self.ended(&batch, End::Unknown);
+            self.ended(&batch, BatchEnd::Unknown);
             return None;
         }
         Some(batch.of(others))
     }
 
     /// What the end of a batch means for the search that it is a part of.
-    pub(super) fn search_goes_on(&mut self, batch: &Batch, end: End<'_>) {
+    pub(super) fn search_goes_on(&mut self, batch: &Batch, end: BatchEnd<'_>) {
         let Some(pool) = batch.pool else { return };
-        if let Some(room) = self.rooms.short.get_mut(&pool) {
+        if let Some(room) = self.capacity_pools.short.get_mut(&pool) {
             room.under_way -= 1;
-            if let End::Accepted = end {
+            if let BatchEnd::Accepted = end {
                 room.accepted(batch.members.len());
             }
         }
@@ -228,7 +233,7 @@ impl Execution<'_> {
 
     /// Tries the next members of a pool that is short, unless some are being tried.
     fn search(&mut self, pool: usize) {
-        let Some(room) = self.rooms.short.get_mut(&pool) else {
+        let Some(room) = self.capacity_pools.short.get_mut(&pool) else {
             return;
         };
         if room.under_way > 0 || room.waiting.is_empty() {
@@ -246,8 +251,8 @@ impl Execution<'_> {
         };
         let error = room.error.inferred();
         room.under_way += usize::from(tried > 0);
-        let family = self.families.found();
-        let mut batch = Batch::new(Call::Change(StepAction::Start), members, family);
+        let family = self.lineage.found();
+        let mut batch = Batch::new(BatchCall::Change(StepAction::Start), members, family);
         if tried == 0 {
             self.fail(&batch, &batch.members, &error);
         } else {
@@ -259,7 +264,8 @@ impl Execution<'_> {
     /// The members of a batch apart from those in `suspects`; where all are, two halves of its pools.
     fn apart(&self, batch: &Batch, suspects: &[usize]) -> Vec<Batch> {
         let first_half = &suspects[..suspects.len() / 2];
-        let is_of = |pools: &[usize], member: usize| pools.contains(&self.rooms.pool(member));
+        let is_of =
+            |pools: &[usize], member: usize| pools.contains(&self.capacity_pools.pool(member));
         let (concerned, others): (Vec<usize>, Vec<usize>) = batch
             .members
             .iter()

@@ -15,9 +15,9 @@ use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::date_time::Format;
 use jiff::SignedDuration;
 
+use crate::clock_skew::difference;
 use crate::connect::Connection;
 use crate::error::{CloudError, CloudErrorKind};
-use crate::skew::difference;
 
 /// The identity of a set of credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct Caller {
 
 /// What the question told.
 #[derive(Debug)]
-pub struct Introduction {
+pub struct CallerIdentity {
     /// The caller, or why it is not known.
     pub caller: Result<Caller, CloudError>,
     /// How far this machine's clock is ahead of the server's; negative where it is behind, zero within the time that the call took.
@@ -38,8 +38,8 @@ pub struct Introduction {
     pub clock: Option<SignedDuration>,
 }
 
-/// Calls `GetCallerIdentity`.
-pub async fn introduce(conn: &Connection) -> Introduction {
+/// ApiCalls `GetCallerIdentity`.
+pub async fn caller_identity(conn: &Connection) -> CallerIdentity {
     let operation = "sts:GetCallerIdentity";
     let watch = DateWatch::default();
     let answer = Client::new(&conn.sdk)
@@ -58,7 +58,7 @@ pub async fn introduce(conn: &Connection) -> Introduction {
         }
     });
     let clock = watch.seen().ahead;
-    Introduction { caller, clock }
+    CallerIdentity { caller, clock }
 }
 
 #[derive(Clone, Debug, Default)]

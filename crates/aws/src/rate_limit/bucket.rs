@@ -95,7 +95,7 @@ impl Level {
         self.tokens -= number(tokens);
     }
 
-    /// EC2 refused a call for want of tokens: empties the bucket, and closes it for the time returned. Calls that were under
+    /// EC2 refused a call for want of tokens: empties the bucket, and closes it for the time returned. ApiCalls that were under
     /// way together are refused together, which counts once.
     pub(super) fn refused(&mut self, now: Instant) -> Duration {
         self.tokens = self.tokens.min(0.0);

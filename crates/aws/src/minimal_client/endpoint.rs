@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::endpoint::{
 };
 use aws_smithy_types::endpoint::Endpoint;
 
-use super::Action;
+use super::ServiceAction;
 use crate::endpoint::endpoint_of;
 
 /// What every URL of EC2 begins with.
@@ -18,7 +18,7 @@ const EC2: &str = "https://ec2";
 
 /// The sibling host of EC2's endpoint, or the endpoint that is configured.
 #[derive(Debug)]
-pub(super) struct Beside {
+pub(super) struct SiblingEndpoint {
     host: &'static str,
     endpoint: Option<String>,
     region: Option<String>,
@@ -26,8 +26,8 @@ pub(super) struct Beside {
     dual_stack: Option<bool>,
 }
 
-impl Beside {
-    pub(super) fn of(action: Action, sdk: &SdkConfig) -> Self {
+impl SiblingEndpoint {
+    pub(super) fn of(action: ServiceAction, sdk: &SdkConfig) -> Self {
         Self {
             host: action.host,
             endpoint: endpoint_of(action.service, sdk),
@@ -38,7 +38,7 @@ impl Beside {
     }
 }
 
-impl ResolveEndpoint for Beside {
+impl ResolveEndpoint for SiblingEndpoint {
     fn resolve_endpoint<'a>(&'a self, _: &'a EndpointResolverParams) -> EndpointFuture<'a> {
         EndpointFuture::new(async {
             let url = match &self.endpoint {

@@ -7,11 +7,11 @@ use curfew_core::request::RequestTags;
 use curfew_core::state_tags::{Fallback, LAST_TAG, LastApplied, RETRY_TAG, TYPE_TAG};
 use curfew_core::step::{FallbackChange, RetryChange, Step, TagChanges};
 
-use super::{BATCH, Batch, Call, Execution};
+use super::{BATCH, Batch, BatchCall, Execution};
 
 /// Changes to the tags of an instance. The calls that say, adopt and remember set tags; the one that forgets removes some.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Writes {
+pub(super) struct TagEdit {
     /// Keys and their new values.
     pub(super) set: Vec<(&'static str, String)>,
     /// Keys.
@@ -20,7 +20,7 @@ pub(super) struct Writes {
     pub(super) mends: Option<String>,
 }
 
-impl Writes {
+impl TagEdit {
     /// What a person says, which is written before anything is done.
     pub(super) fn word(word: &RequestTags) -> Self {
         Self {
@@ -86,21 +86,21 @@ impl Writes {
     }
 
     /// The calls that make these changes.
-    pub(super) fn calls(self) -> impl Iterator<Item = Call> {
+    pub(super) fn calls(self) -> impl Iterator<Item = BatchCall> {
         let Self {
             set,
             removed,
             mends,
         } = self;
         let remember = (!set.is_empty()).then(|| {
-            Call::Remember(Self {
+            BatchCall::Remember(Self {
                 set,
                 mends,
                 ..Self::default()
             })
         });
         let forget = (!removed.is_empty()).then(|| {
-            Call::Forget(Self {
+            BatchCall::Forget(Self {
                 removed,
                 ..Self::default()
             })
@@ -110,9 +110,9 @@ impl Writes {
 }
 
 /// Members by what is written for them, in the order in which each is first met.
-pub(super) fn alike(members: impl Iterator<Item = (Writes, usize)>) -> Vec<(Writes, Vec<usize>)> {
-    let mut groups: Vec<(Writes, Vec<usize>)> = Vec::new();
-    let mut places: HashMap<Writes, usize> = HashMap::new();
+pub(super) fn alike(members: impl Iterator<Item = (TagEdit, usize)>) -> Vec<(TagEdit, Vec<usize>)> {
+    let mut groups: Vec<(TagEdit, Vec<usize>)> = Vec::new();
+    let mut places: HashMap<TagEdit, usize> = HashMap::new();
     for (writes, member) in members {
         let place = *places.entry(writes).or_insert_with_key(|writes| {
             groups.push((writes.clone(), Vec::new()));
@@ -125,7 +125,7 @@ pub(super) fn alike(members: impl Iterator<Item = (Writes, usize)>) -> Vec<(Writ
 
 /// Which instances are tagged together, and which of them are done.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct TagWrites {
     group_of: Vec<usize>,
     groups: Vec<Group>,
     /// The groups with news since the last query.
@@ -140,12 +140,12 @@ struct Group {
     done: Vec<usize>,
 }
 
-impl Ledger {
+impl TagWrites {
     pub(super) fn of(steps: &[Step]) -> Self {
         let planned = steps.iter().zip(0..);
         let groups = alike(planned.map(|(step, member)| {
             let remember = step.tag_changes.clone().after_response(step.state);
-            (Writes::of(&remember).mending(step), member)
+            (TagEdit::of(&remember).mending(step), member)
         }));
         let mut group_of = vec![0; steps.len()];
         for ((_, members), group) in groups.iter().zip(0..) {
@@ -201,23 +201,23 @@ impl Ledger {
 impl Execution<'_> {
     /// What was done is remembered before anything else is.
     pub(super) fn write_what_is_due(&mut self) {
-        for members in self.ledger.due() {
+        for members in self.tag_writes.due() {
             for (call, members) in self.memory_of(&members) {
-                self.trouble.expect(&call);
-                let family = self.families.found();
+                self.breaker.expect(&call);
+                let family = self.lineage.found();
                 self.queue.push_front(Batch::new(call, members, family));
             }
         }
     }
 
-    pub(super) fn memory_of(&self, members: &[usize]) -> Vec<(Call, Vec<usize>)> {
+    pub(super) fn memory_of(&self, members: &[usize]) -> Vec<(BatchCall, Vec<usize>)> {
         let known = members.iter().map(|member| {
             let planned = self.steps[*member].tag_changes.clone();
             let remember = TagChanges {
                 fallback: self.types.change(*member, planned.fallback),
                 ..planned.after_response(self.after(*member))
             };
-            let writes = Writes::of(&remember).mending(&self.steps[*member]);
+            let writes = TagEdit::of(&remember).mending(&self.steps[*member]);
             (writes, *member)
         });
         let groups = alike(known).into_iter();

@@ -1,4 +1,4 @@
-//! Types: where EC2 has no room for the type that an instance is meant to have, others stand in.
+//! TypeFallbacks: where EC2 has no room for the type that an instance is meant to have, others stand in.
 //!
 //! Which ones, and in which order, is in the step. After all other work there is a round for each of them: the instance's tag
 //! says what it is meant to be, then it gets the type, then it is started, all members of a round together as far as EC2
@@ -11,16 +11,16 @@ use curfew_core::state_tags::Fallback;
 use curfew_core::step::{FallbackChange, Step, StepAction, TypesToTry};
 use tracing::info;
 
-use super::memory::{Writes, alike};
-use super::{Call, Execution, Progress, StepResult};
+use super::tag_writes::{TagEdit, alike};
+use super::{BatchCall, Execution, StepProgress, StepResult};
 use crate::error::{CloudError, CloudErrorKind};
 
 /// The instances with starts that try several types.
 #[derive(Debug, Default)]
-pub(super) struct Types(BTreeMap<usize, Trying>);
+pub(super) struct TypeFallbacks(BTreeMap<usize, TypeAttempts>);
 
 #[derive(Debug)]
-struct Trying {
+struct TypeAttempts {
     types: TypesToTry,
     /// The position in the order of the one that is tried, or is next.
     turn: usize,
@@ -32,7 +32,7 @@ struct Trying {
     error: Option<CloudError>,
 }
 
-impl Trying {
+impl TypeAttempts {
     fn target(&self) -> Option<&InstanceType> {
         self.types.order.get(self.turn)
     }
@@ -52,13 +52,13 @@ impl Trying {
     }
 }
 
-impl Types {
+impl TypeFallbacks {
     pub(super) fn of<'a>(members: impl Iterator<Item = (&'a Step, Option<&'a Instance>)>) -> Self {
         let trying = members
             .enumerate()
             .filter_map(|(member, (step, instance))| {
                 let types = TypesToTry::clone(step.types.as_ref()?);
-                let trying = Trying {
+                let trying = TypeAttempts {
                     types,
                     turn: 0,
                     present: instance.and_then(|instance| instance.instance_type.parse().ok()),
@@ -87,7 +87,7 @@ impl Types {
     }
 
     /// Whether this is no reason to give the member up: there is another type to try, or a type to give back.
-    pub(super) fn goes_on(&mut self, call: &Call, member: usize, error: &CloudError) -> bool {
+    pub(super) fn goes_on(&mut self, call: &BatchCall, member: usize, error: &CloudError) -> bool {
         let Some(trying) = self.0.get_mut(&member) else {
             return false;
         };
@@ -97,10 +97,10 @@ impl Types {
         };
         let is_wanted = *target == trying.types.wanted;
         let goes_on = match (call, error.kind) {
-            (Call::Change(StepAction::Start), CloudErrorKind::Capacity)
-            | (Call::GiveType(_), CloudErrorKind::Denied | CloudErrorKind::Refused) => true,
+            (BatchCall::Change(StepAction::Start), CloudErrorKind::Capacity)
+            | (BatchCall::GiveType(_), CloudErrorKind::Denied | CloudErrorKind::Refused) => true,
             // Not in this zone, not with this image: no other reason than the type.
-            (Call::Change(StepAction::Start), CloudErrorKind::Refused) => !is_wanted,
+            (BatchCall::Change(StepAction::Start), CloudErrorKind::Refused) => !is_wanted,
             _ => false,
         };
         if goes_on {
@@ -115,7 +115,7 @@ impl Types {
         orders.max().unwrap_or(0)
     }
 
-    fn with(&self, wanting: impl Fn(&Trying) -> bool) -> Vec<usize> {
+    fn with(&self, wanting: impl Fn(&TypeAttempts) -> bool) -> Vec<usize> {
         let members = self.0.iter();
         members
             .filter(|(_, trying)| wanting(trying))
@@ -147,9 +147,9 @@ impl Execution<'_> {
         self.run().await;
     }
 
-    fn open_of(&self, wanting: impl Fn(&Trying) -> bool) -> Vec<usize> {
+    fn open_of(&self, wanting: impl Fn(&TypeAttempts) -> bool) -> Vec<usize> {
         let mut members = self.types.with(wanting);
-        members.retain(|member| matches!(self.progress[*member], Progress::Open));
+        members.retain(|member| matches!(self.progress[*member], StepProgress::Open));
         members
     }
 
@@ -164,7 +164,7 @@ impl Execution<'_> {
             match trying.target().cloned() {
                 Some(present) if present != wanted && !trying.has(&present) => {
                     trying.tagged = true;
-                    let writes = Writes::fallback(&Fallback {
+                    let writes = TagEdit::fallback(&Fallback {
                         desired_type: wanted,
                         current_type: present,
                     });
@@ -174,7 +174,7 @@ impl Execution<'_> {
             }
         }
         for (writes, members) in alike(placed.into_iter()) {
-            self.queue_back(&Call::PlaceType(writes), &members);
+            self.queue_back(&BatchCall::PlaceType(writes), &members);
         }
     }
 
@@ -185,16 +185,16 @@ impl Execution<'_> {
                 continue;
             };
             let to = trying.target().unwrap_or(&trying.types.wanted).clone();
-            let is_open = matches!(self.progress[member], Progress::Open);
+            let is_open = matches!(self.progress[member], StepProgress::Open);
             if is_open && !trying.has(&to) {
-                self.queue_back(&Call::GiveType(to), &[member]);
+                self.queue_back(&BatchCall::GiveType(to), &[member]);
             }
         }
     }
 
     /// EC2 gave the member this type.
     pub(super) fn type_given(&mut self, member: usize, to: &InstanceType) {
-        self.rooms.moved(member, to.as_str());
+        self.capacity_pools.moved(member, to.as_str());
         if let Some(trying) = self.types.0.get_mut(&member) {
             trying.present = Some(to.clone());
         }
@@ -207,7 +207,7 @@ impl Execution<'_> {
             let Some(trying) = self.types.0.get_mut(member) else {
                 continue;
             };
-            let still_open = matches!(self.progress[*member], Progress::Open);
+            let still_open = matches!(self.progress[*member], StepProgress::Open);
             let Some(error) = trying.error.take().filter(|_| still_open) else {
                 continue;
             };
@@ -216,9 +216,9 @@ impl Execution<'_> {
             if has_its_own && (trying.tagged || planned == FallbackChange::Clear) {
                 untagged.push(*member);
             }
-            self.progress[*member] = Progress::Settled(StepResult::Failed(error));
+            self.progress[*member] = StepProgress::Settled(StepResult::Failed(error));
         }
-        self.queue_back(&Call::Forget(Writes::no_fallback()), &untagged);
+        self.queue_back(&BatchCall::Forget(TagEdit::no_fallback()), &untagged);
     }
 
     /// Tells of an accepted start whether another type stands in.

@@ -31,7 +31,7 @@ const IN_PARTS: &str = "parts:";
 
 /// A document as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredDocument {
     /// The value of the parameter that the Lambda knows by name. To be written last.
     pub value: String,
     /// The parameters that hold the document where that one only names them: the end of the name, and the value.
@@ -40,7 +40,7 @@ pub struct Stored {
 
 /// A document that doesn't fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TooLarge {
+pub enum DocumentTooLarge {
     /// For the parameters.
     #[error(
         "the configuration takes {size} bytes when compressed, {} more than the {LARGEST} that {MOST_PARTS} SSM parameters hold",
@@ -64,34 +64,34 @@ pub enum TooLarge {
 /// A value that no document can be read from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is damaged: {0}")]
-pub struct Damaged(&'static str);
+pub struct DamagedDocument(&'static str);
 
 /// What a parameter's value says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Contents {
+pub enum ParameterContents {
     /// The document.
     Whole(String),
     /// Where it is.
-    InParts(Parts),
+    InParts(DocumentParts),
 }
 
 /// The parameters that hold a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parts {
+pub struct DocumentParts {
     hash: String,
     count: usize,
 }
 
-impl Stored {
+impl StoredDocument {
     /// The same for the same document.
-    pub fn new(document: &str) -> Result<Self, TooLarge> {
+    pub fn new(document: &str) -> Result<Self, DocumentTooLarge> {
         let whole = |value: String| Self {
             value,
             parts: Vec::new(),
         };
         if document.len() > LARGEST_DOCUMENT {
             let size = document.len();
-            return Err(TooLarge::Unpacked { size });
+            return Err(DocumentTooLarge::Unpacked { size });
         }
         // SSM takes double braces for a reference to another parameter, and refuses them.
         if document.len() <= PARAMETER && !document.contains("{{") {
@@ -103,9 +103,9 @@ impl Stored {
             return Ok(whole(format!("{COMPRESSED}{text}")));
         }
         if size > LARGEST {
-            return Err(TooLarge::Compressed { size });
+            return Err(DocumentTooLarge::Compressed { size });
         }
-        let parts = Parts {
+        let parts = DocumentParts {
             hash: hash(&text),
             count: size.div_ceil(PARAMETER),
         };
@@ -118,9 +118,9 @@ impl Stored {
     }
 }
 
-impl Contents {
+impl ParameterContents {
     /// Reads a parameter's value. What is in no other form is the document itself.
-    pub fn of(value: &str) -> Result<Self, Damaged> {
+    pub fn of(value: &str) -> Result<Self, DamagedDocument> {
         if let Some(text) = value.strip_prefix(COMPRESSED) {
             return decompressed(text).map(Self::Whole);
         }
@@ -129,18 +129,18 @@ impl Contents {
         };
         let parts = parts.split_once('/').and_then(|(hash, count)| {
             let count = count.parse().ok()?;
-            (1..=MOST_PARTS).contains(&count).then(|| Parts {
+            (1..=MOST_PARTS).contains(&count).then(|| DocumentParts {
                 hash: hash.to_owned(),
                 count,
             })
         });
         parts
             .map(Self::InParts)
-            .ok_or(Damaged("it does not say which parts it has"))
+            .ok_or(DamagedDocument("it does not say which parts it has"))
     }
 }
 
-impl Parts {
+impl DocumentParts {
     /// The parameters' names, in order; `parameter` is the one that led here.
     pub fn names(&self, parameter: &str) -> impl Iterator<Item = String> {
         self.suffixes()
@@ -148,10 +148,12 @@ impl Parts {
     }
 
     /// The document, from the values of all parts in their order.
-    pub fn join(&self, values: &[String]) -> Result<String, Damaged> {
+    pub fn join(&self, values: &[String]) -> Result<String, DamagedDocument> {
         let text = values.concat();
         if hash(&text) != self.hash {
-            return Err(Damaged("its parts are not the ones that it was cut into"));
+            return Err(DamagedDocument(
+                "its parts are not the ones that it was cut into",
+            ));
         }
         decompressed(&text)
     }
@@ -162,13 +164,13 @@ impl Parts {
     }
 }
 
-fn decompressed(text: &str) -> Result<String, Damaged> {
+fn decompressed(text: &str) -> Result<String, DamagedDocument> {
     let bytes = STANDARD_NO_PAD
         .decode(text)
-        .map_err(|_| Damaged("it is not Base64"))?;
+        .map_err(|_| DamagedDocument("it is not Base64"))?;
     let document = decompress_to_vec_with_limit(&bytes, LARGEST_DOCUMENT)
-        .map_err(|_| Damaged("it can't be unpacked"))?;
-    String::from_utf8(document).map_err(|_| Damaged("it is no text"))
+        .map_err(|_| DamagedDocument("it can't be unpacked"))?;
+    String::from_utf8(document).map_err(|_| DamagedDocument("it is no text"))
 }
 
 /// 64 bits: two documents of one stack that follow each other differ in it.
@@ -189,10 +191,10 @@ mod tests {
     use super::*;
 
     /// What the Lambda makes of what is stored.
-    fn read(stored: &Stored) -> Result<String, Damaged> {
-        match Contents::of(&stored.value)? {
-            Contents::Whole(document) => Ok(document),
-            Contents::InParts(parts) => {
+    fn read(stored: &StoredDocument) -> Result<String, DamagedDocument> {
+        match ParameterContents::of(&stored.value)? {
+            ParameterContents::Whole(document) => Ok(document),
+            ParameterContents::InParts(parts) => {
                 let names: Vec<_> = parts.names("/p").collect();
                 let expected = stored
                     .parts
@@ -246,20 +248,20 @@ mod tests {
     #[test]
     fn what_is_small_stays_readable() {
         let document = r#"{"schedules":{}}"#;
-        let stored = Stored::new(document).unwrap();
+        let stored = StoredDocument::new(document).unwrap();
         assert_eq!((stored.value.as_str(), stored.parts.len()), (document, 0));
         let reference = r#"{"schedules":{"a":{"match":{"tags":{"Name":"{{x}}"}}}}}"#;
-        let stored = Stored::new(reference).unwrap();
+        let stored = StoredDocument::new(reference).unwrap();
         assert!(!stored.value.contains("{{"), "SSM refuses it");
         assert_eq!(read(&stored).unwrap(), reference);
     }
 
     #[test]
     fn a_hundred_schedules_fit_into_one_parameter_and_five_hundred_accounts_into_a_few() {
-        let hundred = Stored::new(&schedules(100)).unwrap();
+        let hundred = StoredDocument::new(&schedules(100)).unwrap();
         assert_eq!(hundred.parts.len(), 0);
         assert_eq!(read(&hundred).unwrap(), schedules(100));
-        let many = Stored::new(&accounts(500)).unwrap();
+        let many = StoredDocument::new(&accounts(500)).unwrap();
         assert_eq!(many.parts.len(), 4, "docs/performance.md says so");
         assert_eq!(read(&many).unwrap(), accounts(500));
         let values = many.parts.iter().map(|(_, value)| value);
@@ -270,25 +272,26 @@ mod tests {
 
     #[test]
     fn what_is_too_large_says_by_how_much() {
-        let most = Stored::new(&accounts(1500)).unwrap();
+        let most = StoredDocument::new(&accounts(1500)).unwrap();
         assert_eq!(most.parts.len(), MOST_PARTS, "docs/performance.md says so");
-        let error = Stored::new(&accounts(2000)).unwrap_err();
-        let TooLarge::Compressed { size } = error else {
+        let error = StoredDocument::new(&accounts(2000)).unwrap_err();
+        let DocumentTooLarge::Compressed { size } = error else {
             panic!("{error}")
         };
         let more = format!("{} more than the 40960 that 10", size - 40960);
         assert!(error.to_string().contains(&more), "{error}");
-        let error = Stored::new(&" ".repeat(5 << 20)).unwrap_err();
+        let error = StoredDocument::new(&" ".repeat(5 << 20)).unwrap_err();
         insta::assert_snapshot!(error, @"the configuration takes 5242880 bytes, 1048576 more than the 4194304 that the Lambda unpacks");
     }
 
     #[test]
     fn what_is_damaged_is_not_taken_for_configuration() {
-        let stored = Stored::new(&accounts(500)).unwrap();
-        let damaged = |change: &dyn Fn(&mut Stored)| {
+        let stored = StoredDocument::new(&accounts(500)).unwrap();
+        let damaged = |change: &dyn Fn(&mut StoredDocument)| {
             let mut stored = stored.clone();
             change(&mut stored);
-            let Contents::InParts(parts) = Contents::of(&stored.value).unwrap() else {
+            let ParameterContents::InParts(parts) = ParameterContents::of(&stored.value).unwrap()
+            else {
                 panic!("in parts")
             };
             let values: Vec<_> = stored.parts.into_iter().map(|(_, value)| value).collect();
@@ -298,11 +301,15 @@ mod tests {
             damaged(&|stored| stored.parts.reverse()),
             damaged(&|stored| stored.parts.truncate(1)),
             damaged(&|stored| stored.parts[0].1.replace_range(9..10, "+")),
-            Contents::of("deflate:?").unwrap_err().to_string(),
-            Contents::of("deflate:AAAA").unwrap_err().to_string(),
-            Contents::of("parts:").unwrap_err().to_string(),
-            Contents::of("parts:ab/0").unwrap_err().to_string(),
-            Contents::of("parts:ab/11").unwrap_err().to_string(),
+            ParameterContents::of("deflate:?").unwrap_err().to_string(),
+            ParameterContents::of("deflate:AAAA")
+                .unwrap_err()
+                .to_string(),
+            ParameterContents::of("parts:").unwrap_err().to_string(),
+            ParameterContents::of("parts:ab/0").unwrap_err().to_string(),
+            ParameterContents::of("parts:ab/11")
+                .unwrap_err()
+                .to_string(),
         ];
         insta::assert_snapshot!(told.join("\n"), @"
         it is damaged: its parts are not the ones that it was cut into
@@ -320,7 +327,10 @@ mod tests {
     fn a_small_value_does_not_become_gigabytes() {
         let bomb = compress_to_vec(&vec![b' '; LARGEST_DOCUMENT + 1], LEVEL);
         let value = format!("{COMPRESSED}{}", STANDARD_NO_PAD.encode(bomb));
-        assert_eq!(Contents::of(&value), Err(Damaged("it can't be unpacked")));
+        assert_eq!(
+            ParameterContents::of(&value),
+            Err(DamagedDocument("it can't be unpacked"))
+        );
     }
 
     proptest! {
@@ -328,7 +338,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn what_is_stored_is_read_again(document in ".{0,9000}") {
-            let stored = Stored::new(&document).unwrap();
+            let stored = StoredDocument::new(&document).unwrap();
             // A document is an object; what is not is only stored here.
             prop_assume!(!document.starts_with(COMPRESSED) && !document.starts_with(IN_PARTS));
             prop_assert_eq!(read(&stored).unwrap(), document);

@@ -8,9 +8,9 @@ use crate::error::CAPACITY_CODES;
 /// EC2 says that it has no room with the status of a failure of its own, for which the SDK would ask three times within a second
 /// or two. There is no more room by then, and `StartInstances` may be called twice a second only.
 #[derive(Debug)]
-pub(super) struct NoRoom;
+pub(super) struct NoCapacityRetry;
 
-impl ClassifyRetry for NoRoom {
+impl ClassifyRetry for NoCapacityRetry {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         let body = context
             .response()
@@ -28,7 +28,7 @@ impl ClassifyRetry for NoRoom {
     }
 
     fn name(&self) -> &'static str {
-        "NoRoom"
+        "NoCapacityRetry"
     }
 }
 

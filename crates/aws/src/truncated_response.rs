@@ -20,16 +20,16 @@ const ROOT: &[u8] = b"Response>";
 
 /// Refuses answers that break off.
 #[derive(Debug)]
-pub(crate) struct WholeAnswer;
+pub(crate) struct RejectTruncated;
 
 /// The answer broke off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the answer breaks off")]
-struct BreaksOff;
+struct Truncated;
 
-impl Intercept for WholeAnswer {
+impl Intercept for RejectTruncated {
     fn name(&self) -> &'static str {
-        "WholeAnswer"
+        "RejectTruncated"
     }
 
     // Not before: the body is read with the document.
@@ -45,25 +45,25 @@ impl Intercept for WholeAnswer {
 
 /// Retries a call whose answer was truncated: all of Curfew's calls may be repeated.
 #[derive(Debug)]
-pub(crate) struct AskAgain;
+pub(crate) struct RetryTruncated;
 
-impl ClassifyRetry for AskAgain {
+impl ClassifyRetry for RetryTruncated {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         match context.response().map(check) {
-            Some(Err(BreaksOff)) => RetryAction::retryable_error(ErrorKind::TransientError),
+            Some(Err(Truncated)) => RetryAction::retryable_error(ErrorKind::TransientError),
             Some(Ok(())) | None => RetryAction::NoActionIndicated,
         }
     }
 
     fn name(&self) -> &'static str {
-        "AskAgain"
+        "RetryTruncated"
     }
 }
 
 /// Fails on a successful answer that is truncated. An answer with an unreadable body has failed already.
-fn check(response: &HttpResponse) -> Result<(), BreaksOff> {
+fn check(response: &HttpResponse) -> Result<(), Truncated> {
     match response.body().bytes() {
-        Some(body) if response.status().is_success() && !is_whole(body) => Err(BreaksOff),
+        Some(body) if response.status().is_success() && !is_whole(body) => Err(Truncated),
         _ => Ok(()),
     }
 }
@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(answer(200, &format!("{document}\n")), Ok(()));
         for length in 0..document.len() {
             let broken = answer(200, &document[..length]);
-            assert_eq!(broken, Err(BreaksOff));
+            assert_eq!(broken, Err(Truncated));
         }
         assert_eq!(
             answer(503, "Service Unavailable"),
