@@ -46,7 +46,7 @@ pub(super) fn credentials(identity: &CallerIdentity, source: Option<String>) -> 
 
 pub(super) fn clock(identity: &CallerIdentity) -> Check {
     const HINT: &str = "set the clock, for example with `timedatectl set-ntp true`; until then Curfew uses the time of AWS";
-    let Some(ahead) = identity.clock else {
+    let Some(ahead) = identity.clock_offset else {
         return Check::skip("clock", "not checked: no response had a date");
     };
     let direction = if ahead.is_negative() { "slow" } else { "fast" };
@@ -77,7 +77,7 @@ mod tests {
                     account: "000011112222".to_owned(),
                     arn: "arn:aws:iam::000011112222:root".to_owned(),
                 }),
-                clock: Some(SignedDuration::from_secs(seconds)),
+                clock_offset: Some(SignedDuration::from_secs(seconds)),
             };
             let check = clock(&identity);
             (check.verdict, check.message)

@@ -10,38 +10,43 @@ use aws_smithy_runtime_api::client::interceptors::context::{
     BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
 };
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::DateTime;
 use aws_smithy_types::config_bag::ConfigBag;
-use aws_smithy_types::date_time::Format;
 use jiff::SignedDuration;
 
-use crate::clock_skew::difference;
+use crate::clock_skew::{clock_offset, server_time};
 use crate::connect::Connection;
 use crate::error::{CloudError, CloudErrorKind};
 
 /// The identity of a set of credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// Twelve digits.
+    /// The account's id, twelve digits.
     pub account: String,
-    /// The user, role session or root account.
+    /// The ARN of the user, role session or root account.
     pub arn: String,
 }
 
-/// What the question told.
+impl Caller {
+    /// The partition of the caller's ARN: `aws`, `aws-cn`, `aws-us-gov`. None if AWS's ARN is malformed.
+    pub fn partition(&self) -> Option<&str> {
+        self.arn.split(':').nth(1)
+    }
+}
+
+/// The response to `GetCallerIdentity`.
 #[derive(Debug)]
 pub struct CallerIdentity {
-    /// The caller, or why it is not known.
+    /// The caller, or the error of the call.
     pub caller: Result<Caller, CloudError>,
-    /// How far this machine's clock is ahead of the server's; negative where it is behind, zero within the time that the call took.
-    /// None where no answer told the time. Known of refusals, too: a wrong clock is a reason for them.
-    pub clock: Option<SignedDuration>,
+    /// How far this machine's clock is ahead of the server's; negative where it is behind, zero where the difference is less than
+    /// the call took. None if no response had a date. Also set by a refusal, which may be due to a wrong clock.
+    pub clock_offset: Option<SignedDuration>,
 }
 
 /// ApiCalls `GetCallerIdentity`.
 pub async fn caller_identity(conn: &Connection) -> CallerIdentity {
     let operation = "sts:GetCallerIdentity";
-    let watch = DateWatch::default();
+    let watch = DateInterceptor::default();
     let answer = Client::new(&conn.sdk)
         .get_caller_identity()
         .customize()
@@ -53,33 +58,36 @@ pub async fn caller_identity(conn: &Connection) -> CallerIdentity {
     let caller = answer.and_then(|identity| match (identity.account, identity.arn) {
         (Some(account), Some(arn)) => Ok(Caller { account, arn }),
         _ => {
-            let what = "the answer names no account";
+            let what = "the response names no account";
             Err(CloudError::new(operation, CloudErrorKind::Service, what))
         }
     });
-    let clock = watch.seen().ahead;
-    CallerIdentity { caller, clock }
+    let clock_offset = watch.lock().offset;
+    CallerIdentity {
+        caller,
+        clock_offset,
+    }
 }
 
 #[derive(Clone, Debug, Default)]
-struct DateWatch(Arc<Mutex<Seen>>);
+struct DateInterceptor(Arc<Mutex<MeasuredOffset>>);
 
 #[derive(Debug, Default)]
-struct Seen {
-    /// When the request went out, by this machine's clock.
+struct MeasuredOffset {
+    /// When the request was sent, by this machine's clock.
     sent: Option<SystemTime>,
-    ahead: Option<SignedDuration>,
+    offset: Option<SignedDuration>,
 }
 
-impl DateWatch {
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+impl DateInterceptor {
+    fn lock(&self) -> std::sync::MutexGuard<'_, MeasuredOffset> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Intercept for DateWatch {
+impl Intercept for DateInterceptor {
     fn name(&self) -> &'static str {
-        "DateWatch"
+        "DateInterceptor"
     }
 
     fn read_before_transmit(
@@ -88,7 +96,7 @@ impl Intercept for DateWatch {
         components: &RuntimeComponents,
         _configuration: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.seen().sent = components.time_source().map(|time| time.now());
+        self.lock().sent = components.time_source().map(|time| time.now());
         Ok(())
     }
 
@@ -98,17 +106,13 @@ impl Intercept for DateWatch {
         components: &RuntimeComponents,
         _configuration: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let date = context.response().headers().get("date");
-        let server = date
-            .and_then(|date| DateTime::from_str(date, Format::HttpDate).ok())
-            .and_then(|date| SystemTime::try_from(date).ok());
-        let mut seen = self.seen();
-        if let (Some(server), Some(sent), Some(time)) =
-            (server, seen.sent, components.time_source())
-        {
-            let (off, direction) = difference(sent, server, time.now());
-            let off = SignedDuration::try_from(off)?;
-            seen.ahead = Some(if direction == "slow" { -off } else { off });
+        let mut measured = self.lock();
+        if let (Some(server), Some(sent), Some(time)) = (
+            server_time(context.response()),
+            measured.sent,
+            components.time_source(),
+        ) {
+            measured.offset = Some(clock_offset(sent, server, time.now()));
         }
         Ok(())
     }

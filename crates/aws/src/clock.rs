@@ -22,7 +22,7 @@ pub struct Clock {
 impl Clock {
     /// A machine's clock that is off by this much is told of. An edge is to the minute, and AWS refuses signatures that are more
     /// than five minutes off, so less than that is noticed by nothing else.
-    pub const WORTH_TELLING: SignedDuration = SignedDuration::from_mins(1);
+    pub const WARN_AT: SignedDuration = SignedDuration::from_mins(1);
 
     /// The operating system's clock.
     pub fn system() -> Self {

@@ -14,13 +14,14 @@ use aws_smithy_runtime_api::client::interceptors::context::{
     BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextRef,
     InterceptorContext,
 };
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 use aws_smithy_types::date_time::Format;
 use aws_smithy_types::retry::ErrorKind;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tracing::{info, warn};
 
 use crate::clock::Clock;
@@ -31,7 +32,7 @@ const REFUSAL: &str = "RequestExpired";
 /// Compares this machine's clock with the time in each answer. Clones watch the same clock.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClockSkewWatch {
-    told: Arc<AtomicBool>,
+    warned: Arc<AtomicBool>,
     /// The clock that is put right, and read; without one, the SDK's is read.
     clock: Option<Clock>,
 }
@@ -46,7 +47,7 @@ impl Storable for SentAt {
 
 /// By how much the clock was off when this answer came.
 #[derive(Debug, Clone, Copy)]
-struct ClockOffset(Duration);
+struct ClockOffset(SignedDuration);
 
 impl Intercept for ClockSkewWatch {
     fn name(&self) -> &'static str {
@@ -71,12 +72,12 @@ impl Intercept for ClockSkewWatch {
         components: &RuntimeComponents,
         configuration: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let date = context.response().headers().get("date");
-        let server = date
-            .and_then(|date| DateTime::from_str(date, Format::HttpDate).ok())
-            .and_then(|date| SystemTime::try_from(date).ok());
         let (Some(server), Some(SentAt(sent)), Some(received)) =
-            (server, configuration.load::<SentAt>(), self.now(components))
+            (
+            server_time(context.response()),
+            configuration.load::<SentAt>(),
+            self.now(components),
+        )
         else {
             return Ok(());
         };
@@ -84,9 +85,9 @@ impl Intercept for ClockSkewWatch {
             let [sent, date, received] = [*sent, server, received].map(Timestamp::try_from);
             clock.correct(sent?, date?, received?);
         }
-        let (off, direction) = difference(*sent, server, received);
-        self.tell(off, direction);
-        context.response_mut().add_extension(ClockOffset(off));
+        let offset = clock_offset(*sent, server, received);
+        self.log_changes(offset);
+        context.response_mut().add_extension(ClockOffset(offset));
         Ok(())
     }
 }
@@ -95,7 +96,7 @@ impl ClockSkewWatch {
     /// One that puts this clock right.
     pub(crate) fn correcting(clock: &Clock) -> Self {
         Self {
-            told: Arc::default(),
+            warned: Arc::default(),
             clock: Some(clock.clone()),
         }
     }
@@ -108,17 +109,18 @@ impl ClockSkewWatch {
         }
     }
 
-    /// Once when it begins, and once when it is over.
-    fn tell(&self, off: Duration, direction: &str) {
-        let is_off = off >= worth_telling();
-        if self.told.swap(is_off, Ordering::Relaxed) == is_off {
+    /// Logs when the clock becomes wrong, and when it is right again.
+    fn log_changes(&self, offset: SignedDuration) {
+        let is_wrong = is_worth_a_warning(offset);
+        if self.warned.swap(is_wrong, Ordering::Relaxed) == is_wrong {
             return;
         }
-        if is_off {
-            let hint = "set the clock, for example with `timedatectl set-ntp true`; meanwhile Curfew goes by AWS's time";
+        if is_wrong {
+            let hint = "set the clock, for example with `timedatectl set-ntp true`; until then Curfew uses the time of AWS";
+            let direction = if offset.is_negative() { "slow" } else { "fast" };
             warn!(
-                seconds = off.as_secs(),
-                hint, "this machine's clock is {direction}"
+                seconds = offset.abs().as_secs(),
+                direction, hint, "this machine's clock is wrong"
             );
         } else {
             info!("this machine's clock is right again");
@@ -126,20 +128,30 @@ impl ClockSkewWatch {
     }
 }
 
-fn worth_telling() -> Duration {
-    Clock::WORTH_TELLING.unsigned_abs()
+fn is_worth_a_warning(offset: SignedDuration) -> bool {
+    offset.abs() >= Clock::WARN_AT
 }
 
-/// By how much AWS's time lies outside the span between request and answer, however long that was.
-pub(crate) fn difference(
+/// The server's time, from a response's `Date`.
+pub(crate) fn server_time(response: &HttpResponse) -> Option<SystemTime> {
+    let date = response.headers().get("date")?;
+    let date = DateTime::from_str(date, Format::HttpDate).ok()?;
+    SystemTime::try_from(date).ok()
+}
+
+/// How far this machine's clock is ahead of the server's; negative where it is behind, zero where the server's time lies between
+/// the request and the response.
+pub(crate) fn clock_offset(
     sent: SystemTime,
     server: SystemTime,
     received: SystemTime,
-) -> (Duration, &'static str) {
-    if let Ok(slow) = server.duration_since(received) {
-        return (slow, "slow");
+) -> SignedDuration {
+    let seconds = |span: Duration| SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
+    match (server.duration_since(received), sent.duration_since(server)) {
+        (Ok(behind), _) => -seconds(behind),
+        (Err(_), Ok(ahead)) => seconds(ahead),
+        (Err(_), Err(_)) => SignedDuration::ZERO,
     }
-    (sent.duration_since(server).unwrap_or_default(), "fast")
 }
 
 /// Lets a call that was refused for the time of its signature be signed anew.
@@ -151,11 +163,11 @@ impl ClassifyRetry for RetryOnSkew {
         let Some(response) = context.response() else {
             return RetryAction::NoActionIndicated;
         };
-        let was_off = response
+        let was_wrong = response
             .extension::<ClockOffset>()
-            .is_some_and(|ClockOffset(off)| *off >= worth_telling());
+            .is_some_and(|ClockOffset(offset)| is_worth_a_warning(*offset));
         let body = response.body().bytes().unwrap_or_default();
-        if was_off && contains(body, REFUSAL) {
+        if was_wrong && contains(body, REFUSAL) {
             return RetryAction::retryable_error(ErrorKind::ServerError);
         }
         RetryAction::NoActionIndicated
@@ -178,16 +190,11 @@ mod tests {
     #[test]
     fn a_slow_call_is_no_wrong_clock() {
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        let difference = |sent, server, received| {
-            let (off, direction) = difference(at(sent), at(server), at(received));
-            (off.as_secs(), direction)
+        let offset = |sent, server, received| {
+            clock_offset(at(sent), at(server), at(received)).as_secs()
         };
-        assert_eq!(
-            difference(1000, 1001, 1700).0,
-            0,
-            "a Lambda was frozen meanwhile"
-        );
-        assert_eq!(difference(1000, 1600, 1001), (599, "slow"));
-        assert_eq!(difference(1000, 400, 1001), (600, "fast"));
+        assert_eq!(offset(1000, 1001, 1700), 0, "a Lambda was frozen meanwhile");
+        assert_eq!(offset(1000, 1600, 1001), -599);
+        assert_eq!(offset(1000, 400, 1001), 600);
     }
 }

@@ -7,7 +7,6 @@ mod proxy;
 mod role;
 mod trust;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +29,7 @@ use crate::calls::ApiCalls;
 use crate::clock::Clock;
 use crate::clock_skew::ClockSkewWatch;
 use crate::endpoint::endpoint_of;
+use crate::endpoint_kind::is_local;
 
 /// Where to connect. Everything left out comes from the environment and the shared AWS files, as for every AWS tool.
 #[derive(Clone, Debug, Default)]
@@ -276,54 +276,6 @@ impl Connection {
     pub fn endpoint_of(&self, service: &'static str) -> Option<String> {
         endpoint_of(service, &self.sdk)
     }
-
-    /// Whether this is an emulator on this machine rather than AWS.
-    pub fn is_local(&self) -> bool {
-        self.endpoint().is_some_and(is_local)
-    }
-}
-
-/// Loopback by address or by one of the names that resolve to it, LocalStack's included.
-pub(crate) fn is_local(url: &str) -> bool {
-    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = authority.split(['/', '?']).next().unwrap_or_default();
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => authority
-            .rsplit_once(':')
-            .map_or(authority, |(host, _)| host),
-    };
-    is_loopback(host)
-}
-
-fn is_loopback(host: &str) -> bool {
-    let named = [
-        "localhost",
-        "localhost.localstack.cloud",
-        "host.docker.internal",
-    ];
-    host.parse::<IpAddr>()
-        .is_ok_and(|address| address.is_loopback())
-        || named.contains(&host)
-        || host.ends_with(".localhost")
-        || host.ends_with(".localhost.localstack.cloud")
-}
-
-/// Whether a host is reached from this machine alone, so that no proxy could stand between: loopback, and the link, where the metadata
-/// services are.
-#[cfg(feature = "proxy")]
-fn is_direct(host: &str) -> bool {
-    /// EC2's and EKS's metadata services by IPv6, which are in a network of their own: `fd00:ec2::/32`.
-    const METADATA: [u16; 2] = [0xfd00, 0x0ec2];
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    is_loopback(bare)
-        || match bare.parse::<IpAddr>() {
-            Ok(IpAddr::V4(address)) => address.is_link_local(),
-            Ok(IpAddr::V6(address)) => {
-                address.is_unicast_link_local() || address.segments()[..2] == METADATA
-            }
-            Err(_) => false,
-        }
 }
 
 const ACCESS_KEY: &str = "AWS_ACCESS_KEY_ID";
@@ -369,30 +321,5 @@ fn roots(endpoint: Option<&str>, trust: Trust) -> Result<RootCertStore, TrustErr
         Ok(RootCertStore::empty())
     } else {
         trust.roots(env("AWS_CA_BUNDLE").as_deref())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_loopback_is_local() {
-        for local in [
-            "http://127.0.0.1:4566",
-            "http://localhost:4566/",
-            "http://[::1]:4566",
-            "http://localhost.localstack.cloud:4566",
-            "https://abc.execute-api.localhost.localstack.cloud:4566/x",
-        ] {
-            assert!(is_local(local), "{local}");
-        }
-        for remote in [
-            "https://ec2.eu-west-3.amazonaws.com",
-            "http://10.0.0.1:4566",
-            "http://localhost.example.com",
-        ] {
-            assert!(!is_local(remote), "{remote}");
-        }
     }
 }

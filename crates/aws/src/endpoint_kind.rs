@@ -1,22 +1,24 @@
-//! AWS itself, or something that speaks its language: the one place that tells them apart.
+//! Tells AWS from emulators, and emulators on this machine from others. No other code compares endpoints.
+
+use std::net::IpAddr;
 
 use http::Uri;
 
-use crate::connect::{Connection, is_local};
+use crate::connect::Connection;
 
-/// The AWS account that owns the instances.
+/// What answers at an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndpointKind {
-    /// AWS's own, by its public endpoints or by a VPC's.
+    /// AWS, at a public endpoint or a VPC endpoint.
     Aws,
-    /// An emulator's, somewhere.
+    /// An emulator on another host, such as LocalStack in a container.
     Emulator,
-    /// An emulator's on this machine.
+    /// An emulator on this machine, such as the embedded one.
     LocalEmulator,
 }
 
-/// What the names of AWS's hosts end in: in each partition the usual one and that of dual-stack endpoints, which VPC endpoints have
-/// too. The partitions are those of the SDKs' `partitions.json`.
+/// The domains of AWS's endpoints: for each partition of the SDKs' `partitions.json`, the DNS suffix and the one of dual-stack
+/// endpoints. VPC endpoints are below them, too.
 /// <https://docs.aws.amazon.com/general/latest/gr/rande.html>
 const DOMAINS: [&str; 15] = [
     // aws, aws-us-gov
@@ -45,13 +47,13 @@ const DOMAINS: [&str; 15] = [
 ];
 
 impl EndpointKind {
-    /// By the endpoint that a connection goes to.
+    /// The kind of a connection's endpoint.
     pub fn of(connection: &Connection) -> Self {
         Self::at(connection.endpoint())
     }
 
-    /// By an endpoint's URL; none is AWS's own. AWS may be reached by an endpoint of one's own, in a private network: its name
-    /// tells. What is no URL is an emulator's, which grants nothing.
+    /// The kind of an endpoint by its URL; without one, it is AWS. A configured endpoint is AWS if its host is in one of AWS's
+    /// domains, such as a VPC endpoint. Text that is not a URL counts as an emulator, which is granted nothing.
     pub fn at(endpoint: Option<&str>) -> Self {
         let Some(url) = endpoint else {
             return Self::Aws;
@@ -73,10 +75,57 @@ impl EndpointKind {
         }
     }
 
-    /// Whether this is AWS itself.
+    /// Whether the endpoint is AWS.
     pub fn is_aws(self) -> bool {
         self == Self::Aws
     }
+
+    /// Whether the endpoint is an emulator on this machine.
+    pub fn is_local(self) -> bool {
+        self == Self::LocalEmulator
+    }
+}
+
+/// Whether a URL's host is this machine: a loopback address, or a name that resolves to one, including LocalStack's.
+pub(crate) fn is_local(url: &str) -> bool {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = authority.split(['/', '?']).next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority
+            .rsplit_once(':')
+            .map_or(authority, |(host, _)| host),
+    };
+    is_loopback(host)
+}
+
+fn is_loopback(host: &str) -> bool {
+    let named = [
+        "localhost",
+        "localhost.localstack.cloud",
+        "host.docker.internal",
+    ];
+    host.parse::<IpAddr>()
+        .is_ok_and(|address| address.is_loopback())
+        || named.contains(&host)
+        || host.ends_with(".localhost")
+        || host.ends_with(".localhost.localstack.cloud")
+}
+
+/// Whether a host can't be reached through a proxy: loopback, and link-local addresses, which the metadata services have.
+#[cfg(feature = "proxy")]
+pub(crate) fn is_direct(host: &str) -> bool {
+    /// The network of EC2's and EKS's IPv6 metadata services, `fd00:ec2::/32`.
+    const METADATA: [u16; 2] = [0xfd00, 0x0ec2];
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    is_loopback(bare)
+        || match bare.parse::<IpAddr>() {
+            Ok(IpAddr::V4(address)) => address.is_link_local(),
+            Ok(IpAddr::V6(address)) => {
+                address.is_unicast_link_local() || address.segments()[..2] == METADATA
+            }
+            Err(_) => false,
+        }
 }
 
 #[cfg(test)]
@@ -133,5 +182,25 @@ mod tests {
             assert_eq!(EndpointKind::at(Some(endpoint)), cloud, "{endpoint}");
         }
         assert_eq!(EndpointKind::at(None), EndpointKind::Aws);
+    }
+
+    #[test]
+    fn only_loopback_is_local() {
+        for local in [
+            "http://127.0.0.1:4566",
+            "http://localhost:4566/",
+            "http://[::1]:4566",
+            "http://localhost.localstack.cloud:4566",
+            "https://abc.execute-api.localhost.localstack.cloud:4566/x",
+        ] {
+            assert!(is_local(local), "{local}");
+        }
+        for remote in [
+            "https://ec2.eu-west-3.amazonaws.com",
+            "http://10.0.0.1:4566",
+            "http://localhost.example.com",
+        ] {
+            assert!(!is_local(remote), "{remote}");
+        }
     }
 }

@@ -21,7 +21,7 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use rustls::ClientConfig;
 use tower_service::Service;
 
-use super::is_direct;
+use crate::endpoint_kind::is_direct;
 
 /// Which destination is reached through which proxy.
 #[derive(Clone, Debug)]

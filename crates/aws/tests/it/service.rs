@@ -219,7 +219,7 @@ async fn each_call_counts_by_how_it_went() {
         call.by(&connection).await;
         let counted: Vec<String> = connection
             .calls
-            .so_far()
+            .counts()
             .iter()
             .map(|(call, count)| {
                 let outcome = call.outcome.as_str();
