@@ -7,4 +7,4 @@ mod organisation;
 mod pass;
 mod rules;
 mod scenarios;
-mod service;
+mod minimal_client;

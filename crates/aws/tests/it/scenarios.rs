@@ -5,6 +5,6 @@
 
 mod event;
 mod history;
-mod promises;
+mod guarantees;
 mod world;
 mod year;

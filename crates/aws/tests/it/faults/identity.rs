@@ -14,7 +14,7 @@ use curfew_model::{
 use insta::assert_snapshot;
 use jiff::{SignedDuration, ToSpan};
 
-use super::setting::{STOPPED, Setting, connection};
+use super::setup::{STOPPED, Setting, connection};
 
 #[tokio::test(start_paused = true)]
 async fn a_denied_action_is_named_and_works_once_it_is_granted() {

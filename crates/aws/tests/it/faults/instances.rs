@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 use jiff::ToSpan;
 use tokio::time::Duration;
 
-use super::setting::Setting;
+use super::setup::Setting;
 
 #[tokio::test(start_paused = true)]
 async fn one_bad_id_in_a_hundred_fails_alone() {

@@ -20,7 +20,7 @@ use proptest::prelude::*;
 use tokio::time::{Duration, Instant};
 
 use super::event::{self, Deed, Event, Trouble, Wish, event};
-use super::promises::{Promises, assert_as_wanted, code, is_pending};
+use super::guarantees::{Promises, assert_as_wanted, code, is_pending};
 use super::world::{World, managed};
 
 const SCHEDULES: &str = r#"{ "schedules": {

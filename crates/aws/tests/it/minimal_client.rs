@@ -242,7 +242,7 @@ async fn each_call_counts_by_how_it_went() {
     }
 }
 
-/// What aws-sdk-ssm 1.133 sent for these calls, in `service/ssm.json`. The crate takes most of a minute to compile, for four actions.
+/// What aws-sdk-ssm 1.133 sent for these calls, in `minimal_client/ssm.json`. The crate takes most of a minute to compile, for four actions.
 mod recorded {
     use std::collections::BTreeMap;
 
@@ -268,7 +268,7 @@ mod recorded {
     }
 
     pub(super) fn request(call: Call, sdk: &SdkConfig) -> Option<Sent> {
-        let recording = include_str!("service/ssm.json");
+        let recording = include_str!("minimal_client/ssm.json");
         let mut recording: Recording = serde_json::from_str(recording).unwrap();
         let request = recording.requests.remove(&format!("{call:?}")).unwrap();
         let region = sdk.region().unwrap().to_string();

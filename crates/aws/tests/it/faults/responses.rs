@@ -6,7 +6,7 @@ use curfew_model::{ApiAction, Ec2InstanceState, Fault, Launch, Model, Symptom, s
 use insta::assert_snapshot;
 use tokio::time::{Duration, Instant};
 
-use super::setting::{Setting, connection};
+use super::setup::{Setting, connection};
 
 #[tokio::test(start_paused = true)]
 async fn a_throttled_call_is_repeated_and_one_that_stays_throttled_is_left_for_the_next_pass() {
