@@ -43,7 +43,7 @@ pub struct CallerIdentity {
     pub clock_offset: Option<SignedDuration>,
 }
 
-/// ApiCalls `GetCallerIdentity`.
+/// Calls `GetCallerIdentity`, and measures the clock offset by the response's date.
 pub async fn caller_identity(conn: &Connection) -> CallerIdentity {
     let operation = "sts:GetCallerIdentity";
     let watch = DateInterceptor::default();

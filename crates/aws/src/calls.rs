@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 
-/// What AWS's services say when they are asked too much.
+/// Parts of the error codes with which AWS's services throttle.
 const THROTTLED: [&str; 4] = [
     "RequestLimitExceeded",
     "Throttling",
@@ -19,38 +19,38 @@ const THROTTLED: [&str; 4] = [
     "SlowDown",
 ];
 
-/// How often what was called. Clones count together.
+/// The number of calls by service, action and outcome. Clones share the counts.
 #[derive(Clone, Debug, Default)]
 pub struct ApiCalls(Arc<Mutex<BTreeMap<ApiCall, u64>>>);
 
-/// One sort of call.
+/// The calls that are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ApiCall {
-    /// The service, as the SDK names it: `EC2`.
+    /// The service's name in the SDK, such as `EC2`.
     pub service: String,
-    /// What was asked for: `StopInstances`.
+    /// The action, such as `StopInstances`.
     pub action: String,
-    /// How it went.
+    /// The result of the attempt.
     pub outcome: CallOutcome,
 }
 
-/// How a call went. Each try lock for itself.
+/// The result of a call. Each attempt is counted separately, including the SDK's retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CallOutcome {
-    /// It was carried out.
+    /// The service accepted the call.
     Done,
-    /// AWS asked for patience.
+    /// The service throttled the call.
     Throttled,
-    /// AWS said no.
+    /// The service refused the call: a status of 4xx other than throttling.
     Refused,
-    /// AWS failed.
+    /// The service failed: a status of 5xx.
     Failed,
-    /// No answer came, or none that could be read.
+    /// No response arrived, or one that could not be read.
     Unanswered,
 }
 
 impl CallOutcome {
-    /// The word for it.
+    /// The value of the metric's label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -84,14 +84,14 @@ impl CallOutcome {
 }
 
 impl ApiCalls {
-    /// All sorts of calls that were made, and how often.
+    /// All counts so far, sorted by service, action and outcome.
     pub fn counts(&self) -> Vec<(ApiCall, u64)> {
         let lock = self.lock();
         let lock = lock.iter();
         lock.map(|(call, count)| (call.clone(), *count)).collect()
     }
 
-    /// Nothing of ours panics while it holds the lock, and half a change can't be seen.
+    /// A poisoned lock is ignored: no code panics while it holds the lock.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ApiCall, u64>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,5 +1,5 @@
-//! What became of a request, one instance at a time: one view for the HTTP API, the page and the command line. The words are
-//! a contract: scripts read them.
+//! The result of a request for each instance, in the shape shared by the HTTP API, the page and the command line. Its words
+//! are an interface: scripts parse them.
 
 use curfew_core::assess::{Assessment, assess};
 use curfew_core::instance::{Instance, InstanceId, InstanceState, Region};
@@ -15,65 +15,66 @@ use serde::Serialize;
 use crate::error::CloudError;
 use crate::execute::{Outcome, StepResult, refusal};
 
-/// What became of one instance.
+/// The result of a request for one instance, with the instance's state before and after.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Change {
-    /// Its id.
+    /// The instance's id.
     pub id: InstanceId,
-    /// Its name.
+    /// The value of the `Name` tag; null if the instance has none.
     pub name: Option<String>,
-    /// The region it lives in.
+    /// The instance's region.
     pub region: Region,
-    /// Its state before anything was done.
+    /// The state before the request.
     pub before: InstanceState,
-    /// Its state right after the call, as EC2 answered it: a start is `pending` for a while.
+    /// The state after the call, from EC2's response: a start is `pending` for a while.
     pub after: InstanceState,
-    /// What became of the request.
+    /// The result for this instance.
     pub result: Verdict,
-    /// The call that was made, or that a `dry_run` would make.
+    /// The call that was made, or that would be made without `dry_run`; null if none is needed.
     pub action: Option<StepAction>,
     /// The cause of the change, or the reason for none, in one sentence.
     pub reason: String,
-    /// When something is next due for it, and what.
+    /// The next scheduled action for the instance, and when it is due.
     pub next_edge: Option<Edge>,
-    /// The override that is in force now.
+    /// The override in force after the request.
     #[serde(rename = "override")]
     pub override_: Option<Override>,
 }
 
-/// What became of a request for one instance.
+/// The result of a request for one instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// EC2 accepted the start; the instance is on its way.
+    /// EC2 accepted the start; the instance is starting.
     Starting,
-    /// EC2 accepted the start, and the instance runs already (emulators are that fast).
+    /// EC2 accepted the start, and the instance is already running (emulators respond with the final state).
     Started,
-    /// EC2 accepted the stop; the instance is on its way.
+    /// EC2 accepted the stop; the instance is stopping.
     Stopping,
-    /// EC2 accepted the stop, and the instance is stopped already.
+    /// EC2 accepted the stop, and the instance is already stopped.
     Stopped,
-    /// EC2 accepted the hibernation; the instance is on its way.
+    /// EC2 accepted the hibernation; the instance is stopping.
     Hibernating,
-    /// EC2 accepted the hibernation, and the instance is stopped already.
+    /// EC2 accepted the hibernation, and the instance is already stopped.
     Hibernated,
-    /// No call was needed: it was as asked. A request that lasts until the next edge is remembered all the same.
+    /// No call was needed: the instance is in the requested state. A request that lasts until the next edge is recorded
+    /// nevertheless.
     Unchanged,
-    /// No call was needed, and the override is in force.
+    /// No call was needed; the override is in force.
     Overridden,
-    /// No call was needed to give it back to its schedule.
+    /// No call was needed; the instance follows its schedule again.
     Resumed,
-    /// EC2 can't be asked while the instance is between two states; the request is remembered, and a later pass carries it out.
+    /// EC2 accepts no call while the instance changes its state. The request is recorded, and a later pass makes the call.
     Deferred,
-    /// The request is recorded on the instance, and the call came to nothing, for the reason given: a later pass tries it again.
+    /// The request is recorded on the instance, but the call failed for the given reason; a later pass retries it.
     Recorded,
-    /// Nothing was done, for the reason given.
+    /// Nothing was done, for the given reason.
     Skipped,
-    /// The request could not even be recorded, for the reason given, and so nothing was done.
+    /// The request could not be recorded, for the given reason, so nothing was done.
     Failed,
-    /// `dry_run`: nothing was done, this would be.
+    /// With `dry_run`: nothing was done; `action` is what would be done.
     Planned,
 }
 
@@ -87,7 +88,7 @@ impl Verdict {
             (StepAction::Stop, _) => Self::Stopping,
             (StepAction::Hibernate, InstanceState::Stopped) => Self::Hibernated,
             (StepAction::Hibernate, _) => Self::Hibernating,
-            // A note on a step that makes no call says what a later pass will do.
+            // A note on a step without a call says what a later pass will do.
             (StepAction::Record, _) if in_flight && step.note.is_some() => Self::Deferred,
             (StepAction::Record, _) => match (&step.request_tags, ask) {
                 (_, Some(RequestKind::Resume)) => Self::Resumed,
@@ -101,7 +102,7 @@ impl Verdict {
 }
 
 impl Change {
-    /// Of an instance that is left alone.
+    /// The change for an instance without a step.
     pub fn skipped(instance: &Instance, assessment: &Assessment<'_>, skip: &Skip) -> Self {
         Self {
             id: instance.id.clone(),
@@ -117,7 +118,7 @@ impl Change {
         }
     }
 
-    /// Of a step that would be made.
+    /// The change that a step would make.
     pub fn planned(instance: &Instance, step: &Step, world: &World<'_>, now: Timestamp) -> Self {
         let mut change = Self::remembered(instance, step, &step.tag_changes, true, world, now);
         change.result = Verdict::Planned;
@@ -147,7 +148,7 @@ impl Change {
             StepResult::Failed(_) | StepResult::OutOfTime => {
                 (refused.unwrap_or_default(), step.state)
             }
-            // A newer word decides.
+            // A newer request or override decides.
             StepResult::Dropped { .. } => (TagChanges::default(), step.state),
         };
         let mut change = Self::remembered(instance, step, &written, *said, world, now);
@@ -194,7 +195,7 @@ impl Change {
         change
     }
 
-    /// As the instance will be judged once `written` is in its tags.
+    /// The change as the instance will be evaluated once `written` is in its tags.
     fn remembered(
         instance: &Instance,
         step: &Step,

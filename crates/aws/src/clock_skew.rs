@@ -1,8 +1,8 @@
-//! A clock of this machine that differs from AWS's: calls are signed with AWS's time, the shell's clock is put right by the dates
-//! of EC2's answers, and the operator is told.
+//! Handles a clock of this machine that differs from AWS's: retries calls refused for their signature's time, corrects
+//! Curfew's clock by the dates of EC2's responses, and warns the operator.
 //!
-//! The SDK learns the difference from every answer and signs its next call with it; but the refusal that EC2 gives for a signature
-//! of the wrong time, `RequestExpired`, it takes for final.
+//! The SDK learns the offset from every response and signs its next call with it, but it does not retry `RequestExpired`,
+//! with which EC2 refuses a signature of the wrong time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,18 +26,18 @@ use tracing::{info, warn};
 
 use crate::clock::Clock;
 
-/// EC2's code for a signature of the wrong time, and also for credentials that have run out.
+/// EC2's error code for a signature of the wrong time, and for expired credentials.
 const REFUSAL: &str = "RequestExpired";
 
-/// Compares this machine's clock with the time in each answer. Clones watch the same clock.
+/// Compares this machine's clock with the date of each response. Clones share the state of the warning.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClockSkewWatch {
     warned: Arc<AtomicBool>,
-    /// The clock that is put right, and read; without one, the SDK's is read.
+    /// The clock to correct; without one, the SDK's time source is read.
     clock: Option<Clock>,
 }
 
-/// When the request went out, by this machine's clock.
+/// When the request was sent, by this machine's clock.
 #[derive(Debug, Clone, Copy)]
 struct SentAt(SystemTime);
 
@@ -45,7 +45,7 @@ impl Storable for SentAt {
     type Storer = StoreReplace<Self>;
 }
 
-/// By how much the clock was off when this answer came.
+/// The clock offset measured by a response.
 #[derive(Debug, Clone, Copy)]
 struct ClockOffset(SignedDuration);
 
@@ -72,13 +72,11 @@ impl Intercept for ClockSkewWatch {
         components: &RuntimeComponents,
         configuration: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let (Some(server), Some(SentAt(sent)), Some(received)) =
-            (
+        let (Some(server), Some(SentAt(sent)), Some(received)) = (
             server_time(context.response()),
             configuration.load::<SentAt>(),
             self.now(components),
-        )
-        else {
+        ) else {
             return Ok(());
         };
         if let Some(clock) = &self.clock {
@@ -93,7 +91,7 @@ impl Intercept for ClockSkewWatch {
 }
 
 impl ClockSkewWatch {
-    /// One that puts this clock right.
+    /// An interceptor that corrects `clock`.
     pub(crate) fn correcting(clock: &Clock) -> Self {
         Self {
             warned: Arc::default(),
@@ -101,7 +99,7 @@ impl ClockSkewWatch {
         }
     }
 
-    /// This machine's time.
+    /// The current time by this machine's clock, uncorrected.
     fn now(&self, components: &RuntimeComponents) -> Option<SystemTime> {
         match &self.clock {
             Some(clock) => Some(clock.uncorrected().now().into()),
@@ -154,7 +152,7 @@ pub(crate) fn clock_offset(
     }
 }
 
-/// Lets a call that was refused for the time of its signature be signed anew.
+/// Retries a call that was refused for its signature's time: the SDK signs the retry with AWS's time.
 #[derive(Debug)]
 pub(crate) struct RetryOnSkew;
 
@@ -190,9 +188,8 @@ mod tests {
     #[test]
     fn a_slow_call_is_no_wrong_clock() {
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        let offset = |sent, server, received| {
-            clock_offset(at(sent), at(server), at(received)).as_secs()
-        };
+        let offset =
+            |sent, server, received| clock_offset(at(sent), at(server), at(received)).as_secs();
         assert_eq!(offset(1000, 1001, 1700), 0, "a Lambda was frozen meanwhile");
         assert_eq!(offset(1000, 1600, 1001), -599);
         assert_eq!(offset(1000, 400, 1001), 600);

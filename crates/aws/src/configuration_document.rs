@@ -1,5 +1,4 @@
-//! The configuration on their way to the Lambda: how a document becomes the values of SSM parameters, and a document again. The calls
-//! are made elsewhere.
+//! Converts a configuration document to the values of SSM parameters, and back. Makes no calls.
 //!
 //! A standard parameter holds 4 KB at no cost, an advanced one 8 KB. A small document is stored as plain text, readable in
 //! the console; a larger one is compressed (accounts and schedules are repetitive, and shrink to a tenth); a still larger one
@@ -14,68 +13,67 @@ use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use sha2::{Digest, Sha256};
 
-/// What a parameter of the tier that costs nothing holds, in bytes.
-/// <https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html>
+/// Largest value of a standard parameter, in bytes; standard parameters cost nothing.
 pub const PARAMETER: usize = 4096;
-/// Some fifteen hundred accounts. Each part is one more call before the Lambda's first decision, of about 10 ms.
+/// Enough for some 1,500 accounts. Each part costs one more call, of about 10 ms, before the Lambda's first decision.
 const MOST_PARTS: usize = 10;
-/// What all parts hold together, in bytes.
+/// Largest compressed document, in bytes.
 pub const LARGEST: usize = MOST_PARTS * PARAMETER;
-/// Largest unpacked document, far above what fits into the parameters after compression. Without a limit, anyone with write
-/// access to the parameter could make the Lambda unpack gigabytes.
+/// Largest unpacked document, far above what fits into the parameters after compression. Without a limit, a principal with
+/// write access to the parameter could make the Lambda unpack gigabytes.
 const LARGEST_DOCUMENT: usize = 4 << 20;
-/// The best compression: it is done once for each change, and read for a year.
+/// The best compression: a document is compressed once and read many times.
 const LEVEL: u8 = 10;
 const COMPRESSED: &str = "deflate:";
 const IN_PARTS: &str = "parts:";
 
-/// A document as it is stored.
+/// A document as parameter values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredDocument {
-    /// The value of the parameter that the Lambda knows by name. To be written last.
+    /// The value of the parameter that the Lambda knows by name. Must be written last.
     pub value: String,
-    /// The parameters that hold the document where that one only names them: the end of the name, and the value.
+    /// The parameters that contain the document if `value` only lists them: the suffix of the name, and the value.
     pub parts: Vec<(String, String)>,
 }
 
-/// A document that doesn't fit.
+/// A document over a size limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentTooLarge {
-    /// For the parameters.
+    /// It does not fit into the parameters.
     #[error(
         "the configuration takes {size} bytes when compressed, {} more than the {LARGEST} that {MOST_PARTS} SSM parameters hold",
         .size - LARGEST
     )]
     Compressed {
-        /// Its size, in bytes.
+        /// The compressed size, in bytes.
         size: usize,
     },
-    /// For the Lambda.
+    /// The Lambda would refuse to unpack it.
     #[error(
         "the configuration takes {size} bytes, {} more than the {LARGEST_DOCUMENT} that the Lambda unpacks",
         .size - LARGEST_DOCUMENT
     )]
     Unpacked {
-        /// Its size, in bytes.
+        /// The uncompressed size, in bytes.
         size: usize,
     },
 }
 
-/// A value that no document can be read from.
+/// A parameter value that can't be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is damaged: {0}")]
 pub struct DamagedDocument(&'static str);
 
-/// What a parameter's value says.
+/// The decoded value of a parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParameterContents {
-    /// The document.
+    /// The document itself.
     Whole(String),
-    /// Where it is.
+    /// The document is in these other parameters.
     InParts(DocumentParts),
 }
 
-/// The parameters that hold a document.
+/// The names of the parameters that contain a document, and its hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocumentParts {
     hash: String,
@@ -83,7 +81,7 @@ pub struct DocumentParts {
 }
 
 impl StoredDocument {
-    /// The same for the same document.
+    /// Encodes a document. Equal documents have equal values.
     pub fn new(document: &str) -> Result<Self, DocumentTooLarge> {
         let whole = |value: String| Self {
             value,
@@ -93,7 +91,7 @@ impl StoredDocument {
             let size = document.len();
             return Err(DocumentTooLarge::Unpacked { size });
         }
-        // SSM takes double braces for a reference to another parameter, and refuses them.
+        // SSM interprets double braces as a reference to another parameter, and refuses them.
         if document.len() <= PARAMETER && !document.contains("{{") {
             return Ok(whole(document.to_owned()));
         }
@@ -109,7 +107,7 @@ impl StoredDocument {
             hash: hash(&text),
             count: size.div_ceil(PARAMETER),
         };
-        // Base64 is ASCII: every byte is a place to cut at.
+        // Base64 is ASCII, so it can be cut at every byte.
         let cut = |index| text[index * PARAMETER..size.min((index + 1) * PARAMETER)].to_owned();
         Ok(Self {
             value: format!("{IN_PARTS}{}/{}", parts.hash, parts.count),
@@ -119,7 +117,7 @@ impl StoredDocument {
 }
 
 impl ParameterContents {
-    /// Reads a parameter's value. What is in no other form is the document itself.
+    /// Decodes a parameter's value. A value without a known prefix is the document itself.
     pub fn of(value: &str) -> Result<Self, DamagedDocument> {
         if let Some(text) = value.strip_prefix(COMPRESSED) {
             return decompressed(text).map(Self::Whole);
@@ -141,13 +139,13 @@ impl ParameterContents {
 }
 
 impl DocumentParts {
-    /// The parameters' names, in order; `parameter` is the one that led here.
+    /// The names of the parts in order, for the parameter `parameter` that lists them.
     pub fn names(&self, parameter: &str) -> impl Iterator<Item = String> {
         self.suffixes()
             .map(move |suffix| format!("{parameter}/{suffix}"))
     }
 
-    /// The document, from the values of all parts in their order.
+    /// Decodes the document from the values of all parts, in order.
     pub fn join(&self, values: &[String]) -> Result<String, DamagedDocument> {
         let text = values.concat();
         if hash(&text) != self.hash {
@@ -173,7 +171,7 @@ fn decompressed(text: &str) -> Result<String, DamagedDocument> {
     String::from_utf8(document).map_err(|_| DamagedDocument("it is no text"))
 }
 
-/// 64 bits: two documents of one stack that follow each other differ in it.
+/// 64 bits are enough: only successive documents of one stack must differ.
 fn hash(text: &str) -> String {
     Sha256::digest(text)
         .iter()

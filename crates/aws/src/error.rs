@@ -1,4 +1,4 @@
-//! What can go wrong between us and AWS, sorted by what a person can do about it.
+//! Errors of calls to AWS, classified by what a user can do about them.
 
 use std::error::Error as StdError;
 
@@ -8,58 +8,58 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::rate_limit::Limit;
 
-/// The beginning of the message for calls that were skipped because an equal one had failed.
+/// The prefix of the message for calls that were skipped because an equal call had failed.
 const INFERRED: &str = "others were refused likewise";
 
 /// A call to AWS that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("`{operation}` {}: {message}", self.kind.verb())]
 pub struct CloudError {
-    /// The call, with its service: `ec2:StopInstances`.
+    /// The operation with its service, such as `ec2:StopInstances`.
     pub operation: &'static str,
-    /// What sort of failure it is.
+    /// The class of the failure.
     pub kind: CloudErrorKind,
-    /// AWS's error code, when AWS answered: `UnauthorizedOperation`.
+    /// AWS's error code, such as `UnauthorizedOperation`, if AWS responded.
     pub code: Option<String>,
-    /// AWS's sentence, or the transport's.
+    /// AWS's message, or the transport's.
     pub message: String,
-    /// What the SDK said.
+    /// The SDK's error.
     #[source]
     pub source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// The sorts of failure that lead to different actions.
+/// The classes of failure, each with its own handling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloudErrorKind {
-    /// No answer: wrong endpoint, no network, a timeout, an answer cut off.
+    /// No response: wrong endpoint, no network, a timeout, a truncated response.
     Unreachable,
-    /// Not sent: the pass came to its end before.
+    /// The call was not sent: the pass ended first.
     NotSent,
     /// There are no credentials, or AWS does not know them.
     Credentials,
-    /// The credentials are known and have run out.
+    /// The credentials have expired.
     Expired,
-    /// The credentials are good and may not do this.
+    /// The credentials are valid but not permitted to do this.
     Denied,
-    /// AWS asks for patience.
+    /// AWS throttled the call.
     Throttled,
     /// The object does not exist.
     NotFound,
-    /// AWS has no room for this instance type in this zone now.
+    /// AWS has no capacity for this instance type in this zone at the moment.
     Capacity,
     /// The object is in a state that forbids the call.
     WrongState,
     /// The account is blocked or not verified yet, or has no subscription to the product.
     Account,
-    /// The account's quota is used up.
+    /// A quota of the account is exceeded.
     Quota,
-    /// AWS failed on its side.
+    /// AWS failed internally.
     Service,
-    /// Anything else: the request itself was refused.
+    /// Any other refusal of the request.
     Refused,
 }
 
-/// EC2's codes for a lack of capacity, of its own, on a Dedicated Host or in a reservation, or at the price that is offered.
+/// EC2's codes for a lack of capacity: its own, on a Dedicated Host, in a reservation, or at the offered Spot price.
 pub(crate) const CAPACITY_CODES: [&str; 12] = [
     "InsufficientInstanceCapacity",
     "InsufficientHostCapacity",
@@ -94,8 +94,7 @@ impl CloudErrorKind {
         }
     }
 
-    /// By AWS's error codes, those of EC2 first. All that the page documents for starting, stopping and tagging instances are told
-    /// apart by what a person can do about them.
+    /// Classifies AWS's error codes, all those that the page below documents for starting, stopping and tagging instances.
     ///
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>
     fn of_code(code: &str, status: Option<u16>, message: &str) -> Self {
@@ -108,7 +107,7 @@ impl CloudErrorKind {
             | "RetryableError"
             | "ConcurrentTagAccess" => Self::Throttled,
             "RequestExpired" | "ExpiredToken" | "ExpiredTokenException" => Self::Expired,
-            // EC2 also has it for what known credentials may not use, such as the image of an instance.
+            // EC2 also returns this code where known credentials may not use a resource, such as the instance's image.
             "AuthFailure" if !message.contains("credentials") && !message.is_empty() => {
                 Self::Denied
             }
@@ -157,7 +156,7 @@ impl CloudErrorKind {
 }
 
 impl CloudError {
-    /// Sorts what the SDK returned for `operation`.
+    /// Classifies the SDK's error for `operation`.
     pub fn from_sdk<E>(
         operation: &'static str,
         error: SdkError<E, aws_smithy_runtime_api::client::orchestrator::HttpResponse>,
@@ -170,7 +169,7 @@ impl CloudError {
         told
     }
 
-    /// The same of an error that stays where it is.
+    /// The same, for an error that the caller keeps.
     pub(crate) fn told<E>(
         operation: &'static str,
         error: &SdkError<E, aws_smithy_runtime_api::client::orchestrator::HttpResponse>,
@@ -201,7 +200,7 @@ impl CloudError {
         };
         let message = match error.message() {
             Some(message) if !message.is_empty() => message.trim_end_matches('.').to_owned(),
-            // SSM, for one, has codes without a sentence.
+            // Some services, such as SSM, return codes without a message.
             Some(_) if code.is_some() => code.clone().unwrap_or_default(),
             _ => innermost(error),
         };
@@ -214,7 +213,7 @@ impl CloudError {
         }
     }
 
-    /// An error that we found ourselves in an answer of AWS.
+    /// An error that Curfew detected in a response of AWS.
     pub fn new(operation: &'static str, kind: CloudErrorKind, message: impl Into<String>) -> Self {
         Self {
             operation,
@@ -225,7 +224,7 @@ impl CloudError {
         }
     }
 
-    /// The same failure, told once more: a batch that fails, fails for each of its members. The source stays with the first.
+    /// A copy without the source, for the other instances of a failed batch.
     #[must_use]
     pub fn repeated(&self) -> Self {
         let Self {
@@ -258,18 +257,18 @@ impl CloudError {
         }
     }
 
-    /// Whether the instance was not asked about.
+    /// Whether the call was skipped for this instance.
     pub fn is_inferred(&self) -> bool {
         self.message.starts_with(INFERRED)
     }
 
-    /// Whether AWS's code begins like this.
+    /// Whether AWS's code starts with `prefix`.
     pub(crate) fn is_about(&self, prefix: &str) -> bool {
         let code = self.code.as_deref();
         code.is_some_and(|code| code.starts_with(prefix))
     }
 
-    /// Where EC2 asks for patience: what it counted. It says so in its sentence, if at all.
+    /// For a throttled call, the limit that was exceeded, from the message; `Requests` if the message doesn't say.
     pub fn limit(&self) -> Limit {
         if self.message.contains("resource") {
             Limit::Resources
@@ -278,7 +277,7 @@ impl CloudError {
         }
     }
 
-    /// What a person can do about it.
+    /// What a user can do about the error.
     pub fn hint(&self) -> &'static str {
         if let Some(hint) = self.code.as_deref().and_then(hint_for) {
             return hint;
@@ -288,7 +287,7 @@ impl CloudError {
                 "check the endpoint, the region's name and the network; Curfew tries again at the next pass"
             }
             CloudErrorKind::NotSent => "the next pass goes on from what EC2 says then",
-            // EC2's word for keys that it does not know, which it also has for a region that the account has not enabled.
+            // EC2's code for unknown keys, which it also returns for a region that the account has not enabled.
             CloudErrorKind::Credentials if self.code.as_deref() == Some("AuthFailure") => {
                 "set AWS_PROFILE or other keys; if they work in other regions, enable this one for the account"
             }
@@ -332,7 +331,7 @@ impl CloudError {
     }
 }
 
-/// What a person can do about an error of this code, where that is more than its kind tells.
+/// What a user can do about an error of this code, where the code is more specific than its class.
 fn hint_for(code: &str) -> Option<&'static str> {
     Some(match code {
         "OptInRequired" => {
@@ -361,14 +360,14 @@ fn hint_for(code: &str) -> Option<&'static str> {
     })
 }
 
-/// AWS's message without account ids and without encoded authorization messages.
+/// AWS's message without account ids and without the encoded authorization message.
 pub fn presentable(message: &str) -> String {
     let message = message
         .split(" Encoded authorization failure message")
         .next()
         .unwrap_or_default();
     let mut clean = String::with_capacity(message.len());
-    // An account id is a word of its own; an instance's id may well contain twelve digits.
+    // An account id is delimited on both sides; an instance's id may contain twelve digits.
     for word in message.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
         let digits = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
         let rest = &word[digits.len()..];

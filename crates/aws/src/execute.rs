@@ -1,6 +1,7 @@
-//! Carrying out a plan: batches side by side, the isolation of bad members, and the memory that is written afterwards.
+//! Executes a plan: calls in concurrent batches, isolation of instances that EC2 refuses, and the tags that record the
+//! result.
 //!
-//! No choices are made here. What a step says is done, or its failure is reported.
+//! It decides nothing: each step is executed as planned, or its failure is reported.
 
 mod batch;
 mod capacity_pools;
@@ -45,30 +46,30 @@ use crate::clock::Clock;
 use crate::error::{CloudError, CloudErrorKind};
 use crate::fleet::{Fleet, StateChange};
 
-/// Instances per `StartInstances`, `StopInstances` or `CreateTags`. AWS asks for "smaller batches"; a hundred keeps a call
-/// under EC2's answer time and makes one bad member cost a handful of calls to isolate. Larger saves calls when all goes well
-/// and loses more when it does not.
+/// Instances per `StartInstances`, `StopInstances` or `CreateTags`. AWS recommends smaller batches; a call for a hundred
+/// stays below EC2's timeout, and isolating one bad instance costs a handful of calls. A larger batch saves calls when all
+/// succeed and costs more when one is refused.
 const BATCH: usize = 100;
 
-/// ApiCalls under way at once. EC2 answers a call for a hundred instances in a second or two, so that four keep up with the five
-/// calls a second that it allows; more would only queue for its tokens.
+/// Concurrent calls. EC2 answers a call for a hundred instances in a second or two, so four use up the five calls per second
+/// that it allows; more would only wait for its tokens.
 const MAX_IN_FLIGHT: usize = 4;
 
-/// What a plan is made of besides the instances that are seen: enough to make it again.
+/// The inputs of a plan besides the instances: enough to compute it again.
 #[derive(Clone, Copy, Debug)]
 pub struct Basis<'a> {
-    /// The schedules.
+    /// The schedules and their overrides in the configuration.
     pub schedule_set: &'a ScheduleSet,
-    /// What a person or program asked for.
+    /// The request that the plan executes, if any.
     pub request: Option<&'a Request>,
-    /// The schedule that a rule or timer named.
+    /// The schedule that triggered the pass, if a rule or timer named one.
     pub triggered_for: Option<&'a ScheduleName>,
-    /// Tells the instant of a decision.
+    /// The clock for the instants of decisions.
     pub clock: &'a Clock,
 }
 
 impl Basis<'_> {
-    /// The plan for what is seen, at an instant.
+    /// Computes the plan for `instances` at an instant.
     pub fn plan(&self, instances: &[Instance], at: Timestamp) -> Plan {
         let Self {
             schedule_set,
@@ -86,18 +87,18 @@ impl Basis<'_> {
     }
 }
 
-/// A plan that is to be carried out.
+/// A plan to execute.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Order<'a> {
     pub(crate) plan: &'a Plan,
-    /// The instances that it was made for.
+    /// The instances that the plan was computed from.
     pub(crate) instances: &'a [Instance],
-    /// When the observation of each of them began.
+    /// When the observation of each instance began.
     pub(crate) begun: &'a [Instant],
     pub(crate) basis: Basis<'a>,
 }
 
-/// Carries out the steps of a plan, and reports each: in their order, and to the log.
+/// Executes the steps of a plan. Logs each outcome, and returns them in the plan's order.
 ///
 /// - Nothing is called or written after the plan's next edge: the next pass decides what is left.
 /// - A call rests on an observation that is a few seconds old at most. Where EC2's rate limit delayed it for longer, its
@@ -110,7 +111,7 @@ pub(crate) struct Order<'a> {
 pub(crate) async fn execute(fleet: &Fleet, order: Order<'_>, deadline: Deadline) -> Vec<Outcome> {
     let steps = order.plan.steps.clone();
     let mut work = Execution::new(fleet, order, &steps, deadline);
-    // What a person says is the wish itself: it is written first, so that a failing call is tried again by a later pass.
+    // A request is recorded first, so that a later pass retries a call that fails.
     work.queue_words();
     work.run().await;
     work.queue_first_memories();
@@ -136,7 +137,8 @@ pub(crate) async fn execute(fleet: &Fleet, order: Order<'_>, deadline: Deadline)
     outcomes
 }
 
-/// TagEdit the tags of requests and makes no call. Returns the steps whose tags were written, and the outcomes of the others.
+/// Writes the tags of requests and makes no other call. Returns the steps whose tags were written, and the outcomes of the
+/// others.
 pub(crate) async fn say(
     fleet: &Fleet,
     order: Order<'_>,
@@ -159,22 +161,22 @@ pub(crate) async fn say(
     (standing, unsaid)
 }
 
-/// The work of one plan. A *member* is a step, by its position in `steps`.
+/// The state of executing one plan. A *member* is a step, by its index in `steps`.
 struct Execution<'a> {
     fleet: &'a Fleet,
     steps: &'a [Step],
     basis: Basis<'a>,
-    /// The instant of the plan.
+    /// The plan's instant.
     decided_at: Timestamp,
     guard: Guard,
-    /// When the observation began that each member's step rests on.
+    /// When the observation began that each member's step was planned from.
     seen: Vec<Moment>,
     progress: Vec<StepProgress>,
     /// Whether the request's tag was written, for each step.
     said: Vec<bool>,
-    /// Why `curfew:last` can't be written here: then nothing more is done that would have to be remembered.
+    /// Why `curfew:last` can't be written here. If set, calls that would have to be recorded are not made.
     unremembered: Option<CloudError>,
-    /// Members that are acted on although their first memory could not be written, and why it could not.
+    /// Members whose call is made although their first `curfew:last` could not be written, with the error.
     unadopted: HashMap<usize, CloudError>,
     queue: VecDeque<Batch>,
     lineage: BatchLineage,
@@ -185,23 +187,23 @@ struct Execution<'a> {
     breaker: CircuitBreaker,
 }
 
-/// How far a member is.
+/// The progress of a member.
 #[derive(Debug)]
 enum StepProgress {
-    /// Its call is still to come, or it needs none.
+    /// The call is pending, or none is needed.
     Open,
-    /// EC2 accepted its call, and this is its state.
+    /// EC2 accepted the call; the instance's state in its response.
     Accepted(InstanceState),
-    /// It is over.
+    /// The member is finished.
     Settled(StepResult),
 }
 
-/// How a batch ended, unless by being split into others.
+/// How a batch ended, if it was not split.
 #[derive(Clone, Copy, Debug)]
 enum BatchEnd<'a> {
     Accepted,
     Refused(&'a CloudError),
-    /// Not asked, or asked and not answered.
+    /// The call was not made, or not answered.
     Unknown,
 }
 
@@ -271,8 +273,8 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// Members that will be remembered alike, and of the same type and zone, stand together: that makes for few tag writes,
-    /// and for few batches in which a lack of capacity concerns some members only.
+    /// Sorts members by the tags to write, and by capacity pool: this makes for few tag writes, and few batches in which a
+    /// lack of capacity concerns only some members.
     fn queue_changes(&mut self) {
         for action in [StepAction::Start, StepAction::Stop, StepAction::Hibernate] {
             let members = self.open(action);
@@ -294,7 +296,7 @@ impl<'a> Execution<'a> {
         self.queue_back(&BatchCall::Change(action), &members);
     }
 
-    /// Steps without a call are remembered together with those that had one, where both are remembered alike.
+    /// Queues the tags of steps without a call, in one write with equal tags of other steps.
     fn queue_records(&mut self) {
         let records: Vec<usize> = self.open(StepAction::Record).collect();
         for member in records {
@@ -323,7 +325,7 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// Makes the calls in the queue, and those that their answers ask for.
+    /// Makes the queued calls, and those that their results require.
     async fn run(&mut self) {
         let mut under_way = JoinSet::new();
         loop {
@@ -343,7 +345,7 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// The next batch that is worth a call now; what isn't is settled.
+    /// Returns the next batch whose call is to be made now; settles batches that are not worth a call.
     fn next(&mut self) -> Option<Batch> {
         while let Some(batch) = self.queue.pop_front() {
             if let Some(error) = self.breaker.open_for(&batch.call) {
@@ -364,7 +366,7 @@ impl<'a> Execution<'a> {
         None
     }
 
-    /// Takes those out of a batch that would have to be remembered where nothing can be: they would be called for at every pass.
+    /// Removes members from a batch whose call could not be recorded: it would be repeated at every pass.
     fn with_memory(&mut self, batch: Batch) -> Option<Batch> {
         let acts = matches!(batch.call, BatchCall::Change(_) | BatchCall::GiveType(_));
         let Some(error) = self.unremembered.as_ref().filter(|_| acts) else {
@@ -382,7 +384,7 @@ impl<'a> Execution<'a> {
         Some(batch.of(firm))
     }
 
-    /// When the longest ago of a batch's members was seen, if its call rests on that.
+    /// The start of the oldest observation of the batch's members, if its call depends on it.
     fn oldest(&self, batch: &Batch) -> Option<Moment> {
         if !batch.call.rests_on_what_was_seen() {
             return None;
@@ -391,8 +393,8 @@ impl<'a> Execution<'a> {
         seen.reduce(Moment::earlier)
     }
 
-    /// What was done is remembered also after the caller's deadline, as long as it waits; what only needs remembering is left
-    /// to the next pass.
+    /// After the caller's deadline, only the tags of executed calls are written; those of steps without a call are left to
+    /// the next pass.
     fn in_time(&mut self, batch: Batch) -> Option<Batch> {
         if self.guard.may_begin() {
             return Some(batch);
@@ -423,7 +425,7 @@ impl<'a> Execution<'a> {
                 self.ended(batch, BatchEnd::Unknown);
             }
             BatchAnswer::TooSlow { affordable } => {
-                // Not all of them, whatever rounding says: all of them were too many.
+                // Fewer than all, whatever the rounding: all were too many.
                 let some = affordable.min(batch.members.len() - 1);
                 let (now, later) = batch.members.split_at(some);
                 self.leave(batch, later);
@@ -433,7 +435,7 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// EC2 accepted a batch's call, for the members that its answer names.
+    /// Handles an accepted call, for the members named in EC2's response.
     fn done(&mut self, batch: &Batch, changes: &[StateChange]) {
         let (named, left_out) = self.named_in(batch, changes);
         if !named.is_empty() {
@@ -461,7 +463,7 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// A batch's members that EC2's answer names, and the others: of those it is not known that anything was done about them.
+    /// Splits a batch's members into those that EC2's response names and the others, whose state is unknown.
     fn named_in(&self, batch: &Batch, changes: &[StateChange]) -> (Vec<usize>, Vec<usize>) {
         let BatchCall::Change(_) = batch.call else {
             return (batch.members.clone(), Vec::new());
@@ -474,7 +476,7 @@ impl<'a> Execution<'a> {
     }
 
     fn not_named(&self, batch: &Batch) -> CloudError {
-        /// So many ids are still read.
+        /// The number of ids in the message.
         const SHOWN: usize = 5;
         let ids = batch.members.iter();
         let mut ids: Vec<String> = ids
@@ -537,13 +539,13 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// Whatever waits for the end of a batch goes on.
+    /// Continues what waits for the end of a batch.
     fn ended(&mut self, batch: &Batch, end: BatchEnd<'_>) {
         self.family_goes_on(batch, end);
         self.search_goes_on(batch, end);
     }
 
-    /// EC2 answers with each instance's state; where it says none, the call's own meaning stands in.
+    /// Records the accepted members' states, from EC2's response, or from the call if the response has none.
     fn accept(&mut self, batch: &Batch, changes: &[StateChange]) {
         let presumed = match batch.call {
             BatchCall::Change(StepAction::Start) => InstanceState::Pending,
@@ -578,13 +580,13 @@ impl<'a> Execution<'a> {
         self.write_what_is_due();
     }
 
-    /// These members of a batch fail for this reason.
+    /// Fails members of a batch with an error.
     fn fail(&mut self, batch: &Batch, members: &[usize], error: &CloudError) {
         let is_last = match &batch.call {
             BatchCall::Adopt(writes) | BatchCall::Remember(writes) => writes.last().is_some(),
             _ => false,
         };
-        // What AWS refuses for an instance's own sake, such as one more tag, says nothing of the others.
+        // A refusal that is specific to the instance, such as of one more tag, doesn't concern the others.
         let concerns_all = !matches!(
             error.kind,
             CloudErrorKind::NotFound | CloudErrorKind::Refused
@@ -612,7 +614,7 @@ impl<'a> Execution<'a> {
         self.write_what_is_due();
     }
 
-    /// There is no time for these members of a batch.
+    /// Settles members of a batch for which no time is left.
     fn leave(&mut self, batch: &Batch, members: &[usize]) {
         for member in members {
             let acted = self.steps[*member].action != StepAction::Record;
@@ -631,7 +633,7 @@ impl<'a> Execution<'a> {
         self.write_what_is_due();
     }
 
-    /// The first thing that goes wrong with a member is what is told of it.
+    /// Settles a member. The first error of a member is the reported one.
     fn settle(&mut self, call: &BatchCall, member: usize, result: StepResult) {
         if let BatchCall::Change(_) = call {
             self.tag_writes.give_up(member);
@@ -648,7 +650,7 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// The state of a member, as far as EC2 said.
+    /// The last known state of a member's instance.
     fn after(&self, member: usize) -> InstanceState {
         match &self.progress[member] {
             StepProgress::Accepted(after)
@@ -680,10 +682,10 @@ impl<'a> Execution<'a> {
     }
 }
 
-/// When the parts of a refused batch have their turn.
+/// When the parts of a refused batch are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     Next,
-    /// After all that has not been tried yet: bad batches don't use up the time of good ones.
+    /// After all batches that were not tried yet, so that bad batches don't use up the time of good ones.
     Last,
 }

@@ -1,4 +1,4 @@
-//! The instances of one account and region: how they are observed, and the calls that change them.
+//! The instances of one account and region: observing them, and the calls that change them.
 
 mod described_instance;
 mod no_capacity_retry;
@@ -36,29 +36,29 @@ pub struct Fleet {
     send_by: Option<SendBy>,
 }
 
-/// Which instances a pass looks at.
+/// The instances to observe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// All that are not terminated.
+    /// All instances that are not terminated.
     All,
-    /// These, in whatever state.
+    /// These instances, whatever their state.
     Only(BTreeSet<InstanceId>),
 }
 
-/// What a state-changing call answered for one instance.
+/// The result of a start or stop for one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateChange {
-    /// The instance.
+    /// The instance's id.
     pub instance: InstanceId,
-    /// Its state before the call.
+    /// The state before the call, if known to Curfew.
     pub before: Option<InstanceState>,
-    /// Its state right after it.
+    /// The state after the call, if known to Curfew.
     pub after: Option<InstanceState>,
 }
 
 impl Fleet {
-    /// The fleet in the connection's region, at EC2's published rate limits. Clones share the limits; a second fleet of the
-    /// same account and region shares them by [`Self::with_rate_limiter`].
+    /// The fleet in the connection's region, with EC2's published rate limits. Clones share the rate limiter; a second fleet
+    /// of the same account and region shares it by [`Self::with_rate_limiter`].
     pub fn new(connection: &Connection) -> Self {
         let configuration = aws_sdk_ec2::config::Builder::from(&connection.sdk)
             .interceptor(connection.calls.clone())
@@ -76,7 +76,7 @@ impl Fleet {
         }
     }
 
-    /// The same fleet at another pace, or at one that others keep too.
+    /// The same fleet with another rate limiter, which others may share.
     #[must_use]
     pub fn with_rate_limiter(self, rate_limiter: RateLimiter) -> Self {
         Self {
@@ -85,7 +85,7 @@ impl Fleet {
         }
     }
 
-    /// The same fleet, sending no changing call after an instant.
+    /// The same fleet, which sends no changing call after `send_by`.
     #[must_use]
     pub(crate) fn sending_by(&self, send_by: &SendBy) -> Self {
         Self {
@@ -106,18 +106,18 @@ impl Fleet {
         }
     }
 
-    /// How fast this fleet's account is called in its region.
+    /// The rate limiter of this fleet's account and region.
     pub fn rate_limiter(&self) -> &RateLimiter {
         &self.rate_limiter
     }
 
-    /// The region.
+    /// The region of all instances.
     pub fn region(&self) -> &Region {
         &self.region
     }
 
-    /// `StartInstances`, all or nothing. Like every changing call it is sent at once: the caller that orders several calls
-    /// keeps the rate limit.
+    /// `StartInstances`, all or nothing. Like every changing call it is sent at once: the caller acquires the rate limiter's
+    /// tokens.
     pub async fn start(&self, ids: &[InstanceId]) -> Result<Vec<StateChange>, CloudError> {
         let call = self
             .client
@@ -177,7 +177,7 @@ impl Fleet {
             .map_err(|error| CloudError::from_sdk("ec2:ModifyInstanceAttribute", error))
     }
 
-    /// `CreateTags`: sets these tags, of keys and values, on all of `ids`, or on none.
+    /// `CreateTags`: sets these tags, as keys and values, on all of `ids`, or on none.
     pub async fn tag<K: AsRef<str>>(
         &self,
         ids: &[InstanceId],
@@ -198,7 +198,7 @@ impl Fleet {
             .map_err(|error| CloudError::from_sdk("ec2:CreateTags", error))
     }
 
-    /// Those of `ids` that have a newer `curfew:last` than this by now: read right before it is written.
+    /// The subset of `ids` whose `curfew:last` is newer than `last`, read right before it is written.
     pub(crate) async fn overtaken(
         &self,
         ids: &[InstanceId],
@@ -214,7 +214,7 @@ impl Fleet {
         Ok(overtaken.map(|instance| instance.id).collect())
     }
 
-    /// This process has written `last` to these.
+    /// Registers that this process wrote `last` to these instances.
     pub(crate) fn remembered(&self, ids: &[InstanceId], last: &LastApplied) {
         self.own_writes.remember(ids, last);
     }

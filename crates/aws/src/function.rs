@@ -1,4 +1,4 @@
-//! A function of Lambda, as far as it is looked at from outside.
+//! Checks that a Lambda function exists.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! API Gateway's configuration of an account and region.
+//! Reads API Gateway's settings of an account and region.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use serde::Deserialize;
@@ -27,7 +27,7 @@ pub async fn may_write_logs(connection: &Connection) -> Result<bool, CloudError>
         .by(&connection.sdk, &connection.calls, read)
         .invoke("/account".to_owned())
         .await
-        // What a policy has to allow.
+        // The IAM action, which differs from the operation's name.
         .map_err(|error| CloudError::from_sdk("apigateway:GET", error))?;
     let role = account.cloudwatch_role_arn;
     Ok(role.is_some_and(|arn| !arn.is_empty()))

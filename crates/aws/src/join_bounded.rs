@@ -1,4 +1,4 @@
-//! Running futures concurrently, up to a bound.
+//! Runs futures concurrently, up to a bound.
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 

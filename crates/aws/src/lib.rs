@@ -1,5 +1,5 @@
-//! What Curfew knows of AWS: how to connect, how to observe a fleet, how to carry out a plan, and how to keep the
-//! EventBridge rules that wake it. Decisions are `curfew-core`'s; nothing here makes one.
+//! Access to AWS: connecting, observing a fleet, executing a plan, and keeping the EventBridge rules that trigger the Lambda.
+//! Decisions are made by `curfew-core`.
 
 pub mod caller_identity;
 pub mod calls;

@@ -2,7 +2,7 @@
 //! limits, retries, clock correction, identity and errors are the SDK's; only its tables of all other actions are absent,
 //! which made up a seventh of the Lambda (docs/performance.md).
 //!
-//! `tests/it/service` compares each call with the SDK's own, to the byte where it is signed.
+//! `tests/it/minimal_client` compares each call with the SDK's own, byte for byte where it is signed.
 
 mod endpoint;
 mod json;
@@ -47,38 +47,39 @@ use crate::calls::ApiCalls;
 /// An action of a service, as AWS's documentation names it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ServiceAction {
-    /// The service's id, by which `AWS_ENDPOINT_URL_<ID>` names it: `SSM`.
+    /// The service's id, with which `AWS_ENDPOINT_URL_<ID>` sets its endpoint: `SSM`.
     pub(crate) service: &'static str,
-    /// What its hosts' names begin with, and what its signatures are for: `ssm`.
+    /// The first label of its hosts' names, and its name in signatures: `ssm`.
     pub(crate) host: &'static str,
-    /// `GetParameter`.
+    /// The action's name, such as `GetParameter`.
     pub(crate) name: &'static str,
-    /// How it wants to be spoken to.
+    /// The service's protocol.
     pub(crate) protocol: Protocol,
 }
 
-/// How a service is spoken to.
+/// The protocol of a service.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Protocol {
     /// <https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html> and 1.1.
     Json {
-        /// `application/x-amz-json-1.1`.
+        /// The content type, such as `application/x-amz-json-1.1`.
         content_type: &'static str,
-        /// What stands before the action's name: `AmazonSSM`.
+        /// The prefix of the action's name in `x-amz-target`, such as `AmazonSSM`.
         target: &'static str,
-        /// Whether the codes of its errors are those of an older protocol, if one asks for them.
+        /// Whether the service returns the error codes of its older protocol on request.
         query_compatible: bool,
     },
-    /// <https://smithy.io/2.0/aws/protocols/aws-query-protocol.html>: a form as the question, XML as the answer.
+    /// <https://smithy.io/2.0/aws/protocols/aws-query-protocol.html>: the request is a form, the response XML.
     Query,
-    /// <https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html>, of which only reading is needed: the path as the question.
+    /// <https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html>, of which only `GET` is supported: the request is a
+    /// path.
     Get,
 }
 
-/// A way to call an action: with a body, for what `read` makes of the answer's.
+/// A client of one action: it sends a body, and returns what `read` parses from the response's body.
 pub(crate) type ActionClient<O> = Operation<String, O, ServiceError>;
 
-/// What a service refused a call with: a code, a sentence and the request's id, as far as it gave them.
+/// A service's error: the code, the message and the request's id, as far as they are known.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.message().or(.0.code()).unwrap_or("the service refused without saying why"))]
 pub(crate) struct ServiceError(ErrorMetadata);
@@ -90,8 +91,8 @@ impl ProvideErrorMetadata for ServiceError {
 }
 
 impl ServiceAction {
-    /// The way to this action by a connection's configuration, counted among its `calls`. `read` fails where an answer of success is not whole, and the call is
-    /// made again.
+    /// A client of this action with a connection's configuration, counted by `calls`. `read` must fail if a successful
+    /// response is truncated; the call is retried then.
     pub(crate) fn by<O>(
         self,
         sdk: &SdkConfig,
@@ -135,12 +136,12 @@ impl ServiceAction {
             configuration.store_put(SigningRegion::from(region.clone()));
         }
         configuration.store_put(ApiMetadata::new(self.host, env!("CARGO_PKG_VERSION")));
-        // Credentials and configuration stay out of logs, at whatever level.
+        // Credentials and the configuration document stay out of logs at every level.
         configuration.store_put(SensitiveOutput);
         configuration
     }
 
-    /// What the SDK has for each of its clients, in its order.
+    /// The components of each of the SDK's clients, in the SDK's order.
     fn components(self, sdk: &SdkConfig) -> RuntimeComponentsBuilder {
         let mut components = RuntimeComponentsBuilder::new("curfew")
             .with_auth_scheme_option_resolver(Some(StaticAuthSchemeOptionResolver::new(vec![

@@ -1,4 +1,5 @@
-//! Every managed account and region, each with its fleet: passes side by side, of which one may fail without the others.
+//! The fleets of all managed accounts and regions. Passes over them run concurrently, and the failure of one does not affect
+//! the others.
 
 mod error;
 mod execute;
@@ -24,26 +25,27 @@ pub use error::{AccountRegionError, AccountRegionFailure};
 pub use observed::ObservedFleet;
 pub use region_results::{CombinedPass, RegionResults};
 
-/// Every managed account and region.
+/// The fleets of all managed accounts and regions. Clones share the connections.
 #[derive(Clone, Debug)]
 pub struct Organisation {
     account_regions: Arc<[AccountRegionFleet]>,
-    /// Whether there is more than one, these or others: then people need to be told where an instance is.
+    /// Whether the organisation spans several account-regions, including those that [`Self::only`] removed: then messages
+    /// name them.
     several: bool,
 }
 
-/// One account and region, and the way to its instances.
+/// One account-region, and the connection to its instances.
 #[derive(Clone, Debug)]
 pub struct AccountRegionFleet {
-    /// Which.
+    /// The account's id and the region.
     pub account_region: AccountRegion,
-    /// The account, where it is not our own.
+    /// The account; none for the connection's own.
     pub account: Option<Arc<TargetAccount>>,
     connection_cell: Arc<AccountConnection>,
     fleet: Arc<OnceLock<Fleet>>,
 }
 
-/// The way into an account, which its regions share.
+/// The connection to an account, shared by its regions.
 #[derive(Debug)]
 struct AccountConnection {
     home: Connection,
@@ -51,12 +53,12 @@ struct AccountConnection {
 }
 
 impl Organisation {
-    /// Members that are asked at the same time. A full page of instances is 2 to 3 MB until it is read, so that this many fit into
-    /// a function of 256 MB; more is no faster, since reading the answers is what takes a small function's time by then.
+    /// Account-regions observed at the same time. A full page of instances takes 2 to 3 MB until it is parsed, so that this
+    /// many fit into a function of 256 MB; more are no faster, since parsing takes most of a small function's time.
     pub const MAX_IN_FLIGHT: usize = 32;
 
-    /// All account-regions of `targets`, by way of `connection`, whose own region is home. Makes no call and no client until
-    /// one is needed: making a thousand takes a small function a second.
+    /// The account-regions of `targets`, reached through `connection`, whose own region is the default. Makes no call, and
+    /// creates clients only when they are needed: creating a thousand takes a small function a second.
     pub fn open(connection: &Connection, targets: &Targets) -> Self {
         let home = Region::new(connection.region());
         let connection_cell = || {
@@ -95,7 +97,7 @@ impl Organisation {
         }
     }
 
-    /// The same without some of its members.
+    /// The organisation with only the account-regions for which `keep` returns true.
     #[must_use]
     pub fn only(&self, keep: impl Fn(&AccountRegion) -> bool) -> Self {
         let account_regions = self
@@ -108,24 +110,25 @@ impl Organisation {
         }
     }
 
-    /// The members, the own account's first.
+    /// All account-regions, the own account's first.
     pub fn account_regions(&self) -> &[AccountRegionFleet] {
         &self.account_regions
     }
 
-    /// One member.
+    /// Returns one account-region; none if it is not managed.
     pub fn account_region(&self, account_region: &AccountRegion) -> Option<&AccountRegionFleet> {
         self.account_regions
             .iter()
             .find(|one| one.account_region == *account_region)
     }
 
-    /// Whether there is more than one: then people need to be told where an instance is.
+    /// Whether there are several account-regions: then messages name the one of an instance.
     pub fn spans_several(&self) -> bool {
         self.several
     }
 
-    /// The instances of `scope`, wherever they are. What has not answered by the deadline is among the failures.
+    /// Observes the instances of `scope` in all account-regions. Those that did not respond by the deadline are among the
+    /// failures.
     pub async fn observe(&self, scope: &Scope, deadline: Deadline) -> RegionResults<Vec<Instance>> {
         self.survey(|fleet| in_time(deadline, fleet.observe(scope)))
             .await
@@ -151,7 +154,7 @@ impl Organisation {
         clock: &Clock,
         deadline: Deadline,
     ) -> RegionResults<Pass> {
-        // Its calls keep to the deadline by themselves: cut off from outside, it would leave what it did unremembered.
+        // A pass keeps to the deadline itself; cancelled from outside, it would leave executed steps unrecorded.
         let ask = |fleet| {
             begun_in_time(
                 deadline,
@@ -182,7 +185,7 @@ impl Organisation {
         survey
     }
 
-    /// Says where something failed, unless there is only one place.
+    /// An error that names the account-region if there are several.
     pub fn failed(
         &self,
         one: &AccountRegionFleet,
@@ -192,7 +195,7 @@ impl Organisation {
     }
 }
 
-/// Begins nothing after the deadline, and goes by itself from then on.
+/// Runs `work`; fails if the deadline has passed before it begins. Once begun, it is not cancelled.
 async fn begun_in_time<T>(
     deadline: Deadline,
     asked: impl Future<Output = Result<T, CloudError>>,
@@ -203,7 +206,7 @@ async fn begun_in_time<T>(
     Ok(asked.await?)
 }
 
-/// Looks until the deadline and no longer: one that is slow, or never answers, takes nothing from the others.
+/// Runs `work` until the deadline and cancels it then, so that a slow account-region takes no time from the others.
 async fn in_time<T>(
     deadline: Deadline,
     asked: impl Future<Output = Result<T, CloudError>>,
@@ -222,7 +225,7 @@ async fn in_time<T>(
 }
 
 impl AccountRegionFleet {
-    /// Its instances. Makes no call: a role is assumed when its first instance is asked for.
+    /// The fleet of this account-region. Makes no call: a role is assumed at the fleet's first call.
     pub fn fleet(&self) -> &Fleet {
         self.fleet.get_or_init(|| {
             let inside = self.connection_cell.inside(self.account.as_deref());

@@ -1,4 +1,4 @@
-//! Parameters of SSM, in which a function's configuration is: read by the Lambda, written by a deployment.
+//! SSM parameters, which hold a function's configuration: read by the Lambda, written by a deployment.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use serde::Deserialize;
@@ -28,14 +28,14 @@ const fn action(name: &'static str) -> ServiceAction {
     }
 }
 
-/// SSM's parameters in one account and region, for reading. The Lambda has this one alone.
+/// Read access to SSM's parameters in one account and region, which is all that the Lambda needs.
 #[derive(Clone, Debug)]
 pub struct ParameterStore {
     get: ActionClient<Value>,
 }
 
 impl ParameterStore {
-    /// The one of the connection's region. Nothing is read yet.
+    /// The store in the connection's region. Makes no call.
     pub fn new(connection: &Connection) -> Self {
         Self {
             get: GET_PARAMETER.by(&connection.sdk, &connection.calls, read),
@@ -47,7 +47,7 @@ impl ParameterStore {
         Ok(self.get(name).await?.unwrap_or_default())
     }
 
-    /// The value as SSM returned it; none if the answer has none.
+    /// The value as SSM returned it; none if the response has none.
     async fn get(&self, name: &str) -> Result<Option<String>, CloudError> {
         let question = json!({ "Name": name }).to_string();
         let answer = self
@@ -59,7 +59,7 @@ impl ParameterStore {
     }
 }
 
-/// SSM's parameters in one account and region, for reading, writing, listing and deleting.
+/// Read and write access to SSM's parameters in one account and region.
 #[derive(Clone, Debug)]
 pub struct ParameterEditor {
     store: ParameterStore,
@@ -68,7 +68,7 @@ pub struct ParameterEditor {
     list: ActionClient<ParametersPage>,
 }
 
-/// A page of `GetParametersByPath`, as far as it is read.
+/// A page of `GetParametersByPath`, reduced to the fields that are read.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ParametersPage {
@@ -83,7 +83,7 @@ struct ListedParameter {
 }
 
 impl ParameterEditor {
-    /// The one of the connection's region. Makes no call.
+    /// The editor in the connection's region. Makes no call.
     pub fn new(connection: &Connection) -> Self {
         let (sdk, calls) = (&connection.sdk, &connection.calls);
         Self {
@@ -110,7 +110,7 @@ impl ParameterEditor {
             "Value": value,
             "Type": "String",
             "Overwrite": true,
-            // Costs nothing up to 4096 bytes, and lets a parameter that was larger once be written when it is smaller again.
+            // Free up to 4096 bytes, and a parameter that was larger before can become smaller again.
             "Tier": "Intelligent-Tiering",
         });
         self.put
@@ -164,7 +164,7 @@ fn read<O: DeserializeOwned>(body: &[u8]) -> Result<O, BoxError> {
     Ok(serde_json::from_slice(body)?)
 }
 
-/// Of a call whose result is not read. An empty body is no error, as for the SDK; one that breaks off is.
+/// Parses the response of a call whose result is not read. An empty body is valid, as for the SDK; a truncated one is not.
 fn discard(body: &[u8]) -> Result<IgnoredAny, BoxError> {
     if body.is_empty() {
         return Ok(IgnoredAny);

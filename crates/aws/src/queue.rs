@@ -1,4 +1,4 @@
-//! Sending to a FIFO queue of SQS.
+//! Sends messages to a FIFO queue of SQS.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use serde::Deserialize;
@@ -19,7 +19,7 @@ const SEND_MESSAGE_BATCH: ServiceAction = ServiceAction {
     },
 };
 
-/// A queue to send to.
+/// A client that sends to one queue.
 #[derive(Clone, Debug)]
 pub struct Queue {
     send: ActionClient<SendBatchResult>,
@@ -30,11 +30,12 @@ pub struct Queue {
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-understanding-logic.html>
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FifoMessage {
-    /// What is sent.
+    /// The text of the message.
     pub body: String,
-    /// Messages of one group are received one after the other. At most 128 ASCII letters, digits and punctuation.
+    /// Messages of one group are received in order. At most 128 ASCII letters, digits and punctuation.
     pub group: String,
-    /// For five minutes, SQS drops what it is sent with the same one, whatever became of the first. As for `group`.
+    /// SQS drops further messages with the same id for five minutes, whatever happened to the first. Same characters as
+    /// `group`.
     pub deduplication: String,
 }
 
@@ -56,7 +57,7 @@ impl Queue {
     /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>
     pub const BATCH: usize = 10;
 
-    /// The queue of that URL.
+    /// A client for the queue at this URL. Makes no call.
     pub fn new(connection: &Connection, url: impl Into<String>) -> Self {
         Self {
             send: SEND_MESSAGE_BATCH.by(&connection.sdk, &connection.calls, read),
@@ -64,9 +65,9 @@ impl Queue {
         }
     }
 
-    /// `SendMessageBatch`, of at most [`Self::BATCH`] messages. After a failure some of them may be in the queue.
+    /// `SendMessageBatch`, with at most [`Self::BATCH`] messages. After a failure, some of them may have been sent.
     pub async fn send(&self, messages: &[FifoMessage]) -> Result<(), CloudError> {
-        // What a policy has to allow.
+        // The IAM action, which differs from the operation's name.
         let operation = "sqs:SendMessage";
         let entries = messages.iter().enumerate().map(|(number, message)| {
             json!({

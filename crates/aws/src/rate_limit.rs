@@ -1,10 +1,10 @@
-//! EC2's pace: how fast it lets an account call it in a region, kept to *before* it refuses.
+//! Keeps calls below EC2's rate limits for an account in a region, *before* EC2 throttles them.
 //!
-//! EC2 limits requests by token buckets, per account, region and action: one token a request, and for actions that change
-//! instances one token an instance in addition. A [`RateLimiter`] models the same buckets. All callers for one account and region in
-//! a process share one, so that passes, requests and observations don't exceed the limits together. Other processes and users
-//! draw on the same buckets unseen; when EC2 throttles a request nevertheless, the bucket is set to empty and all its callers
-//! wait.
+//! EC2 limits requests by token buckets for each account, region and action: a request costs one token, and for actions that
+//! change instances each instance costs a token of another bucket. A [`RateLimiter`] models these buckets. All callers for
+//! one account and region in a process share one, so that passes, requests and observations together stay below the limits.
+//! Other processes and users draw on the same buckets unseen; when EC2 throttles a request nevertheless, the bucket is
+//! emptied and all its callers wait.
 
 mod bucket;
 
@@ -18,7 +18,7 @@ use tracing::info;
 use self::bucket::Level;
 pub use self::bucket::Quota;
 
-/// The actions that are limited_action.
+/// The rate-limited actions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LimitedAction {
     /// `DescribeInstances`, filtered and by pages.
@@ -50,7 +50,7 @@ impl LimitedAction {
         }
     }
 
-    /// Requests: `StartInstances` has a bucket of its own, smaller than that of the other mutating actions.
+    /// The bucket of requests: `StartInstances` has its own, smaller than that of the other mutating actions.
     fn requests(self) -> Quota {
         match self {
             Self::DescribeInstances | Self::DescribeSpotInstanceRequests => Quota::new(100, 20),
@@ -60,7 +60,7 @@ impl LimitedAction {
         }
     }
 
-    /// Instances moved.
+    /// The bucket of instances.
     fn resources(self) -> Option<Quota> {
         match self {
             Self::StartInstances => Some(Quota::new(1000, 2)),
@@ -70,12 +70,12 @@ impl LimitedAction {
     }
 }
 
-/// Which of an action's two buckets EC2 found empty.
+/// The bucket of an action that was empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Limit {
-    /// Too many calls.
+    /// The number of calls is limited.
     Requests,
-    /// Too many instances.
+    /// The number of instances is limited.
     Resources,
 }
 
@@ -88,15 +88,15 @@ impl fmt::Display for Limit {
     }
 }
 
-/// The tokens won't be there in time.
+/// The rate limit does not allow a call in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("EC2's pace allows only {affordable} more instances in time")]
 pub struct TooSlow {
-    /// For how many instances there would be tokens in time: 0 if not even for a call.
+    /// The number of instances for which it would; 0 if not even for a call.
     pub affordable: usize,
 }
 
-/// The pace of one account in one region. Clones share it.
+/// The rate limiter of one account in one region. Clones share the buckets.
 #[derive(Clone, Debug)]
 pub struct RateLimiter(Arc<Mutex<Buckets>>);
 
@@ -109,7 +109,7 @@ struct Buckets {
 #[derive(Clone, Debug)]
 enum Quotas {
     Unlimited,
-    /// The published ones, but for these.
+    /// The published quotas, except for these.
     Published(HashMap<(LimitedAction, Limit), Quota>),
 }
 
@@ -129,13 +129,13 @@ impl Quotas {
 }
 
 impl RateLimiter {
-    /// EC2's published figures, the same for every new account; buckets are full at first.
+    /// A limiter with EC2's published quotas, which apply to every new account; the buckets start full.
     /// <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
     pub fn published() -> Self {
         Self::with(Quotas::Published(HashMap::new()))
     }
 
-    /// No pace at all: for measuring what everything else costs.
+    /// A limiter without quotas, to measure the cost of everything else.
     pub fn unlimited() -> Self {
         Self::with(Quotas::Unlimited)
     }
@@ -147,7 +147,7 @@ impl RateLimiter {
         })))
     }
 
-    /// Another quota for an action: AWS raises them on request.
+    /// Replaces the quota of an action; AWS raises quotas on request.
     #[must_use]
     pub fn adjusted(self, action: LimitedAction, limit: Limit, quota: Quota) -> Self {
         {
@@ -159,8 +159,8 @@ impl RateLimiter {
         self
     }
 
-    /// Waits until a call of `action` for this many instances is within the pace, and takes its tokens. Where that would be
-    /// after `by`, it says so at once and takes nothing.
+    /// Waits until a call of `action` for this many instances is allowed, and takes its tokens. If that would be after `by`,
+    /// fails at once and takes none.
     pub async fn acquire_within(
         &self,
         action: LimitedAction,
@@ -175,7 +175,7 @@ impl RateLimiter {
         Ok(())
     }
 
-    /// Waits until a call of `action` that moves no instances is within the pace, however long that takes.
+    /// Waits until a call of `action` that changes no instances is allowed, without a limit, and takes its token.
     pub async fn acquire(&self, action: LimitedAction) {
         let now = Instant::now();
         let turn = self.buckets().reserve(action, 0, now, None);
@@ -200,7 +200,7 @@ impl RateLimiter {
         );
     }
 
-    /// EC2 took a call: the end of its asking for patience.
+    /// Records that EC2 accepted a call: the backoff starts over.
     pub fn accepted(&self, action: LimitedAction) {
         let mut buckets = self.buckets();
         for limit in [Limit::Requests, Limit::Resources] {
@@ -211,7 +211,7 @@ impl RateLimiter {
     }
 
     fn buckets(&self) -> MutexGuard<'_, Buckets> {
-        // Every change is complete before anything could panic.
+        // A poisoned lock is ignored: every change is complete before code can panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -258,7 +258,7 @@ impl Buckets {
         self.level(action, limit, quota, now).refused(now)
     }
 
-    /// A bucket without limits still counts once EC2 has asked for patience.
+    /// A bucket without a quota is enforced once EC2 has throttled it.
     fn quota(&self, action: LimitedAction, limit: Limit) -> Option<Quota> {
         let known = self.levels.contains_key(&(action, limit));
         self.quotas

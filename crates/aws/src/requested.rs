@@ -1,7 +1,7 @@
-//! Carrying out a request in one account-region.
+//! Executes a request in one account-region.
 //!
-//! The order loses no request: its tag is written first, then the instances are observed, then comes the call, and then `curfew:last`.
-//! A pass that runs meanwhile sees the tag, or its effect is observed.
+//! No request is lost: its tag is written first, then the instances are observed, then the call is made, and then
+//! `curfew:last` is written. A concurrent pass sees the tag, or its effect is observed.
 
 use std::collections::HashMap;
 
@@ -16,8 +16,8 @@ use crate::execute::{Basis, Deadline, Order, Outcome, StepResult, say};
 use crate::fleet::{Fleet, Scope};
 use crate::pass::Pass;
 
-/// Carries out the steps that a request came to, which were planned on `instances`: one `CreateTags` for what is said alike, one
-/// look at those instances alone, and then a pass over them. What can't be said is not done.
+/// Executes the steps of a request, planned on `instances`: one `CreateTags` for equal tags, one observation of the tagged
+/// instances, and a pass over them. Steps whose tag can't be written are not executed.
 pub(crate) async fn carry_out(
     fleet: &Fleet,
     schedule_set: &ScheduleSet,
@@ -89,7 +89,7 @@ pub(crate) async fn carry_out(
     outcomes
 }
 
-/// There is nothing to do for it now: EC2 is moving it, or another pass has applied the word already.
+/// The outcome if no step is needed now: the instance is changing its state, or another pass has applied the request.
 fn nothing_to_do(asked: &Step, fresh: &[Instance]) -> Outcome {
     let seen = fresh.iter().find(|one| one.id == asked.instance);
     let state = seen.map_or(asked.state, |instance| instance.state);

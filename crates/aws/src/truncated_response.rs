@@ -1,8 +1,8 @@
-//! An answer of EC2 that breaks off is no answer.
+//! Rejects truncated responses of EC2.
 //!
-//! The SDK reads a document that ends in its middle as one that says less: an instance without the tags that were lost, or a fleet
-//! without an instance. A decision taken on that would undo what a person did, or ignore an override. A transport that knows its
-//! answer's length notifications; a proxy in between may not.
+//! The SDK parses a truncated document as a shorter one: an instance without the lost tags, or a fleet without an instance. A
+//! decision on that could undo a person's change or ignore an override. A transport that knows a response's length detects
+//! this; with a proxy in between, it may not.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -15,14 +15,15 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::retry::ErrorKind;
 
-/// How the last tag of every document ends that EC2 answers with: `</DescribeInstancesResponse>`. No other closing tag does.
+/// The end of the last tag of every document that EC2 responds with, such as `</DescribeInstancesResponse>`. No other closing
+/// tag ends so.
 const ROOT: &[u8] = b"Response>";
 
-/// Refuses answers that break off.
+/// Fails calls with a truncated response.
 #[derive(Debug)]
 pub(crate) struct RejectTruncated;
 
-/// The answer broke off.
+/// The error of a truncated response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the answer breaks off")]
 struct Truncated;
@@ -32,7 +33,7 @@ impl Intercept for RejectTruncated {
         "RejectTruncated"
     }
 
-    // Not before: the body is read with the document.
+    // Not earlier: the body is read by the deserialization.
     fn read_after_deserialization(
         &self,
         context: &AfterDeserializationInterceptorContextRef<'_>,
@@ -43,7 +44,7 @@ impl Intercept for RejectTruncated {
     }
 }
 
-/// Retries a call whose answer was truncated: all of Curfew's calls may be repeated.
+/// Retries a call whose response was truncated: all of Curfew's calls are idempotent.
 #[derive(Debug)]
 pub(crate) struct RetryTruncated;
 
@@ -60,7 +61,7 @@ impl ClassifyRetry for RetryTruncated {
     }
 }
 
-/// Fails on a successful answer that is truncated. An answer with an unreadable body has failed already.
+/// Fails for a successful response that is truncated. One with an unreadable body has failed already.
 fn check(response: &HttpResponse) -> Result<(), Truncated> {
     match response.body().bytes() {
         Some(body) if response.status().is_success() && !is_whole(body) => Err(Truncated),

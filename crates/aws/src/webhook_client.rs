@@ -1,4 +1,4 @@
-//! Plain HTTP to other places than AWS, with the TLS of the calls to AWS: webhooks.
+//! An HTTP client for webhooks, with the same TLS as the calls to AWS.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use aws_smithy_types::body::SdkBody;
 
 use crate::connect::{Trust, TrustError, webhook_connector};
 
-/// Posts documents to one URL. Follows no redirects, and reads no answer's body.
+/// Posts documents to one URL. Follows no redirects, and ignores the response's body.
 #[derive(Clone)]
 pub struct WebhookClient {
     url: String,
@@ -18,42 +18,43 @@ pub struct WebhookClient {
 }
 
 impl fmt::Debug for WebhookClient {
-    /// Without the URL, which may be a secret.
+    /// Omits the URL, which may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebhookClient").finish_non_exhaustive()
     }
 }
 
-/// What the other side said.
+/// The response of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WebhookResponse {
-    /// HTTP's status.
+    /// The HTTP status.
     pub status: u16,
-    /// When it wants to be asked again, where it says that in seconds.
+    /// The value of `Retry-After`, if it is in seconds.
     pub retry_after: Option<Duration>,
 }
 
-/// A place that gave no answer. Says nothing of its URL, which may be a secret.
+/// Why a webhook call failed. Does not contain the URL, which may be a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
-    /// No server answered, or it does not speak HTTP.
+    /// No connection could be made, or the server does not speak HTTP.
     #[error("no answer")]
     Unreachable(#[source] ConnectorError),
-    /// The answer took too long.
+    /// No response arrived within the timeout.
     #[error("no answer within {} s", Self::TIMEOUT.as_secs())]
     TimedOut,
-    /// That is no URL.
+    /// The configured URL is invalid.
     #[error("not a URL")]
     NotAUrl,
 }
 
 impl WebhookError {
-    /// Webhooks answer within a second or two; one that takes longer than this has hung.
+    /// Webhooks respond within a second or two; one that takes longer than this has hung.
     const TIMEOUT: Duration = Duration::from_secs(10);
 }
 
 impl WebhookClient {
-    /// Reads, for `https`, the roots that `trust` names, or where set `AWS_CA_BUNDLE`. Makes no call.
+    /// A client for `url`. For `https`, loads the root certificates of `trust`, or those in `AWS_CA_BUNDLE` if set. Makes no
+    /// call.
     pub fn to(url: &str, trust: Trust) -> Result<Self, TrustError> {
         Ok(Self {
             url: url.to_owned(),
@@ -61,7 +62,7 @@ impl WebhookClient {
         })
     }
 
-    /// Posts a JSON document.
+    /// Posts a JSON document, and returns the response's status.
     pub async fn post_json(&self, body: String) -> Result<WebhookResponse, WebhookError> {
         let length = body.len().to_string();
         let mut request = HttpRequest::new(SdkBody::from(body));

@@ -1,10 +1,11 @@
-//! HTTP/1.1 for the SDK, over TLS by ring: one pool of connections for all the clients of a [`Connection`](super::Connection).
+//! An HTTP/1.1 client for the SDK, over TLS by ring, with one connection pool for all clients of a
+//! [`Connection`](super::Connection).
 //!
-//! `aws-smithy-http-client` would do the same, but can't be given roots that are compiled in, reads its roots again for every
-//! client, and always brings HTTP/2, which EC2, EventBridge and SSM have no use for: docs/performance.md has the figures.
+//! `aws-smithy-http-client` can't use compiled-in root certificates, reads them again for every client, and always includes
+//! HTTP/2, which EC2, EventBridge and SSM don't need; docs/performance.md has the figures.
 //!
-//! Proxies are only there with the feature `proxy`. What is deliberately absent: HTTP/2, time limits on reading (an attempt has one
-//! as a whole).
+//! Proxies are supported with the feature `proxy`. HTTP/2 and timeouts on reading are absent on purpose: an attempt has one
+//! timeout as a whole.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -38,13 +39,13 @@ use tower_service::Service;
 #[cfg(feature = "proxy")]
 use super::proxy::{Proxies, ProxyConnector};
 
-/// What makes connections: directly, or where there may be proxies, through those.
+/// Makes connections, directly or through proxies.
 #[cfg(feature = "proxy")]
 type StreamConnector = ProxyConnector;
 #[cfg(not(feature = "proxy"))]
 type StreamConnector = HttpsConnector<TcpConnector>;
 
-/// A client that believes `roots` and gives up on a connection (TLS included) that does not come about in `connect_timeout`.
+/// A client that trusts `roots` and limits the time to connect, including TLS, to `connect_timeout`.
 pub(super) fn http_client(roots: RootCertStore, connect_timeout: Duration) -> SharedHttpClient {
     SharedHttpClient::new(ConnectionPool {
         connector: connector(roots, connect_timeout),
@@ -66,7 +67,7 @@ fn pooled(
 ) -> SharedHttpConnector {
     let mut tcp = TcpConnector::new();
     tcp.enforce_http(false);
-    // A request leaves in one piece; holding back its last packet only costs a round trip.
+    // A request is sent in one piece; delaying its last packet would cost a round trip.
     tcp.set_nodelay(true);
     #[cfg(feature = "proxy")]
     let connector = ProxyConnector::new(proxies.clone(), tcp, tls(roots));
@@ -77,7 +78,7 @@ fn pooled(
         limit: connect_timeout,
     };
     let pool = Client::builder(TokioExecutor::new())
-        // Without a timer, the pool would never close idle connections.
+        // Without a timer, the pool never closes idle connections.
         .pool_timer(TokioTimer::new())
         .build(connector);
     SharedHttpConnector::new(PooledConnector {
@@ -98,7 +99,7 @@ fn tls(roots: RootCertStore) -> ClientConfig {
     config
 }
 
-/// Returns the same connections whatever the runtime configuration: they are built with the right one.
+/// Returns the same connector whatever the runtime configuration: it is built with the right one.
 #[derive(Debug)]
 struct ConnectionPool {
     connector: SharedHttpConnector,
@@ -153,7 +154,7 @@ impl HttpConnector for PooledConnector {
     }
 }
 
-/// The connection that a request went over, so that the SDK can have it closed when it seems broken.
+/// The metadata of a request's connection, with which the SDK closes a connection that seems broken.
 fn described(connection: &CaptureConnection) -> Option<ConnectionMetadata> {
     let mut extras = http::Extensions::new();
     connection
@@ -179,7 +180,7 @@ fn described(connection: &CaptureConnection) -> Option<ConnectionMetadata> {
     Some(described.build())
 }
 
-/// What the SDK should think of a failure: all but our own mistakes is the network's doing, and worth another try.
+/// Classifies a failure for the SDK's retries: all but invalid requests are network errors, which are retried.
 fn sorted(error: ClientError) -> ConnectorError {
     let causes = || std::iter::successors(error.source(), |&cause| cause.source());
     let is_user = causes()
@@ -197,14 +198,14 @@ fn sorted(error: ClientError) -> ConnectorError {
     }
 }
 
-/// A connector that gives up after a while, over TCP and TLS together.
+/// A connector with a time limit for TCP and TLS together.
 #[derive(Clone)]
 struct InTime {
     connector: StreamConnector,
     limit: Duration,
 }
 
-/// No connection could be made.
+/// The connection was not established within the limit.
 #[derive(Debug, thiserror::Error)]
 #[error("no connection to `{host}` within {} s", limit.as_secs_f32())]
 struct NoConnectionInTime {

@@ -1,4 +1,4 @@
-//! Another account's role.
+//! Credentials of a role in another account.
 
 use std::time::SystemTime;
 
@@ -14,7 +14,7 @@ use curfew_core::account_regions::TargetAccount;
 use crate::calls::ApiCalls;
 use crate::minimal_client::{ActionClient, Protocol, ServiceAction, XmlDocument};
 
-/// The session name after the role's name in an account's audit trail.
+/// The session name in the account's CloudTrail.
 const SESSION: &str = "curfew";
 
 const ASSUME_ROLE: ServiceAction = ServiceAction {
@@ -23,13 +23,13 @@ const ASSUME_ROLE: ServiceAction = ServiceAction {
     name: "AssumeRole",
     protocol: Protocol::Query,
 };
-/// The only one there is.
+/// The only version of STS's API.
 const VERSION: &str = "2011-06-15";
 
 /// Assumes an account's role. The SDK caches the credentials.
 ///
-/// `aws-config` has the same, and with it all that it could assume the role *by*: profiles, web identities, metadata services. A
-/// Lambda has no use for that (docs/performance.md).
+/// `aws-config` can do the same, but includes all sources for the credentials with which to assume the role: profiles, web
+/// identities, metadata services. A Lambda doesn't need them (docs/performance.md).
 #[derive(Debug)]
 pub(super) struct AssumedRole {
     assume: ActionClient<Credentials>,
@@ -37,7 +37,7 @@ pub(super) struct AssumedRole {
 }
 
 impl AssumedRole {
-    /// The role of that account, assumed with the credentials of this configuration.
+    /// A provider for the account's role, which it assumes with the credentials of `sdk`.
     pub(super) fn new(sdk: &SdkConfig, calls: &ApiCalls, account: TargetAccount) -> Self {
         Self {
             assume: ASSUME_ROLE.by(sdk, calls, read),

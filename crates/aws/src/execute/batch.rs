@@ -1,4 +1,4 @@
-//! A call for up to a hundred members: what it is, how it is made, and what it may become.
+//! A call for up to a hundred members, its limits and its results.
 
 use std::sync::Arc;
 
@@ -12,38 +12,38 @@ use crate::error::{CloudError, CloudErrorKind};
 use crate::fleet::{Fleet, Observation, StateChange};
 use crate::rate_limit::{Limit, LimitedAction};
 
-/// How often a batch that EC2 asks to wait is asked for again where there is no deadline: with the pace's waits a minute or
-/// two. What still can't be done by then is for the next pass, which decides afresh.
+/// How often a throttled batch is sent again if there is no deadline: with the backoff, a minute or two. What fails after
+/// that is left to the next pass.
 const MOST_WAITS: u32 = 10;
 
-/// How often a batch is repeated that got no answer, or an answer without some of its instances: three attempts in all, as
-/// the SDK makes where time allows.
+/// How often a batch is sent again after no response, or one without some of its instances: three attempts in all, as by the
+/// SDK if time allows.
 const MOST_REPEATS: u32 = 2;
 
-/// How often a batch's members are looked at in a row without a call. A look that takes so long that it is old at once is
-/// followed by others that do; the next pass has more luck.
+/// How often a batch's members are observed in a row without a call, when every observation takes so long that it is stale at
+/// once. After that the batch is left to the next pass.
 const MOST_LOOKS: u32 = 3;
 
-/// What is asked of EC2.
+/// A kind of call to EC2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum BatchCall {
-    /// The step's own call.
+    /// Starts, stops or hibernates.
     Change(StepAction),
-    /// What a person says is written, before anything else.
+    /// Writes a request's tags, before any other call.
     Say(TagEdit),
-    /// The first memory is written, before the step's own call.
+    /// Writes the first `curfew:last`, before the step's call.
     Adopt(TagEdit),
-    /// It is written that another type stands in, before it does.
+    /// Records that an instance gets a fallback type, before it does.
     PlaceType(TagEdit),
-    /// The type is changed.
+    /// Changes the instance type.
     GiveType(InstanceType),
-    /// Tags are set, after the step's own call.
+    /// Sets tags after the step's call.
     Remember(TagEdit),
-    /// Tags are removed, after the step's own call.
+    /// Removes tags after the step's call.
     Forget(TagEdit),
 }
 
-/// What calls have in common that are allowed or refused alike. A hibernation may be refused where a plain stop is not.
+/// Identifies calls that one permission allows or denies. A hibernation may be denied where a plain stop is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct CallKind {
     operation: &'static str,
@@ -58,17 +58,17 @@ impl BatchCall {
         }
     }
 
-    /// Whether the step's own call was accepted before this one.
+    /// Whether this call records a step whose own call was accepted.
     pub(super) fn is_memory(&self) -> bool {
         matches!(self, Self::Remember(_) | Self::Forget(_))
     }
 
-    /// Whether it changes an instance because of what was seen of it.
+    /// Whether the call changes an instance because of its observed state.
     pub(super) fn rests_on_what_was_seen(&self) -> bool {
         matches!(self, Self::Change(_) | Self::GiveType(_))
     }
 
-    /// The operation as errors name it.
+    /// The operation's name in errors.
     pub(super) fn operation(&self) -> &'static str {
         match self {
             Self::Change(StepAction::Start) => "ec2:StartInstances",
@@ -81,12 +81,12 @@ impl BatchCall {
         }
     }
 
-    /// That there was no answer, and why.
+    /// The error of a call without a response.
     pub(super) fn unanswered(&self, why: &str) -> CloudError {
         CloudError::new(self.operation(), CloudErrorKind::Unreachable, why)
     }
 
-    /// That there was no time to make it, and why.
+    /// The error of a call that was not sent in time.
     fn not_sent(&self, why: &str) -> CloudError {
         CloudError::new(self.operation(), CloudErrorKind::NotSent, why)
     }
@@ -130,10 +130,11 @@ impl BatchCall {
     }
 }
 
-/// TagEdit the tags. `curfew:last` never goes back: it is read again right before, and an instance with a newer value by then
-/// keeps all its state tags.
+/// Writes the tags. `curfew:last` never goes back: it is read again right before, and instances with a newer value keep all
+/// their state tags.
 ///
-/// By `DescribeInstances`, which every role may call, and not by `DescribeTags`, which would be one more right in every account.
+/// Reads with `DescribeInstances`, which every role is permitted to call; `DescribeTags` would need another permission in
+/// every account.
 async fn write_memory(
     fleet: &Fleet,
     ids: &[InstanceId],
@@ -156,22 +157,22 @@ async fn write_memory(
     Ok(())
 }
 
-/// What EC2, or the clock, said to a batch.
+/// The result of sending a batch.
 #[derive(Debug)]
 pub(super) enum BatchAnswer {
-    /// It is done for all members.
+    /// The call succeeded for all members.
     Done(Vec<StateChange>),
-    /// It is done for none of them.
+    /// The call failed for all members.
     Failed(CloudError),
-    /// It is not known to be done for any of them, and the SDK had no time to try again.
+    /// The call may have failed, and the SDK had no time to retry it.
     Late(CloudError),
-    /// Its members were looked at again, and no call was made yet.
+    /// The members were observed again; the call was not made yet.
     Seen(Observation),
-    /// They were to be looked at again, which failed.
+    /// Observing the members again failed.
     NotSeen(CloudError),
-    /// EC2's pace does not allow it in time; for so many of them it would.
+    /// EC2's rate limit does not allow the call in time.
     TooSlow {
-        /// The number.
+        /// The number of members for which it would.
         affordable: usize,
     },
 }
@@ -181,18 +182,18 @@ pub(super) enum BatchAnswer {
 pub(super) struct Batch {
     pub(super) call: BatchCall,
     pub(super) members: Vec<usize>,
-    /// The batch as it was first made, which this one is a part of.
+    /// The index of the original batch that this one is a part of.
     pub(super) family: usize,
-    /// One member, tried to learn about the rest of its family.
+    /// Whether this is a single member, tried to learn about the rest of its lineage.
     pub(super) probe: bool,
-    /// The type and zone whose capacity this batch probes.
+    /// The capacity pool that this batch probes.
     pub(super) pool: Option<usize>,
     waits: u32,
     repeats: u32,
     looks: u32,
-    /// Its call has its tokens of EC2's pace already.
+    /// Whether the call has acquired its rate-limit tokens.
     admitted: bool,
-    /// EC2's own words, if it asked this batch to wait.
+    /// EC2's error, if it throttled this batch.
     pub(super) told_to_wait: Option<Arc<CloudError>>,
 }
 
@@ -212,7 +213,7 @@ impl Batch {
         }
     }
 
-    /// The same for some of the members.
+    /// The same call for other members.
     pub(super) fn of(&self, members: Vec<usize>) -> Self {
         Self {
             members,
@@ -220,7 +221,7 @@ impl Batch {
         }
     }
 
-    /// Two halves of these members, or the one there is.
+    /// The call for each half of the members; one batch if there is one member.
     pub(super) fn halves(&self, members: &[usize]) -> Vec<Self> {
         let (first, second) = members.split_at(members.len() / 2);
         [first, second]
@@ -245,7 +246,7 @@ impl Batch {
         }
     }
 
-    /// What is asked for once EC2 has had its patience. Where it counts instances, half of them may fit sooner.
+    /// The batches to send after EC2 throttled this one. If EC2 limits instances, halves may be accepted sooner.
     pub(super) fn waiting(&self, error: &CloudError) -> Vec<Self> {
         let mut parts = match error.limit() {
             Limit::Requests => vec![self.clone()],
@@ -259,13 +260,13 @@ impl Batch {
         parts
     }
 
-    /// The error of instances that got no answer in time: EC2's own, if it throttled them before.
+    /// The error of members without a response in time: EC2's own if it throttled them before.
     fn unanswered(&self, why: &str) -> CloudError {
         self.throttled()
             .unwrap_or_else(|| self.call.unanswered(why))
     }
 
-    /// The error of instances with a call that was not sent in time: EC2's own, if it throttled them before.
+    /// The error of members whose call was not sent in time: EC2's own if it throttled them before.
     pub(super) fn not_sent(&self, why: &str) -> CloudError {
         self.throttled().unwrap_or_else(|| self.call.not_sent(why))
     }
@@ -274,8 +275,8 @@ impl Batch {
         self.told_to_wait.as_deref().map(CloudError::repeated)
     }
 
-    /// Makes the call when EC2's pace allows it, if that is in time. Where its members were seen too long ago by then, they are
-    /// looked at instead, and the call keeps its turn.
+    /// Makes the call as soon as EC2's rate limit allows, if that is in time. If the members' observation is stale by then,
+    /// they are observed again instead, and the call keeps its tokens.
     pub(super) async fn send(
         mut self,
         fleet: Fleet,
@@ -354,7 +355,7 @@ impl Batch {
     }
 }
 
-/// What comes of `work`, unless it takes longer than until `end`.
+/// Awaits `work` until `end`; none if it takes longer.
 async fn in_time_of<T>(end: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
     match end {
         None => Some(work.await),

@@ -1,10 +1,11 @@
-//! Capacity: how many instances that share it can be started.
+//! Determines how many instances can be started when EC2 lacks capacity.
 //!
-//! EC2 starts all of a batch or none. When it has no capacity for some *pool*, the members of that pool leave their batch, and the
-//! others go on. A pool is what shares capacity: type, zone, purchase option, tenancy, host, placement group and reservation. Then
-//! members of the pool are tried alone, picked at random. Where one after the other is refused, the rest fails without a call, in
-//! whatever batch it stands; one alone proves nothing, since what it lacks may be its own (a volume, a network card, a price).
-//! Where one is accepted, what capacity there is is found out by halves.
+//! EC2 starts all instances of a call or none. When it lacks capacity for a *pool*, the members of that pool are removed from
+//! their batch, and the others are started. A pool is the instances that share capacity: same type, zone, purchase option,
+//! tenancy, host, placement group and reservation. Then single members of the pool are tried, at random. When several are
+//! refused in a row, the remaining members of the pool fail without a call, in all batches; one refusal proves nothing, since
+//! the reason may be specific to the instance (a volume, a network card, a price). When one is accepted, the available
+//! capacity is searched by halving.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -15,14 +16,14 @@ use super::isolate::words;
 use super::{BATCH, Batch, BatchCall, BatchEnd, Execution, Turn};
 use crate::error::CloudError;
 
-/// So many members in a row that are refused alone show that the pool has no capacity. More cost a call each for every pool that is
-/// full, at two `StartInstances` a second; one would let a single instance keep its whole pool off.
+/// The number of single members that must be refused in a row before the pool counts as full. More cost a call each for every
+/// full pool, at two `StartInstances` per second; with one, a single instance could keep its whole pool stopped.
 const REFUSED_ALONE: usize = 2;
 
-/// The lifecycle of Spot Instances, and EC2's word for them where it has no capacity.
+/// The lifecycle of Spot Instances, and the word for them in EC2's message about capacity.
 const SPOT: (&str, &str) = ("spot", "Spot");
 
-/// What shares capacity.
+/// The attributes that instances sharing capacity have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct CapacityPool {
     instance_type: String,
@@ -30,7 +31,7 @@ struct CapacityPool {
     source: CapacitySource,
 }
 
-/// The pools of a plan's members, and what is known of those that are short.
+/// The pools of a plan's members, and the search in those that lack capacity.
 #[derive(Debug, Default)]
 pub(super) struct CapacityPools {
     pool_of: Vec<usize>,
@@ -38,25 +39,26 @@ pub(super) struct CapacityPools {
     short: HashMap<usize, ShortPool>,
 }
 
-/// What is known of a pool that is short.
+/// The search in a pool that lacks capacity.
 #[derive(Debug)]
 struct ShortPool {
-    /// One more than these did not fit. A guess to begin the next try with: what did not fit may have been one member's own.
+    /// An upper bound of the remaining capacity. A guess for the size of the next try: the refusal may have been due to a
+    /// single member.
     at_most: usize,
-    /// Whether a member was accepted since.
+    /// Whether a member was accepted since the pool became short.
     found: bool,
-    /// How many members were refused alone since the last one that was accepted.
+    /// The number of single members refused since the last acceptance.
     refused_alone: usize,
-    /// Those that have not been tried since.
+    /// The members that have not been tried since the pool became short.
     waiting: VecDeque<usize>,
-    /// Batches of the search that have not ended.
+    /// The number of the search's batches that have not ended.
     under_way: usize,
-    /// EC2's own words.
+    /// EC2's error.
     error: CloudError,
 }
 
 impl ShortPool {
-    /// How many members to try next.
+    /// The number of members to try next.
     fn next_try(&self) -> usize {
         if self.refused_alone >= REFUSED_ALONE {
             0
@@ -68,15 +70,15 @@ impl ShortPool {
         }
     }
 
-    /// So many members were accepted.
+    /// Records that a batch of `members` members was accepted.
     fn accepted(&mut self, members: usize) {
         self.found = true;
         self.refused_alone = 0;
-        // More than fit by the guess: then it was wrong.
+        // More were accepted than the guess: it was wrong.
         self.at_most = self.at_most.checked_sub(members).unwrap_or(usize::MAX);
     }
 
-    /// So many members were refused together.
+    /// Records that a batch of `members` members was refused.
     fn refused(&mut self, members: usize) {
         if members == 1 {
             self.refused_alone += 1;
@@ -105,7 +107,7 @@ impl CapacityPools {
         capacity_pools
     }
 
-    /// The member has another type now, and the rest stays as it was.
+    /// Moves a member to the pool of its new type.
     pub(super) fn moved(&mut self, member: usize, instance_type: &str) {
         let pool = CapacityPool {
             instance_type: instance_type.to_owned(),
@@ -122,14 +124,14 @@ impl CapacityPools {
         self.pool_of[member]
     }
 
-    /// A batch of a search became this many.
+    /// Counts the parts of a batch of a search.
     pub(super) fn split(&mut self, batch: &Batch, parts: usize) {
         if let Some(room) = batch.pool.and_then(|pool| self.short.get_mut(&pool)) {
             room.under_way = room.under_way + parts - 1;
         }
     }
 
-    /// The pools of a batch for which EC2 may lack capacity, by its own words: all of them where it names none.
+    /// The pools of a batch for which EC2 may lack capacity, by its message; all of them if it names none.
     fn suspects(&self, batch: &Batch, error: &CloudError) -> Vec<usize> {
         let mut pools: Vec<usize> = batch.members.iter().map(|m| self.pool(*m)).collect();
         pools.sort_unstable();
@@ -150,7 +152,7 @@ impl CapacityPools {
 }
 
 impl Execution<'_> {
-    /// EC2 has no capacity for some pool of a batch.
+    /// Handles a lack of capacity for a pool of the batch.
     pub(super) fn room_missing(&mut self, batch: &Batch, error: &CloudError) {
         let suspects = self.capacity_pools.suspects(batch, error);
         let [pool] = suspects[..] else {
@@ -188,7 +190,7 @@ impl Execution<'_> {
         self.search(pool);
     }
 
-    /// Takes those out of a batch for which there may be no room.
+    /// Removes members of short pools from a batch of starts.
     pub(super) fn with_room(&mut self, batch: Batch) -> Option<Batch> {
         let starts = batch.call == BatchCall::Change(StepAction::Start);
         if !starts || batch.pool.is_some() || self.capacity_pools.short.is_empty() {
@@ -219,7 +221,7 @@ impl Execution<'_> {
         Some(batch.of(others))
     }
 
-    /// What the end of a batch means for the search that it is a part of.
+    /// Continues the search that a batch belongs to.
     pub(super) fn search_goes_on(&mut self, batch: &Batch, end: BatchEnd<'_>) {
         let Some(pool) = batch.pool else { return };
         if let Some(room) = self.capacity_pools.short.get_mut(&pool) {
@@ -231,7 +233,7 @@ impl Execution<'_> {
         self.search(pool);
     }
 
-    /// Tries the next members of a pool that is short, unless some are being tried.
+    /// Tries the next members of a short pool, unless a try is in flight.
     fn search(&mut self, pool: usize) {
         let Some(room) = self.capacity_pools.short.get_mut(&pool) else {
             return;
@@ -242,7 +244,7 @@ impl Execution<'_> {
         let tried = room.next_try();
         let members: Vec<usize> = match tried {
             0 => room.waiting.drain(..).collect(),
-            // At random, so that a member with a fault of its own is not the one that is asked for at every pass.
+            // At random, so that a member with a fault of its own is not the one that every pass tries.
             1 => {
                 let any = fastrand::usize(..room.waiting.len());
                 room.waiting.swap_remove_front(any).into_iter().collect()
@@ -261,7 +263,7 @@ impl Execution<'_> {
         }
     }
 
-    /// The members of a batch apart from those in `suspects`; where all are, two halves of its pools.
+    /// Splits a batch into the members outside `suspects` and two halves of the suspected pools.
     fn apart(&self, batch: &Batch, suspects: &[usize]) -> Vec<Batch> {
         let first_half = &suspects[..suspects.len() / 2];
         let is_of =

@@ -1,4 +1,4 @@
-//! What makes it pointless to go on: a call each, to be told the same each time, is neither fast nor kind.
+//! Stops making calls that can't succeed, since each would only return the same error.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,36 +6,36 @@ use super::BatchCall;
 use super::batch::CallKind;
 use crate::error::{CloudError, CloudErrorKind};
 
-/// How many calls in a row may get no answer or fail inside AWS, after the SDK's own retries, before the next one is not
-/// made. A single one may be a lost connection.
+/// The number of calls in a row without a response, or with a failure inside AWS, after which no further call is made; the
+/// SDK's retries are not counted. A single one may be a lost connection.
 const FAILURES_IN_A_ROW: usize = 3;
 
-/// How many batches may fail for all their instances, while no other batch succeeded, before the action counts as refused
-/// altogether.
+/// The number of batches that must fail for all their instances, while no other batch succeeds, before the action counts as
+/// refused altogether.
 const HOPELESS_BATCHES: usize = 3;
 
-/// How many refusals of an operation a pass spends on finding the instances that caused them: these, ...
+/// The number of refusals of an operation that a pass spends on isolating the instances that caused them: these, ...
 const REFUSALS: usize = 200;
-/// ... and so many for each of its batches, which is the cost of one bad instance that EC2 does not name. Above that,
-/// instances that share a batch with a bad one wait for the next pass. That pass finds fewer such batches, since all others
-/// are done; without a bound, a thousand bad instances would cost some thousand calls at every pass.
+/// ... and this many for each batch, the cost of one bad instance that EC2 does not name. Beyond that, instances that share a
+/// batch with a bad one wait for the next pass, which has fewer such batches since all others are done. Without a bound, a
+/// thousand bad instances would cost some thousand calls at every pass.
 const REFUSALS_PER_BATCH: usize = 10;
 
 #[derive(Debug, Default)]
 pub(super) struct CircuitBreaker {
-    /// With every call.
+    /// The error that stops all calls.
     everywhere: Option<CloudError>,
     failures_in_a_row: usize,
     /// The kinds of call that succeeded for some member.
     accepted: HashSet<CallKind>,
-    /// How many more refusals of a kind of call are looked into.
+    /// How many more refusals of each kind of call are isolated.
     refusals_left: HashMap<CallKind, usize>,
-    /// The kinds of call that are refused, by how many batches.
+    /// The kinds of call that were refused for whole batches, with the number of batches.
     hopeless: HashMap<CallKind, (usize, CloudError)>,
 }
 
 impl CircuitBreaker {
-    /// Why a call is not worth making.
+    /// The error with which to fail a call instead of making it; none while the circuit is closed.
     pub(super) fn open_for(&self, call: &BatchCall) -> Option<CloudError> {
         let refused = self
             .refused_everywhere(call)
@@ -46,8 +46,8 @@ impl CircuitBreaker {
             .map(CloudError::repeated)
     }
 
-    /// Why a call was refused for whole batches, while no member was accepted. Where the refusals may be about the members, another
-    /// batch may be better and is worth one call, but not the search for the members to blame.
+    /// The error of a kind of call that was refused for several whole batches while no member was accepted. If the refusals
+    /// may be specific to the members, another batch is worth one call, but not the isolation of its bad members.
     pub(super) fn refused_everywhere(&self, call: &BatchCall) -> Option<&CloudError> {
         let (batches, error) = self.hopeless.get(&call.kind())?;
         (*batches >= HOPELESS_BATCHES && !self.has_accepted(call)).then_some(error)
@@ -62,12 +62,12 @@ impl CircuitBreaker {
         self.accepted.contains(&call.kind())
     }
 
-    /// There will be another batch.
+    /// Adds the allowance of another batch.
     pub(super) fn expect(&mut self, call: &BatchCall) {
         *self.refusals_left(call) += REFUSALS_PER_BATCH;
     }
 
-    /// Whether another refusal is worth isolating.
+    /// Whether another refusal is isolated; uses up one of the allowance.
     pub(super) fn may_look_into(&mut self, call: &BatchCall) -> bool {
         let left = self.refusals_left(call);
         let some = *left > 0;
@@ -79,7 +79,7 @@ impl CircuitBreaker {
         self.refusals_left.entry(call.kind()).or_insert(REFUSALS)
     }
 
-    /// A call failed, for no member's sake.
+    /// Records a failure that is not specific to the members.
     pub(super) fn failed(&mut self, error: &CloudError) {
         let for_good = match error.kind {
             CloudErrorKind::Credentials | CloudErrorKind::Expired => true,
@@ -94,7 +94,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// Records that no instance of a whole batch could be changed.
+    /// Records that a call was refused for every member of a batch.
     pub(super) fn trip(&mut self, call: &BatchCall, error: &CloudError) {
         let known = self
             .hopeless
@@ -104,7 +104,7 @@ impl CircuitBreaker {
     }
 }
 
-/// Whether such a refusal says that the action is not allowed, rather than something about the instances.
+/// Whether the refusal concerns the action rather than the instances.
 fn is_about_the_action(kind: CloudErrorKind) -> bool {
     matches!(kind, CloudErrorKind::Denied | CloudErrorKind::Account)
 }

@@ -1,9 +1,9 @@
 //! Finds the instances that caused the refusal of a batch.
 //!
-//! EC2 refuses a call because of one instance, and often names it: then that one fails and the rest is sent again. Otherwise,
-//! and where more than a few are bad, the batch is halved. A *family* is all batches split from one. Where a family has been
-//! refused again and none of its instances was accepted, some instances are tried alone, picked at random: if none of them is
-//! accepted, the rest is not tried either. Without that, an action that is not permitted at all would cost two calls for each
+//! EC2 refuses a call because of one instance, and often names it: then that instance fails and the rest is sent again.
+//! Otherwise, and if more than a few are bad, the batch is halved. A *lineage* is all batches split from one. If a lineage
+//! has been refused again and none of its instances was accepted, some randomly chosen instances are tried alone: if all are
+//! refused, the rest fails without a call. Otherwise an action that is not permitted at all would cost two calls for each
 //! instance, at every pass.
 
 use std::collections::HashSet;
@@ -11,15 +11,14 @@ use std::collections::HashSet;
 use super::{Batch, BatchCall, BatchEnd, Execution, Turn};
 use crate::error::CloudError;
 
-/// How many members are tried alone. With eight, a batch of which half is bad is hardly ever given up, and one of which nine
-/// tenths are, in four cases of ten; the next pass tries others. More cost more calls where nothing is allowed.
+/// The number of instances tried alone. With eight, a batch of which half is bad is hardly ever given up, and one of which
+/// nine tenths are bad in four of ten cases; the next pass tries others. More cost more calls when nothing is permitted.
 const PROBES: usize = 8;
 
-/// So many members that EC2 names are taken out one by one; a batch with more of them is more bad than good, or big enough to
-/// be halved.
+/// The number of instances named by EC2 that are removed one by one; a batch with more of them is halved.
 const NAMED: usize = 3;
 
-/// All that came of the batches as they were first made.
+/// The lineages of all batches.
 #[derive(Debug, Default)]
 pub(super) struct BatchLineage(Vec<Lineage>);
 
@@ -33,15 +32,15 @@ struct Lineage {
 
 #[derive(Debug)]
 struct Probing {
-    /// How many of the members tried alone have not been answered.
+    /// The number of single members whose result is pending.
     open: usize,
     refused: usize,
-    /// The parts that wait for the result.
+    /// The batches that wait for the result.
     waiting: Vec<Batch>,
 }
 
 impl BatchLineage {
-    /// The number of a new family.
+    /// Starts a lineage, and returns its index.
     pub(super) fn found(&mut self) -> usize {
         self.0.push(Lineage::default());
         self.0.len() - 1
@@ -49,7 +48,7 @@ impl BatchLineage {
 }
 
 impl Execution<'_> {
-    /// Splits a batch that was refused for the sake of one or more of its members.
+    /// Splits a batch that was refused because of some of its members.
     pub(super) fn isolate(&mut self, batch: &Batch, error: &CloudError) {
         if batch.members.len() == 1 {
             self.fail(batch, &batch.members, error);
@@ -87,7 +86,7 @@ impl Execution<'_> {
         self.replace(batch, parts, turn);
     }
 
-    /// Tries a few members alone; the rest waits for what becomes of them.
+    /// Tries a few members alone; the rest waits for the result.
     fn probe(&mut self, batch: &Batch, mut members: Vec<usize>) {
         fastrand::shuffle(&mut members);
         let rest = members.split_off(PROBES);
@@ -107,7 +106,7 @@ impl Execution<'_> {
         self.replace(batch, probes, turn);
     }
 
-    /// What a batch's end means for its family.
+    /// Updates the lineage of a batch that ended.
     pub(super) fn family_goes_on(&mut self, batch: &Batch, end: BatchEnd<'_>) {
         let family = &mut self.lineage.0[batch.family];
         family.accepted |= matches!(end, BatchEnd::Accepted);
@@ -140,7 +139,7 @@ impl Execution<'_> {
         }
     }
 
-    /// Until one instance is accepted, finding out whether any can be comes first.
+    /// Until an instance was accepted, the parts of a refused batch go first: they show whether any can be.
     fn turn(&self, call: &BatchCall) -> Turn {
         if self.breaker.has_accepted(call) {
             Turn::Last
@@ -165,7 +164,7 @@ impl Execution<'_> {
     }
 }
 
-/// The words of a sentence of EC2, as ids, types and zones are written.
+/// The words of EC2's message, including the characters of ids, types and zones.
 pub(super) fn words(message: &str) -> HashSet<&str> {
     message
         .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.'))

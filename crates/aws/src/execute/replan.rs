@@ -1,5 +1,5 @@
-//! Fresh eyes: a call that would rest on what was seen more than a few seconds ago rests on a second look, and on what the
-//! plan says of that. A step that comes out different is dropped: the newest word decides, and the next pass hears it.
+//! Observes and plans again before a call whose observation is more than a few seconds old. A step that comes out different
+//! is dropped: the newest decision counts, and the next pass executes it.
 
 use std::collections::HashMap;
 
@@ -15,9 +15,9 @@ use crate::error::{CloudError, CloudErrorKind};
 use crate::fleet::Observation;
 
 impl Execution<'_> {
-    /// Plans the instances of a batch again before its call is made, and calls for those whose step comes out the same.
+    /// Plans the members of a batch on a new observation, and keeps those whose step is the same.
     pub(super) fn decide_again(&mut self, batch: &Batch, seen: &Observation) {
-        // What a person asked for stands in the tags by now, beside what others said since.
+        // The request is in the tags by now, along with newer ones.
         let unasked = Basis {
             request: None,
             ..self.basis
@@ -68,10 +68,10 @@ impl Execution<'_> {
         }
     }
 
-    /// EC2 did not say how the members of a batch are: their call is not made.
+    /// Handles a failed observation of a batch's members: their call is not made.
     pub(super) fn not_seen(&mut self, batch: &Batch, error: &CloudError) {
         match error.kind {
-            // One that is gone fails the question for all.
+            // One terminated instance fails the observation of all.
             CloudErrorKind::NotFound => self.isolate(batch, error),
             _ => {
                 self.breaker.failed(error);
@@ -82,12 +82,12 @@ impl Execution<'_> {
     }
 }
 
-/// Whether two steps, each decided at an instant, do the same for the same reason. Not compared: the types that a start tries,
-/// which change while they are tried, and what is remembered, which follows from the rest.
+/// Whether two steps, each with the instant of its decision, make the same change for the same reason. Not compared: the
+/// types that a start tries, which change while they are tried, and the tags, which follow from the rest.
 fn is_same((step, at): (&Step, Timestamp), (again, later): (&Step, Timestamp)) -> bool {
     let is_undated = |edge: Edge, now| edge.at == whole_second(now);
     let same_edge = match (step.edge, again.edge) {
-        // What no schedule dates is of the instant of its decision.
+        // An edge that no schedule dates has the instant of the decision.
         (Some(one), Some(other)) if is_undated(one, at) && is_undated(other, later) => {
             one.action == other.action
         }

@@ -1,5 +1,4 @@
-//! The one place that logs what became of a step: the Lambda's log and the daemon's have the same events. Their fields are
-//! listed in `docs/operations.md`.
+//! Logs the outcomes of steps, for the Lambda and the daemon alike. `docs/operations.md` lists the messages and fields.
 
 use tracing::{info, warn};
 
@@ -31,7 +30,7 @@ pub(super) fn log(outcome: &Outcome) {
     }
 }
 
-/// Without account ids: logs are shipped to many places.
+/// Without account ids, since logs are shipped to many places.
 fn told(error: &CloudError) -> (String, &'static str) {
     (presentable(&error.to_string()), error.hint())
 }

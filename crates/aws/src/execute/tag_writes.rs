@@ -1,5 +1,5 @@
-//! What is written to the instances' tags once their calls were accepted, and when: members that are remembered alike are
-//! written together.
+//! The tags that record the steps, written after their calls were accepted. Equal tags of several members are written by one
+//! call.
 
 use std::collections::HashMap;
 
@@ -9,19 +9,19 @@ use curfew_core::step::{FallbackChange, RetryChange, Step, TagChanges};
 
 use super::{BATCH, Batch, BatchCall, Execution};
 
-/// Changes to the tags of an instance. The calls that say, adopt and remember set tags; the one that forgets removes some.
+/// Changes to an instance's tags. `CreateTags` needs `set`, `DeleteTags` needs `removed`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct TagEdit {
     /// Keys and their new values.
     pub(super) set: Vec<(&'static str, String)>,
-    /// Keys.
+    /// The keys to remove.
     pub(super) removed: Vec<&'static str>,
-    /// A `curfew:last` that can't be believed, and is to be replaced.
+    /// An invalid `curfew:last` to replace.
     pub(super) mends: Option<String>,
 }
 
 impl TagEdit {
-    /// What a person says, which is written before anything is done.
+    /// The tags of a request.
     pub(super) fn word(word: &RequestTags) -> Self {
         Self {
             set: word.tags(),
@@ -29,7 +29,7 @@ impl TagEdit {
         }
     }
 
-    /// The first memory, which is written before the call.
+    /// The first `curfew:last`, written before the call.
     pub(super) fn first(last: &LastApplied) -> Self {
         Self {
             set: vec![(LAST_TAG, last.to_string())],
@@ -37,7 +37,7 @@ impl TagEdit {
         }
     }
 
-    /// The same, in place of what the step mends.
+    /// The same, replacing the invalid `curfew:last` that the step names.
     pub(super) fn mending(self, step: &Step) -> Self {
         Self {
             mends: step.replaces.clone(),
@@ -45,13 +45,13 @@ impl TagEdit {
         }
     }
 
-    /// The `curfew:last` among them.
+    /// The value of `curfew:last`, if it is set.
     pub(super) fn last(&self) -> Option<LastApplied> {
         let (_, value) = self.set.iter().find(|(key, _)| *key == LAST_TAG)?;
         value.parse().ok()
     }
 
-    /// The type that an instance is meant to have, which is placed before it gets another.
+    /// The tag with the desired type, written before the instance gets another.
     pub(super) fn fallback(fallback: &Fallback) -> Self {
         Self {
             set: vec![(TYPE_TAG, fallback.to_string())],
@@ -59,7 +59,7 @@ impl TagEdit {
         }
     }
 
-    /// No other type stands in any more.
+    /// Removes the tag of a fallback type.
     pub(super) fn no_fallback() -> Self {
         Self {
             removed: vec![TYPE_TAG],
@@ -67,7 +67,7 @@ impl TagEdit {
         }
     }
 
-    /// All that is to be remembered.
+    /// All tags to write after the step's call.
     pub(super) fn of(remember: &TagChanges) -> Self {
         let mut writes = Self::default();
         if let Some(last) = &remember.last {
@@ -109,7 +109,7 @@ impl TagEdit {
     }
 }
 
-/// Members by what is written for them, in the order in which each is first met.
+/// Groups members by their changes, in order of first occurrence.
 pub(super) fn alike(members: impl Iterator<Item = (TagEdit, usize)>) -> Vec<(TagEdit, Vec<usize>)> {
     let mut groups: Vec<(TagEdit, Vec<usize>)> = Vec::new();
     let mut places: HashMap<TagEdit, usize> = HashMap::new();
@@ -123,20 +123,20 @@ pub(super) fn alike(members: impl Iterator<Item = (TagEdit, usize)>) -> Vec<(Tag
     groups
 }
 
-/// Which instances are tagged together, and which of them are done.
+/// Groups the members that are tagged together, and tracks which of them are done.
 #[derive(Debug, Default)]
 pub(super) struct TagWrites {
     group_of: Vec<usize>,
     groups: Vec<Group>,
-    /// The groups with news since the last query.
+    /// The groups that changed since the last call of `due`.
     touched: Vec<usize>,
 }
 
 #[derive(Debug, Default)]
 struct Group {
-    /// How many are still on their way.
+    /// The number of members whose call is pending.
     expected: usize,
-    /// Those that are done and not written yet.
+    /// The members whose call was accepted and whose tags are not written yet.
     done: Vec<usize>,
 }
 
@@ -164,25 +164,25 @@ impl TagWrites {
         self.group_of[member]
     }
 
-    /// The member is on its way.
+    /// Registers a member whose call is pending.
     pub(super) fn expect(&mut self, member: usize) {
         self.groups[self.group_of[member]].expected += 1;
     }
 
-    /// The member is done.
+    /// Marks a member's call as accepted.
     pub(super) fn accept(&mut self, member: usize) {
         self.give_up(member);
         self.groups[self.group_of[member]].done.push(member);
     }
 
-    /// There will be nothing to remember of the member.
+    /// Removes a member: nothing is to be recorded.
     pub(super) fn give_up(&mut self, member: usize) {
         let group = self.group_of[member];
         self.groups[group].expected -= 1;
         self.touched.push(group);
     }
 
-    /// Those that are to be written now: a full batch, or the last ones of their group.
+    /// Returns the groups to write now: full batches, and the last members of their group.
     pub(super) fn due(&mut self) -> Vec<Vec<usize>> {
         let mut due = Vec::new();
         for place in self.touched.drain(..) {
@@ -199,7 +199,7 @@ impl TagWrites {
 }
 
 impl Execution<'_> {
-    /// What was done is remembered before anything else is.
+    /// Queues due tags before all other calls.
     pub(super) fn write_what_is_due(&mut self) {
         for members in self.tag_writes.due() {
             for (call, members) in self.memory_of(&members) {

@@ -1,8 +1,8 @@
-//! TypeFallbacks: where EC2 has no room for the type that an instance is meant to have, others stand in.
+//! Tries other instance types for starts for which EC2 lacks capacity.
 //!
-//! Which ones, and in which order, is in the step. After all other work there is a round for each of them: the instance's tag
-//! says what it is meant to be, then it gets the type, then it is started, all members of a round together as far as EC2
-//! allows. When there is room for none, it gets back the type that it is meant to have.
+//! The step has the types in order. There is one round for each type, after all other work: the desired type is recorded in a
+//! tag, the instance gets the type of the round, and then it is started; a round handles all its members together as far as
+//! EC2 allows. If no type has capacity, the instance gets its desired type back.
 
 use std::collections::BTreeMap;
 
@@ -15,20 +15,20 @@ use super::tag_writes::{TagEdit, alike};
 use super::{BatchCall, Execution, StepProgress, StepResult};
 use crate::error::{CloudError, CloudErrorKind};
 
-/// The instances with starts that try several types.
+/// The starts that may use several types.
 #[derive(Debug, Default)]
 pub(super) struct TypeFallbacks(BTreeMap<usize, TypeAttempts>);
 
 #[derive(Debug)]
 struct TypeAttempts {
     types: TypesToTry,
-    /// The position in the order of the one that is tried, or is next.
+    /// The index in the order of the type to try.
     turn: usize,
-    /// The one that the instance has; nothing where its name is none.
+    /// The instance's current type; none if its name is invalid.
     present: Option<InstanceType>,
-    /// Whether a tag of this execution says that another stands in.
+    /// Whether this execution wrote the tag of a fallback type.
     tagged: bool,
-    /// Why none of those before was taken.
+    /// The error of the types tried so far.
     error: Option<CloudError>,
 }
 
@@ -41,7 +41,7 @@ impl TypeAttempts {
         self.present.as_ref() == Some(wanted)
     }
 
-    /// Goes on with the next type. What a person can mend is told rather than a lack of room.
+    /// Goes on with the next type. An error that a user can fix is reported rather than a lack of capacity.
     fn refused(&mut self, error: &CloudError) {
         self.turn += 1;
         let tells_more = error.kind != CloudErrorKind::Capacity;
@@ -70,14 +70,14 @@ impl TypeFallbacks {
         Self(trying.collect())
     }
 
-    /// Whether the member can be started as it is.
+    /// Whether the member can be started with its current type.
     pub(super) fn is_ready(&self, member: usize) -> bool {
         self.0
             .get(&member)
             .is_none_or(|trying| trying.target().is_some_and(|target| trying.has(target)))
     }
 
-    /// What becomes of the tag once the member's start was accepted.
+    /// The change to the tag once the member's start was accepted.
     pub(super) fn change(&self, member: usize, planned: FallbackChange) -> FallbackChange {
         match self.0.get(&member) {
             Some(trying) if !trying.has(&trying.types.wanted) => FallbackChange::Keep,
@@ -86,20 +86,20 @@ impl TypeFallbacks {
         }
     }
 
-    /// Whether this is no reason to give the member up: there is another type to try, or a type to give back.
+    /// Whether the member continues after this error, with another type or with its desired type.
     pub(super) fn goes_on(&mut self, call: &BatchCall, member: usize, error: &CloudError) -> bool {
         let Some(trying) = self.0.get_mut(&member) else {
             return false;
         };
         let Some(target) = trying.target() else {
-            // Its own type can't be given back: the tag stays, and a later start tries again.
+            // Its desired type can't be restored: the tag stays, and a later start tries again.
             return false;
         };
         let is_wanted = *target == trying.types.wanted;
         let goes_on = match (call, error.kind) {
             (BatchCall::Change(StepAction::Start), CloudErrorKind::Capacity)
             | (BatchCall::GiveType(_), CloudErrorKind::Denied | CloudErrorKind::Refused) => true,
-            // Not in this zone, not with this image: no other reason than the type.
+            // The type is not available in this zone or for this image.
             (BatchCall::Change(StepAction::Start), CloudErrorKind::Refused) => !is_wanted,
             _ => false,
         };
@@ -109,7 +109,7 @@ impl TypeFallbacks {
         goes_on
     }
 
-    /// How many types the longest order has: so many rounds are enough.
+    /// The largest number of types of a start, which bounds the rounds.
     fn most(&self) -> usize {
         let orders = self.0.values().map(|trying| trying.types.order.len());
         orders.max().unwrap_or(0)
@@ -125,7 +125,7 @@ impl TypeFallbacks {
 }
 
 impl Execution<'_> {
-    /// Tries one type after the other for the starts that found no room.
+    /// Tries one type after the other for the starts without capacity.
     pub(super) async fn try_other_types(&mut self) {
         for _ in 0..self.types.most() {
             let waiting = self.open_of(|trying| trying.target().is_some());
@@ -153,7 +153,7 @@ impl Execution<'_> {
         members
     }
 
-    /// What is about to be changed is written down first: a crash in between loses nothing.
+    /// Records the desired type before it is changed, so that a crash in between loses nothing.
     fn place_types(&mut self, members: &[usize]) {
         let mut placed = Vec::new();
         for member in members {
@@ -178,7 +178,7 @@ impl Execution<'_> {
         }
     }
 
-    /// Gives each instance the next type to try, or its own after all of them. EC2 takes one instance a call.
+    /// Gives each instance the next type to try, or after all of them its desired type. EC2 takes one instance per call.
     fn give_types(&mut self, members: Vec<usize>) {
         for member in members {
             let Some(trying) = self.types.0.get(&member) else {
@@ -192,7 +192,7 @@ impl Execution<'_> {
         }
     }
 
-    /// EC2 gave the member this type.
+    /// Records that EC2 changed the member's type.
     pub(super) fn type_given(&mut self, member: usize, to: &InstanceType) {
         self.capacity_pools.moved(member, to.as_str());
         if let Some(trying) = self.types.0.get_mut(&member) {
@@ -200,7 +200,7 @@ impl Execution<'_> {
         }
     }
 
-    /// There was room for none of its types, so that it has its own again, and no tag needs to say so.
+    /// Fails members for which no type had capacity, and removes the tag of those that have their desired type.
     fn give_up(&mut self, members: &[usize]) {
         let mut untagged = Vec::new();
         for member in members {
@@ -221,7 +221,7 @@ impl Execution<'_> {
         self.queue_back(&BatchCall::Forget(TagEdit::no_fallback()), &untagged);
     }
 
-    /// Tells of an accepted start whether another type stands in.
+    /// Logs an accepted start with a fallback type.
     pub(super) fn tell_type(&self, member: usize) {
         let Some(trying) = self.types.0.get(&member) else {
             return;

@@ -1,4 +1,4 @@
-//! What an answer of EC2 says of one instance, reduced to what a decision needs.
+//! Converts EC2's description of an instance to what a decision needs.
 
 use aws_sdk_ec2::types::{
     CapacityReservationPreference, DeviceType, Instance as Ec2Instance, InstanceLifecycleType,
@@ -11,7 +11,7 @@ use curfew_core::instance::{
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// The elements that [`DescribedInstance::of`] reads of an instance: EC2's names for them. Others do not reach it.
+/// EC2's names of the elements that [`DescribedInstance::of`] reads in an instance. The response filter drops all others.
 pub(super) const INSTANCE_ELEMENTS: &[&str] = &[
     "instanceId",
     "instanceState",
@@ -29,16 +29,16 @@ pub(super) const INSTANCE_ELEMENTS: &[&str] = &[
     "stateReason",
     "tagSet",
 ];
-/// And of the reservation around it.
+/// The elements that it reads in the enclosing reservation.
 pub(super) const RESERVATION_ELEMENTS: &[&str] = &["ownerId"];
 
-/// An instance as seen on a page.
+/// An instance as described by EC2.
 pub(super) struct DescribedInstance {
-    /// A Spot instance counts as one-time until its request is known to be persistent.
+    /// A Spot Instance counts as one-time until its request is known to be persistent.
     pub(super) instance: Instance,
-    /// The Spot request that it came from.
+    /// The Spot request that launched it.
     pub(super) spot_request: Option<String>,
-    /// When the call was begun that it was seen by.
+    /// When the call that described it was begun.
     pub(super) begun: Instant,
 }
 
@@ -115,7 +115,7 @@ impl DescribedInstance {
     }
 }
 
-/// What the next start of the instance competes for, besides its type and zone.
+/// What the instance's next start competes for besides its type and zone.
 fn capacity(raw: &Ec2Instance) -> CapacitySource {
     let named = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
     let placement = raw.placement.as_ref();
@@ -157,7 +157,7 @@ fn capacity(raw: &Ec2Instance) -> CapacitySource {
     }
 }
 
-/// What an instance can't be without. EC2 may come to know states that Curfew does not: their word is kept.
+/// The required fields. A state unknown to Curfew is kept as text.
 fn identity(raw: &Ec2Instance) -> Result<(InstanceId, InstanceState, Option<String>), String> {
     let id = raw.instance_id.as_deref().unwrap_or_default();
     let name = raw.state.as_ref().and_then(|state| state.name.as_ref());

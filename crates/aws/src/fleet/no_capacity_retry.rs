@@ -1,12 +1,12 @@
-//! A lack of capacity is an answer.
+//! Prevents the SDK's retries when EC2 lacks capacity.
 
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 
 use crate::error::CAPACITY_CODES;
 
-/// EC2 says that it has no room with the status of a failure of its own, for which the SDK would ask three times within a second
-/// or two. There is no more room by then, and `StartInstances` may be called twice a second only.
+/// EC2 reports a lack of capacity with the status of an internal failure, which the SDK retries twice within a second or two.
+/// Capacity doesn't return so soon, and `StartInstances` is limited to two calls per second.
 #[derive(Debug)]
 pub(super) struct NoCapacityRetry;
 
@@ -32,7 +32,7 @@ impl ClassifyRetry for NoCapacityRetry {
     }
 }
 
-/// The first error code in a body of EC2.
+/// The first error code in a response of EC2.
 fn code_in(body: &[u8]) -> Option<&[u8]> {
     const OPENING: &[u8] = b"<Code>";
     let begin = memchr::memmem::find(body, OPENING)? + OPENING.len();

@@ -1,5 +1,5 @@
-//! What this process wrote to `curfew:last` itself lately. EC2's answers may be a little behind its own writes ("eventual
-//! consistency"), and a pass that took an older memory for the present one would act on it a second time.
+//! The values of `curfew:last` that this process wrote recently. EC2's responses may lag behind a write (eventual
+//! consistency), and a pass on an older value would repeat its step.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,16 +9,16 @@ use curfew_core::instance::{Instance, InstanceId};
 use curfew_core::state_tags::{LAST_TAG, LastApplied};
 use tokio::time::Instant;
 
-/// So long is a write of our own believed over an older tag. EC2's answers are behind by seconds; longer would hide for longer what
-/// a person changed in the tag by hand.
+/// How long an own write has precedence over an older tag. EC2's responses lag by seconds; a longer time hides manual changes
+/// to the tag for longer.
 const BELIEVED: Duration = Duration::from_mins(10);
 
-/// What was written, by the instance, and when. Clones share it.
+/// The recent writes by instance, with their time. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OwnWrites(Arc<Mutex<HashMap<InstanceId, (LastApplied, Instant)>>>);
 
 impl OwnWrites {
-    /// `last` was written to these.
+    /// Registers that `last` was written to these instances.
     pub(super) fn remember(&self, ids: &[InstanceId], last: &LastApplied) {
         let now = Instant::now();
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -28,8 +28,8 @@ impl OwnWrites {
         }
     }
 
-    /// Puts what was written lately into the tags as they were read, where those are older. A tag that is not there was removed,
-    /// or was never written as far as EC2 says: its absence is older, too.
+    /// Replaces older values in the tags, as read from EC2, by recent writes. A missing tag counts as older: it was removed,
+    /// or the write is not visible yet.
     pub(super) fn complete(&self, instances: &mut [Instance]) {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_empty() {
@@ -48,7 +48,7 @@ impl OwnWrites {
             let is_older = match read {
                 None => true,
                 Some(Ok(read)) => last.may_replace(&read) && *last != read,
-                // Another writer's value: no answer of EC2 is that stale.
+                // Another program wrote it: EC2's responses don't lag that far.
                 Some(Err(_)) => false,
             };
             if is_older {

@@ -1,12 +1,11 @@
-//! Drops the parts of `DescribeInstances` answers that Curfew does not read.
+//! Drops the parts of `DescribeInstances` responses that Curfew does not read.
 //!
-//! EC2 tells some 9 kB about each instance, and Curfew reads a fifth of that. The SDK copies all of it, tag for tag, which for a
-//! thousand instances took nine tenths of the time of an answer (docs/performance.md). So what is not read is left out while the
-//! answer arrives; the rest goes to the SDK as EC2 wrote it.
+//! EC2 describes an instance in some 9 kB, of which Curfew reads a fifth. The SDK copies all of it, which for a thousand
+//! instances took nine tenths of a response's time (docs/performance.md). So unread elements are dropped while the response
+//! arrives; the rest is passed to the SDK unchanged.
 //!
-//! This knows less of XML than EC2 may use one day, and says so: at the first thing that it does not know (an attribute, a comment,
-//! CDATA, an end tag that fits no start tag), it stops leaving anything out. What is left out is always a whole element, so an answer
-//! that breaks off still breaks off.
+//! The filter supports only a subset of XML: at the first unsupported construct (an attribute, a comment, CDATA, an unmatched
+//! end tag) it passes on everything after it. Only complete elements are dropped, so a truncated response stays truncated.
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +26,7 @@ use memchr::memchr;
 
 use super::described_instance::{INSTANCE_ELEMENTS, RESERVATION_ELEMENTS};
 
-/// Trims the answers of the call that it is given to.
+/// Filters the responses of a call.
 #[derive(Debug)]
 pub(super) struct ResponseFilter;
 
@@ -43,7 +42,7 @@ impl Intercept for ResponseFilter {
         _configuration: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let response = context.response_mut();
-        // What EC2 refuses with is short, and all of it is read.
+        // Errors are short, and read completely.
         if response.status().is_success() {
             let answer = mem::replace(response.body_mut(), SdkBody::taken());
             *response.body_mut() = SdkBody::from_body_1_x(Trimmed {
@@ -55,10 +54,10 @@ impl Intercept for ResponseFilter {
     }
 }
 
-/// An answer that is trimmed as it arrives.
+/// A response body that is filtered as it arrives.
 struct Trimmed {
     answer: SdkBody,
-    /// Gone with the end of the answer.
+    /// None after the end of the body.
     trim: Option<XmlFilter>,
 }
 
@@ -85,7 +84,7 @@ impl Body for Trimmed {
                 trimming.end(&mut kept);
                 *trim = None;
             }
-            // Nothing may be left of a frame; to say so would be to say that this is the end.
+            // A frame may be dropped completely; an empty one would signal the end.
             if !kept.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(kept.into()))));
             }
@@ -93,7 +92,8 @@ impl Body for Trimmed {
     }
 }
 
-/// From the document down to the instances: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html>
+/// The path from the document to the instances:
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html>
 const PATH: [Children; 6] = [
     Children::All(Some("DescribeInstancesResponse")),
     Children::All(Some("reservationSet")),
@@ -103,12 +103,12 @@ const PATH: [Children; 6] = [
     Children::Only(INSTANCE_ELEMENTS, None),
 ];
 
-/// What is read of an element's children.
+/// The children of an element that are kept.
 #[derive(Clone, Copy)]
 enum Children {
-    /// All of them, as far as this is known; the one of this name is looked into.
+    /// All; the filter descends into the one of this name.
     All(Option<&'static str>),
-    /// These, and the one of this name, which is looked into.
+    /// These; the filter descends into the one of this other name.
     Only(&'static [&'static str], Option<&'static str>),
 }
 
@@ -125,40 +125,40 @@ impl Children {
     }
 }
 
-/// What becomes of an element.
+/// What the filter does with an element.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Disposition {
-    /// Its children have fates of their own.
+    /// Decides for each of its children.
     Descend,
     Kept,
     Drop,
 }
 
-/// How far an answer is understood, and what is still to be given on of it.
+/// The state of filtering one response.
 #[derive(Default)]
 struct XmlFilter {
-    /// What has arrived, without what was settled with an earlier part.
+    /// The input that is neither passed on nor dropped yet.
     held: Vec<u8>,
-    /// Up to here, `held` is given on or left out.
+    /// The end of the part of `held` that is passed on or dropped.
     settled: usize,
-    /// Up to here, `held` is understood: the end of a tag.
+    /// The end of the part of `held` that is parsed: the end of a tag.
     understood: usize,
-    /// Up to here, there is no other tag in `held`.
+    /// The end of the part of `held` that was searched for the next tag.
     searched: usize,
     open: OpenElements,
-    /// How many of the open elements are looked into: the outermost ones.
+    /// How many of the open elements the filter has descended into, from the root.
     looked_into: usize,
-    /// The disposition of the next one, with all that is in it; none while only those are open that are looked into.
+    /// The disposition of the open element below those, with all its content; none between such elements.
     disposition: Option<Disposition>,
-    /// Something is not understood: everything is given on from here.
+    /// Whether all further input is passed on, after an unsupported construct.
     verbatim: bool,
 }
 
-/// The answer goes on in a way that this does not know.
+/// A construct that the filter does not support.
 struct NotUnderstood;
 
 impl XmlFilter {
-    /// Takes the next part of an answer, and adds to `kept` what the SDK should see.
+    /// Filters the next part of a response, and appends to `kept` what the SDK is to read.
     fn take(&mut self, part: &[u8], kept: &mut Vec<u8>) {
         if self.verbatim {
             return kept.extend_from_slice(part);
@@ -183,7 +183,7 @@ impl XmlFilter {
         self.settled = 0;
     }
 
-    /// Ends an answer: what is still held is not whole, and not for us to judge.
+    /// Ends a response: passes on the held input, which is incomplete.
     fn end(&mut self, kept: &mut Vec<u8>) {
         self.give_on(self.held.len(), kept);
         self.held = Vec::new();
@@ -195,7 +195,7 @@ impl XmlFilter {
         self.settled = until;
     }
 
-    /// Understands one more tag, and the text before it, if both are there.
+    /// Parses the next tag and the text before it; false if it is not complete.
     fn next_tag(&mut self, kept: &mut Vec<u8>) -> Result<bool, NotUnderstood> {
         let Some(start) = find(b'<', &self.held, self.searched) else {
             self.searched = self.held.len();
@@ -206,7 +206,7 @@ impl XmlFilter {
             return Ok(false);
         };
         if self.disposition.is_none() {
-            // Between elements that have no text there is white space, if anything.
+            // Between elements without text there is only white space.
             let between = &self.held[self.understood..start];
             if !between.iter().all(u8::is_ascii_whitespace) {
                 return Err(NotUnderstood);
@@ -223,7 +223,7 @@ impl XmlFilter {
             [b'?', b'x', b'm', b'l', b' ', .., b'?'] if self.open.is_empty() => false,
             [name @ .., b'/'] => {
                 let name = name_in(name, self.open.is_empty())?;
-                // Nothing is in it that could be looked into.
+                // An empty element has no content to descend into.
                 self.disposition.is_none()
                     && PATH[self.looked_into].disposition(name) == Disposition::Drop
             }
@@ -247,7 +247,7 @@ impl XmlFilter {
         Ok(true)
     }
 
-    /// An element has been closed; says whether it is one to leave out.
+    /// Handles the end of an element; returns whether the element is dropped.
     fn closed(&mut self) -> bool {
         let open = self.open.len();
         if open < self.looked_into {
@@ -263,7 +263,7 @@ fn find(byte: u8, within: &[u8], from: usize) -> Option<usize> {
     memchr(byte, &within[from..]).map(|at| from + at)
 }
 
-/// The name in a start tag without attributes; the root has its namespace as one.
+/// The name in a start tag without attributes; the root may have its namespace as an attribute.
 fn name_in(tag: &[u8], is_root: bool) -> Result<&[u8], NotUnderstood> {
     let tag = tag.trim_ascii_end();
     let name = match tag.iter().position(|byte| *byte == b' ') {
@@ -272,7 +272,7 @@ fn name_in(tag: &[u8], is_root: bool) -> Result<&[u8], NotUnderstood> {
         None => tag,
     };
     let begins_well = name.first().is_some_and(u8::is_ascii_alphabetic);
-    // No colon: what a prefix stands for is beyond this.
+    // No colon: prefixes are not supported.
     if begins_well && name.iter().all(u8::is_ascii_alphanumeric) {
         Ok(name)
     } else {
@@ -287,12 +287,12 @@ fn is_namespace(attribute: &[u8]) -> bool {
     value.is_some_and(|value| !value.iter().any(|byte| b"\"<&".contains(byte)))
 }
 
-/// The names of the elements that are open, from the root on.
+/// The names of the open elements, starting with the root.
 #[derive(Default)]
 struct OpenElements {
-    /// One behind the other.
+    /// The concatenated names.
     names: Vec<u8>,
-    /// Where each begins.
+    /// The index at which each name begins.
     begins: Vec<usize>,
 }
 
@@ -310,7 +310,7 @@ impl OpenElements {
         self.names.extend_from_slice(name);
     }
 
-    /// Closes the innermost, if that is its name.
+    /// Closes the innermost element; fails if its name is another.
     fn close(&mut self, name: &[u8]) -> Result<(), NotUnderstood> {
         match self.begins.last() {
             Some(&begin) if &self.names[begin..] == name => {

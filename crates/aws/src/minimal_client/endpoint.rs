@@ -1,7 +1,7 @@
-//! Where a service is: beside EC2, under a name of its own.
+//! Resolves a service's endpoint from EC2's: the same host with another first label.
 //!
-//! Each SDK has AWS's partitions, regions and their exceptions compiled in, and reads them when its first call is made. EC2's are
-//! there anyway, and for the services that are called here they lead to the same hosts; a test compares them all.
+//! Each SDK compiles in AWS's partitions, regions and exceptions, and reads them at its first call. EC2's are needed anyway,
+//! and lead to the same hosts for the services used here; a test compares them all.
 
 use aws_config::SdkConfig;
 use aws_sdk_ec2::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
@@ -13,10 +13,10 @@ use aws_smithy_types::endpoint::Endpoint;
 use super::ServiceAction;
 use crate::endpoint::endpoint_of;
 
-/// What every URL of EC2 begins with.
+/// The start of every URL of EC2.
 const EC2: &str = "https://ec2";
 
-/// The sibling host of EC2's endpoint, or the endpoint that is configured.
+/// Resolves the configured endpoint, or else the sibling of EC2's.
 #[derive(Debug)]
 pub(super) struct SiblingEndpoint {
     host: &'static str,

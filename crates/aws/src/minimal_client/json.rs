@@ -1,11 +1,11 @@
-//! Errors in JSON.
+//! Parses errors in JSON.
 
 use aws_smithy_runtime_api::http::Headers;
 use aws_smithy_types::error::ErrorMetadata;
 use aws_smithy_types::error::metadata::Builder;
 use serde_json::Value;
 
-/// The code and the sentence of an error, wherever AWS has put them: services differ, and so do their proxies.
+/// Parses an error's code and message, from all the places in which services and their proxies put them.
 ///
 /// <https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html#operation-error-serialization>
 pub(super) fn error(headers: &Headers, body: &[u8]) -> Builder {

@@ -1,4 +1,4 @@
-//! Answers in XML.
+//! Parses responses in XML.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use aws_smithy_types::error::ErrorMetadata;
 use aws_smithy_types::error::metadata::Builder;
 use aws_smithy_xml::decode::{self, ScopedDecoder, try_data};
 
-/// The texts of a document, by the names of the elements that they are in; of the same name, the last.
+/// The texts of a document by element name; the last one if a name repeats.
 #[derive(Debug, Default)]
 pub(crate) struct XmlDocument(BTreeMap<String, String>);
 
 impl XmlDocument {
-    /// Reads a document to its end: one that breaks off is an error.
+    /// Reads a document; fails if it is truncated.
     pub(crate) fn read(document: &[u8]) -> Result<Self, BoxError> {
         let mut read = Self::default();
         let text = std::str::from_utf8(document)?;
@@ -27,7 +27,7 @@ impl XmlDocument {
         }
     }
 
-    /// The text of the element of that name.
+    /// The text of the element `name`.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
@@ -45,7 +45,7 @@ impl XmlDocument {
     }
 }
 
-/// The elements that contain others, in the answers that are read here; besides them, `…Result`.
+/// The elements with children in the supported responses, besides `…Result`.
 const PARENTS: [&str; 4] = [
     "Credentials",
     "AssumedRoleUser",
@@ -53,7 +53,7 @@ const PARENTS: [&str; 4] = [
     "ResponseMetadata",
 ];
 
-/// The code and the sentence of an error.
+/// Parses an error's code and message.
 ///
 /// <https://smithy.io/2.0/aws/protocols/aws-query-protocol.html#operation-error-serialization>
 pub(super) fn error(body: &[u8]) -> Builder {

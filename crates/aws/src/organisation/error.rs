@@ -1,4 +1,4 @@
-//! What went wrong in one account or region, told with its place and, where it is one's own fault, its role.
+//! Errors of one account-region, with its name and, if a role is at fault, the role's.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -13,32 +13,32 @@ use super::AccountRegionFleet;
 use crate::error::{CloudError, CloudErrorKind};
 use crate::minimal_client::ServiceError;
 
-/// A member that could not be asked, or not in time.
+/// A failed account-region.
 #[derive(Debug)]
 pub struct AccountRegionError {
-    /// Where.
+    /// The account and region.
     pub account_region: AccountRegion,
-    /// What.
+    /// The cause of the failure.
     pub failure: AccountRegionFailure,
-    /// The account, where it is not the connection's own.
+    /// The account; none for the connection's own.
     account: Option<Arc<TargetAccount>>,
-    /// The place in words; empty where there is only one.
+    /// A prefix that names the account-region; empty if there is only one.
     place: String,
 }
 
-/// Why a member could not be asked.
+/// Why an account-region failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountRegionFailure {
     /// A call failed.
     #[error(transparent)]
     Cloud(Box<CloudError>),
-    /// Its turn did not come before the time was up.
+    /// The deadline passed before the work began.
     #[error("time ran out before its turn came")]
     OutOfTime,
-    /// It was asked and did not answer before the caller's time was up.
+    /// No response arrived before the deadline.
     #[error("no answer within {:.1} s", after.as_secs_f64())]
     NoAnswer {
-        /// How long it had.
+        /// How long the response was awaited.
         after: Duration,
     },
 }
@@ -69,7 +69,7 @@ impl AccountRegionError {
         }
     }
 
-    /// What a person can do about it.
+    /// What a user can do about the error.
     pub fn hint(&self) -> String {
         let error = match &self.failure {
             AccountRegionFailure::Cloud(error) => error,
@@ -89,7 +89,7 @@ impl AccountRegionError {
             (Some(role), CloudErrorKind::Denied) => format!(
                 "grant this action to the role `{role}`; docs/iam.md lists what Curfew needs and why"
             ),
-            // What EC2 answers where a region is not enabled.
+            // EC2's code for a region that is not enabled.
             (_, CloudErrorKind::Credentials)
                 if error.code.as_deref() == Some("AuthFailure") && !self.place.is_empty() =>
             {
@@ -123,7 +123,8 @@ impl StdError for AccountRegionError {
 const ASSUME_ROLE: &str = "sts:AssumeRole";
 
 impl From<CloudError> for AccountRegionFailure {
-    /// A role that can't be assumed shows as a call without credentials: what STS said is somewhere below it.
+    /// If a role can't be assumed, the call fails for lack of credentials; the error of `sts:AssumeRole` is among its
+    /// sources, and is returned instead.
     fn from(error: CloudError) -> Self {
         let mut below: Option<&(dyn StdError + 'static)> = match &error.source {
             Some(source) if error.kind == CloudErrorKind::Credentials => Some(&**source),

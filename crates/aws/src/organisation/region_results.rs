@@ -10,31 +10,31 @@ use crate::pass::Pass;
 /// The results of all account-regions, and the failures: a failing account or region doesn't affect the others.
 #[derive(Debug)]
 pub struct RegionResults<T> {
-    /// The answers, in the order of the members.
+    /// The results, in the order of the account-regions.
     pub answers: Vec<(AccountRegionFleet, T)>,
-    /// The others.
+    /// The account-regions without a result.
     pub failures: Vec<AccountRegionError>,
 }
 
-/// The passes of all members as one.
+/// The passes of all account-regions joined to one.
 #[derive(Debug)]
 pub struct CombinedPass {
-    /// Everything seen, planned and done.
+    /// The joined instances, plans and outcomes.
     pub pass: Pass,
-    /// The account-regions that answered, each with its number of instances, in the order of the pass's instances.
+    /// The account-regions that responded, each with its number of instances, in the order of the pass's instances.
     pub account_regions: Vec<(AccountRegion, usize)>,
-    /// The account-regions without an answer.
+    /// The account-regions that did not respond.
     pub failures: Vec<AccountRegionError>,
 }
 
 impl RegionResults<Pass> {
-    /// The plans of all account-regions as one, at the latest of their instants; `None` if there was no answer at all.
+    /// The joined plan, at the latest of the plans' instants; none if no account-region responded.
     pub fn plan(&self) -> Option<Plan> {
         let plans = self.answers.iter().map(|(_, pass)| pass.plan.clone());
         plans.reduce(joined_plan)
     }
 
-    /// All passes as one, at the latest of their instants; the failures, if there was no answer at all.
+    /// Joins the passes, at the latest of their instants; returns the failures if no account-region responded.
     pub fn whole(self) -> Result<CombinedPass, Vec<AccountRegionError>> {
         let answers = self.answers.iter();
         let account_regions =

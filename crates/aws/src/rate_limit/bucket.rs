@@ -1,47 +1,47 @@
-//! One token bucket on tokio's clock, from which tokens can be taken ahead of time.
+//! A token bucket on tokio's clock, with tokens that can be taken ahead of time.
 //!
-//! Written here rather than taken from `governor`, which counts by another algorithm (GCRA) on a clock of its own and sleeps
-//! on another timer: neither a deadline that takes nothing, nor a bucket that EC2 says is empty, nor paused time fits it.
+//! `governor` does not fit: it uses another algorithm (GCRA), its own clock and its own timer, and supports neither a
+//! deadline that takes nothing, nor a bucket that EC2 reports empty, nor paused time.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The size of a bucket and what comes back each second.
+/// The size of a bucket and its refill rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// How many tokens it holds at most, and at first.
+    /// The capacity, and the initial number of tokens.
     pub burst: u32,
-    /// How many come back per second; at least one.
+    /// The number of tokens added per second; at least one.
     pub per_second: u32,
 }
 
 impl Quota {
     pub(super) const ENDLESS: Self = Self::new(u32::MAX, u32::MAX);
 
-    /// A quota of its two figures.
+    /// A quota with these two figures.
     ///
     /// # Panics
     ///
-    /// Without any refill: nothing could ever be waited for.
+    /// If `per_second` is zero: nothing could ever be waited for.
     pub const fn new(burst: u32, per_second: u32) -> Self {
         assert!(per_second > 0, "a bucket refills");
         Self { burst, per_second }
     }
 }
 
-/// After the first refusal, up to this long; then up to twice as long each time. A second is two of EC2's slowest tokens.
+/// The longest backoff after the first throttling; it doubles each time. A second is two tokens of EC2's slowest bucket.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// And never longer than this, in which every request bucket of EC2 refills.
+/// The upper bound of the backoff, within which every request bucket of EC2 refills.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
-/// What a bucket holds.
+/// The state of a bucket.
 #[derive(Debug)]
 pub(super) struct Level {
-    /// Below zero when tokens that are still to come have been promised already.
+    /// Negative if future tokens were taken.
     tokens: f64,
     at: Instant,
-    /// No call is made before this, after EC2 throttled one.
+    /// After EC2 throttled a call, no call is made before this instant.
     closed_until: Option<Instant>,
     refusals: u32,
 }
@@ -63,7 +63,7 @@ impl Level {
         self.at = now;
     }
 
-    /// When this many tokens are there.
+    /// The instant from which this many tokens are available.
     pub(super) fn when(&self, quota: Quota, tokens: usize, now: Instant) -> Instant {
         let missing = number(tokens) - self.tokens;
         let filled = if missing > 0.0 {
@@ -75,7 +75,7 @@ impl Level {
             .map_or(filled, |opening| filled.max(opening))
     }
 
-    /// How many tokens there are by then.
+    /// The number of tokens available at `by`.
     pub(super) fn affordable(&self, quota: Quota, now: Instant, by: Instant) -> usize {
         if self.closed_until.is_some_and(|opening| opening > by) {
             return 0;
@@ -95,8 +95,8 @@ impl Level {
         self.tokens -= number(tokens);
     }
 
-    /// EC2 refused a call for want of tokens: empties the bucket, and closes it for the time returned. ApiCalls that were under
-    /// way together are refused together, which counts once.
+    /// Records that EC2 throttled a call: empties the bucket, and closes it for the time returned. Calls that were in flight
+    /// together are throttled together, which counts once.
     pub(super) fn refused(&mut self, now: Instant) -> Duration {
         self.tokens = self.tokens.min(0.0);
         if let Some(opening) = self.closed_until.filter(|opening| *opening > now) {
@@ -116,7 +116,7 @@ impl Level {
     }
 }
 
-/// A count of tokens; far below where a float is not exact any more.
+/// Converts a count of tokens, which is far below where floats become inexact.
 fn number(tokens: usize) -> f64 {
     f64::from(u32::try_from(tokens).unwrap_or(u32::MAX))
 }

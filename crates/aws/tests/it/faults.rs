@@ -4,8 +4,8 @@
 //! The model of EC2 is asked without sockets and on paused time, where waiting costs nothing and every time-out is exact; but for
 //! the faults of a connection itself, which need one.
 
-mod responses;
 mod identity;
 mod instances;
+mod responses;
 mod setup;
 mod table;

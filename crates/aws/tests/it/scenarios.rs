@@ -4,7 +4,7 @@
 //! they go wrong.
 
 mod event;
-mod history;
 mod guarantees;
+mod history;
 mod world;
 mod year;
