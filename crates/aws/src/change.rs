@@ -79,7 +79,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    fn of(step: &Step, after: InstanceState, ask: Option<RequestKind>) -> Self {
+    fn of(step: &Step, after: InstanceState, request_kind: Option<RequestKind>) -> Self {
         let in_flight = matches!(step.state, InstanceState::Pending | InstanceState::Stopping);
         match (step.action, after) {
             (StepAction::Start, InstanceState::Running) => Self::Started,
@@ -90,9 +90,11 @@ impl Verdict {
             (StepAction::Hibernate, _) => Self::Hibernating,
             // A note on a step without a call says what a later pass will do.
             (StepAction::Record, _) if in_flight && step.note.is_some() => Self::Deferred,
-            (StepAction::Record, _) => match (&step.request_tags, ask) {
+            (StepAction::Record, _) => match (&step.request_tags, request_kind) {
                 (_, Some(RequestKind::Resume)) => Self::Resumed,
-                (Some(word), _) if word.override_.is_some() && word.request.is_none() => {
+                (Some(request_tags), _)
+                    if request_tags.override_.is_some() && request_tags.request.is_none() =>
+                {
                     Self::Overridden
                 }
                 _ => Self::Unchanged,
@@ -120,7 +122,7 @@ impl Change {
 
     /// The change that a step would make.
     pub fn planned(instance: &Instance, step: &Step, world: &World<'_>, now: Timestamp) -> Self {
-        let mut change = Self::remembered(instance, step, &step.tag_changes, true, world, now);
+        let mut change = Self::with_tags(instance, step, &step.tag_changes, true, world, now);
         change.result = Verdict::Planned;
         change
     }
@@ -131,14 +133,18 @@ impl Change {
         outcome: &Outcome,
         world: &World<'_>,
         now: Timestamp,
-        tell: impl Fn(&CloudError) -> String,
+        render: impl Fn(&CloudError) -> String,
     ) -> Self {
-        let Outcome { step, result, said } = outcome;
+        let Outcome {
+            step,
+            result,
+            request_written,
+        } = outcome;
         let refused = match result {
             StepResult::Failed(error) => refusal(step, error),
             _ => None,
         };
-        let tried_again = refused.as_ref().and_then(|remember| match &remember.retry {
+        let next_attempt = refused.as_ref().and_then(|remember| match &remember.retry {
             RetryChange::Set(retry) => Some(retry.next_attempt_at),
             RetryChange::Keep | RetryChange::Clear => None,
         });
@@ -151,10 +157,10 @@ impl Change {
             // A newer request or override decides.
             StepResult::Dropped { .. } => (TagChanges::default(), step.state),
         };
-        let mut change = Self::remembered(instance, step, &written, *said, world, now);
+        let mut change = Self::with_tags(instance, step, &written, *request_written, world, now);
         change.after = after;
-        change.result = Verdict::of(step, after, ask(world));
-        let came_to_nothing = if *said {
+        change.result = Verdict::of(step, after, request_kind(world));
+        let failure = if *request_written {
             Verdict::Recorded
         } else {
             Verdict::Failed
@@ -162,21 +168,22 @@ impl Change {
         match result {
             StepResult::Done { .. } => {}
             StepResult::TagsNotWritten { error, .. } => {
-                change.reason = format!("it is done, and could not be remembered: {}", tell(error));
+                change.reason =
+                    format!("it is done, and could not be remembered: {}", render(error));
             }
             StepResult::Failed(error) => {
-                change.result = came_to_nothing;
-                change.reason = match (tried_again, said) {
+                change.result = failure;
+                change.reason = match (next_attempt, request_written) {
                     (Some(at), true) => {
-                        format!("{}; it is recorded, and tried again at {at}", tell(error))
+                        format!("{}; it is recorded, and tried again at {at}", render(error))
                     }
                     (None, true) => {
                         format!(
                             "{}; it is recorded, and a later pass tries it again",
-                            tell(error)
+                            render(error)
                         )
                     }
-                    (_, false) => tell(error),
+                    (_, false) => render(error),
                 };
             }
             StepResult::Dropped { because } => {
@@ -184,8 +191,8 @@ impl Change {
                 change.reason = format!("not done after a second look: {because}");
             }
             StepResult::OutOfTime => {
-                change.result = came_to_nothing;
-                change.reason = String::from(if *said {
+                change.result = failure;
+                change.reason = String::from(if *request_written {
                     "time ran out before its turn came; it is recorded, and a later pass does it"
                 } else {
                     "time ran out before its turn came"
@@ -196,20 +203,20 @@ impl Change {
     }
 
     /// The change as the instance will be evaluated once `written` is in its tags.
-    fn remembered(
+    fn with_tags(
         instance: &Instance,
         step: &Step,
         written: &TagChanges,
-        said: bool,
+        request_written: bool,
         world: &World<'_>,
         now: Timestamp,
     ) -> Self {
         let mut later = instance.clone();
-        if let Some(word) = step.request_tags.as_ref().filter(|_| said) {
-            word.write_to(&mut later.tags);
+        if let Some(request_tags) = step.request_tags.as_ref().filter(|_| request_written) {
+            request_tags.write_to(&mut later.tags);
         }
         written.write_to(&mut later.tags);
-        let unasked = World {
+        let without_request = World {
             request: None,
             ..world.clone()
         };
@@ -217,14 +224,14 @@ impl Change {
             override_,
             next_edge,
             ..
-        } = assess(&later, &unasked, now);
+        } = assess(&later, &without_request, now);
         Self {
             id: instance.id.clone(),
             name: instance.name().map(str::to_owned),
             region: instance.region.clone(),
             before: instance.state,
             after: instance.state,
-            result: Verdict::of(step, instance.state, ask(world)),
+            result: Verdict::of(step, instance.state, request_kind(world)),
             action: Some(step.action),
             reason: match &step.note {
                 Some(note) => format!("{}: {note}", step.cause),
@@ -236,7 +243,7 @@ impl Change {
     }
 }
 
-fn ask(world: &World<'_>) -> Option<RequestKind> {
+fn request_kind(world: &World<'_>) -> Option<RequestKind> {
     world.request.map(|request| request.kind)
 }
 
@@ -271,7 +278,7 @@ mod tests {
         let outcome = Outcome {
             step: Step::new(&instance, action, Cause::Request(Actor::new("alice"))),
             result: StepResult::Done { after },
-            said: true,
+            request_written: true,
         };
         let schedule_set = ScheduleSet {
             tag: ScheduleSet::DEFAULT_TAG.to_owned(),

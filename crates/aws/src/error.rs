@@ -164,13 +164,13 @@ impl CloudError {
     where
         E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
     {
-        let mut told = Self::told(operation, &error);
-        told.source = Some(Box::new(error));
-        told
+        let mut result = Self::from_sdk_ref(operation, &error);
+        result.source = Some(Box::new(error));
+        result
     }
 
     /// The same, for an error that the caller keeps.
-    pub(crate) fn told<E>(
+    pub(crate) fn from_sdk_ref<E>(
         operation: &'static str,
         error: &SdkError<E, aws_smithy_runtime_api::client::orchestrator::HttpResponse>,
     ) -> Self
@@ -263,7 +263,7 @@ impl CloudError {
     }
 
     /// Whether AWS's code starts with `prefix`.
-    pub(crate) fn is_about(&self, prefix: &str) -> bool {
+    pub(crate) fn code_starts_with(&self, prefix: &str) -> bool {
         let code = self.code.as_deref();
         code.is_some_and(|code| code.starts_with(prefix))
     }

@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use self::batch::{Batch, BatchAnswer, BatchCall};
+use self::batch::{Batch, BatchCall, BatchResponse};
 use self::capacity_pools::CapacityPools;
 use self::circuit_breaker::CircuitBreaker;
 pub use self::deadline::Deadline;
@@ -112,9 +112,9 @@ pub(crate) async fn execute(fleet: &Fleet, order: Order<'_>, deadline: Deadline)
     let steps = order.plan.steps.clone();
     let mut work = Execution::new(fleet, order, &steps, deadline);
     // A request is recorded first, so that a later pass retries a call that fails.
-    work.queue_words();
+    work.queue_request_tags();
     work.run().await;
-    work.queue_first_memories();
+    work.queue_first_state();
     work.run().await;
     work.queue_changes();
     work.queue_records();
@@ -128,7 +128,11 @@ pub(crate) async fn execute(fleet: &Fleet, order: Order<'_>, deadline: Deadline)
     let mut outcomes: Vec<Outcome> = steps
         .into_iter()
         .zip(results)
-        .map(|(step, (result, said))| Outcome { step, result, said })
+        .map(|(step, (result, request_written))| Outcome {
+            step,
+            result,
+            request_written,
+        })
         .collect();
     for (outcome, member) in outcomes.iter_mut().zip(0..) {
         not_hibernated.amend(member, &mut outcome.step);
@@ -139,26 +143,30 @@ pub(crate) async fn execute(fleet: &Fleet, order: Order<'_>, deadline: Deadline)
 
 /// Writes the tags of requests and makes no other call. Returns the steps whose tags were written, and the outcomes of the
 /// others.
-pub(crate) async fn say(
+pub(crate) async fn write_request_tags(
     fleet: &Fleet,
     order: Order<'_>,
     deadline: Deadline,
 ) -> (Vec<Step>, Vec<Outcome>) {
     let steps = order.plan.steps.clone();
     let mut work = Execution::new(fleet, order, &steps, deadline);
-    work.queue_words();
+    work.queue_request_tags();
     work.run().await;
     let (results, _) = work.into_results();
-    let (mut standing, mut unsaid) = (Vec::new(), Vec::new());
-    for (step, (result, said)) in steps.into_iter().zip(results) {
-        if said {
+    let (mut standing, mut failed) = (Vec::new(), Vec::new());
+    for (step, (result, request_written)) in steps.into_iter().zip(results) {
+        if request_written {
             standing.push(step);
         } else {
-            unsaid.push(Outcome { step, result, said });
+            failed.push(Outcome {
+                step,
+                result,
+                request_written,
+            });
         }
     }
-    unsaid.iter().for_each(report::log);
-    (standing, unsaid)
+    failed.iter().for_each(report::log);
+    (standing, failed)
 }
 
 /// The state of executing one plan. A *member* is a step, by its index in `steps`.
@@ -170,16 +178,16 @@ struct Execution<'a> {
     decided_at: Timestamp,
     guard: Guard,
     /// When the observation began that each member's step was planned from.
-    seen: Vec<Moment>,
+    observed_at: Vec<Moment>,
     progress: Vec<StepProgress>,
     /// Whether the request's tag was written, for each step.
-    said: Vec<bool>,
+    request_written: Vec<bool>,
     /// Why `curfew:last` can't be written here. If set, calls that would have to be recorded are not made.
-    unremembered: Option<CloudError>,
+    unrecordable: Option<CloudError>,
     /// Members whose call is made although their first `curfew:last` could not be written, with the error.
-    unadopted: HashMap<usize, CloudError>,
+    first_state_errors: HashMap<usize, CloudError>,
     queue: VecDeque<Batch>,
-    lineage: BatchLineage,
+    lineages: BatchLineage,
     capacity_pools: CapacityPools,
     types: TypeFallbacks,
     not_hibernated: NotHibernated,
@@ -232,16 +240,16 @@ impl<'a> Execution<'a> {
             steps,
             basis,
             decided_at: plan.at,
-            seen: (steps.iter())
+            observed_at: (steps.iter())
                 .map(|step| guard.moment(known(step).1))
                 .collect(),
             guard,
             progress: steps.iter().map(|_| StepProgress::Open).collect(),
-            said: vec![false; steps.len()],
-            unremembered: None,
-            unadopted: HashMap::new(),
+            request_written: vec![false; steps.len()],
+            unrecordable: None,
+            first_state_errors: HashMap::new(),
             queue: VecDeque::new(),
-            lineage: BatchLineage::default(),
+            lineages: BatchLineage::default(),
             capacity_pools: CapacityPools::of(seen),
             types,
             not_hibernated: NotHibernated::default(),
@@ -250,26 +258,27 @@ impl<'a> Execution<'a> {
         }
     }
 
-    fn queue_words(&mut self) {
+    fn queue_request_tags(&mut self) {
         let steps = self.steps.iter().zip(0..);
         let wanting = steps.filter_map(|(step, member)| {
-            Some((TagEdit::word(step.request_tags.as_ref()?), member))
+            Some((TagEdit::request(step.request_tags.as_ref()?), member))
         });
-        for (writes, members) in tag_writes::alike(wanting) {
-            self.queue_back(&BatchCall::Say(writes), &members);
+        for (writes, members) in tag_writes::grouped(wanting) {
+            self.queue_back(&BatchCall::WriteRequest(writes), &members);
         }
     }
 
-    fn queue_first_memories(&mut self) {
+    fn queue_first_state(&mut self) {
         let steps = self.steps.iter().zip(&self.progress).zip(0..);
         let wanting = steps.filter_map(|((step, progress), member)| match progress {
-            StepProgress::Open => {
-                Some((TagEdit::first(step.adopt.as_ref()?).mending(step), member))
-            }
+            StepProgress::Open => Some((
+                TagEdit::first_state(step.adopt.as_ref()?).replacing(step),
+                member,
+            )),
             StepProgress::Accepted(_) | StepProgress::Settled(_) => None,
         });
-        for (writes, members) in tag_writes::alike(wanting) {
-            self.queue_back(&BatchCall::Adopt(writes), &members);
+        for (writes, members) in tag_writes::grouped(wanting) {
+            self.queue_back(&BatchCall::WriteFirstState(writes), &members);
         }
     }
 
@@ -304,7 +313,7 @@ impl<'a> Execution<'a> {
             self.tag_writes.accept(member);
         }
         for members in self.tag_writes.due() {
-            for (call, members) in self.memory_of(&members) {
+            for (call, members) in self.tag_calls(&members) {
                 self.queue_back(&call, &members);
             }
         }
@@ -320,25 +329,25 @@ impl<'a> Execution<'a> {
     fn queue_back(&mut self, call: &BatchCall, members: &[usize]) {
         for members in members.chunks(BATCH) {
             self.breaker.expect(call);
-            let batch = Batch::new(call.clone(), members.to_vec(), self.lineage.found());
+            let batch = Batch::new(call.clone(), members.to_vec(), self.lineages.start());
             self.queue.push_back(batch);
         }
     }
 
     /// Makes the queued calls, and those that their results require.
     async fn run(&mut self) {
-        let mut under_way = JoinSet::new();
+        let mut in_flight = JoinSet::new();
         loop {
-            while under_way.len() < MAX_IN_FLIGHT
+            while in_flight.len() < MAX_IN_FLIGHT
                 && let Some(batch) = self.next()
             {
                 let ids = self.ids(&batch);
-                let seen = self.oldest(&batch);
+                let seen = self.oldest_observation(&batch);
                 let sent = batch.send(self.fleet.clone(), ids, self.guard.clone(), seen);
-                under_way.spawn(sent.in_current_span());
+                in_flight.spawn(sent.in_current_span());
             }
-            match under_way.join_next().await {
-                Some(Ok((batch, answer))) => self.take(&batch, answer),
+            match in_flight.join_next().await {
+                Some(Ok((batch, answer))) => self.handle(&batch, answer),
                 Some(Err(broken)) => std::panic::resume_unwind(broken.into_panic()),
                 None => return,
             }
@@ -350,14 +359,15 @@ impl<'a> Execution<'a> {
         while let Some(batch) = self.queue.pop_front() {
             if let Some(error) = self.breaker.open_for(&batch.call) {
                 self.fail(&batch, &batch.members, &error);
-                self.ended(&batch, BatchEnd::Unknown);
-            } else if !self.guard.may_begin() && !batch.call.is_memory() || !self.guard.may_write()
+                self.on_end(&batch, BatchEnd::Unknown);
+            } else if !self.guard.may_begin() && !batch.call.records_step()
+                || !self.guard.may_write()
             {
-                self.leave(&batch, &batch.members);
-                self.ended(&batch, BatchEnd::Unknown);
+                self.out_of_time(&batch, &batch.members);
+                self.on_end(&batch, BatchEnd::Unknown);
             } else if let Some(batch) = self
-                .with_memory(batch)
-                .and_then(|batch| self.with_room(batch))
+                .without_unrecordable(batch)
+                .and_then(|batch| self.without_short_pools(batch))
                 .and_then(|batch| self.in_time(batch))
             {
                 return Some(batch);
@@ -367,9 +377,9 @@ impl<'a> Execution<'a> {
     }
 
     /// Removes members from a batch whose call could not be recorded: it would be repeated at every pass.
-    fn with_memory(&mut self, batch: Batch) -> Option<Batch> {
-        let acts = matches!(batch.call, BatchCall::Change(_) | BatchCall::GiveType(_));
-        let Some(error) = self.unremembered.as_ref().filter(|_| acts) else {
+    fn without_unrecordable(&mut self, batch: Batch) -> Option<Batch> {
+        let acts = matches!(batch.call, BatchCall::Change(_) | BatchCall::SetType(_));
+        let Some(error) = self.unrecordable.as_ref().filter(|_| acts) else {
             return Some(batch);
         };
         let error = error.inferred();
@@ -378,18 +388,18 @@ impl<'a> Execution<'a> {
         });
         self.fail(&batch, &others, &error);
         if firm.is_empty() {
-            self.ended(&batch, BatchEnd::Unknown);
+            self.on_end(&batch, BatchEnd::Unknown);
             return None;
         }
-        Some(batch.of(firm))
+        Some(batch.with_members(firm))
     }
 
     /// The start of the oldest observation of the batch's members, if its call depends on it.
-    fn oldest(&self, batch: &Batch) -> Option<Moment> {
-        if !batch.call.rests_on_what_was_seen() {
+    fn oldest_observation(&self, batch: &Batch) -> Option<Moment> {
+        if !batch.call.needs_fresh_observation() {
             return None;
         }
-        let seen = batch.members.iter().map(|member| self.seen[*member]);
+        let seen = batch.members.iter().map(|member| self.observed_at[*member]);
         seen.reduce(Moment::earlier)
     }
 
@@ -403,63 +413,67 @@ impl<'a> Execution<'a> {
             .members
             .iter()
             .partition(|member| self.steps[**member].action != StepAction::Record);
-        self.leave(&batch, &left);
+        self.out_of_time(&batch, &left);
         if kept.is_empty() {
-            self.ended(&batch, BatchEnd::Unknown);
+            self.on_end(&batch, BatchEnd::Unknown);
             return None;
         }
-        Some(batch.of(kept))
+        Some(batch.with_members(kept))
     }
 
-    fn take(&mut self, batch: &Batch, answer: BatchAnswer) {
+    fn handle(&mut self, batch: &Batch, answer: BatchResponse) {
         match answer {
-            BatchAnswer::Done(changes) => self.done(batch, &changes),
-            BatchAnswer::Seen(seen) => self.decide_again(batch, &seen),
-            BatchAnswer::NotSeen(error) => self.not_seen(batch, &error),
-            BatchAnswer::Late(_) if batch.may_be_sent_again() => {
-                let again = batch.sent_again();
+            BatchResponse::Done(changes) => self.succeeded(batch, &changes),
+            BatchResponse::Reobserved(seen) => self.replan(batch, &seen),
+            BatchResponse::ObservationFailed(error) => self.observation_failed(batch, &error),
+            BatchResponse::MaybeFailed(_) if batch.may_repeat() => {
+                let again = batch.repeated_once();
                 self.replace(batch, vec![again], Turn::Next);
             }
-            BatchAnswer::TooSlow { affordable } if affordable == 0 || batch.members.len() == 1 => {
-                self.leave(batch, &batch.members);
-                self.ended(batch, BatchEnd::Unknown);
+            BatchResponse::RateLimited { affordable }
+                if affordable == 0 || batch.members.len() == 1 =>
+            {
+                self.out_of_time(batch, &batch.members);
+                self.on_end(batch, BatchEnd::Unknown);
             }
-            BatchAnswer::TooSlow { affordable } => {
+            BatchResponse::RateLimited { affordable } => {
                 // Fewer than all, whatever the rounding: all were too many.
                 let some = affordable.min(batch.members.len() - 1);
                 let (now, later) = batch.members.split_at(some);
-                self.leave(batch, later);
-                self.queue.push_front(batch.of(now.to_vec()));
+                self.out_of_time(batch, later);
+                self.queue.push_front(batch.with_members(now.to_vec()));
             }
-            BatchAnswer::Late(error) | BatchAnswer::Failed(error) => self.refused(batch, &error),
+            BatchResponse::MaybeFailed(error) | BatchResponse::Failed(error) => {
+                self.refused(batch, &error)
+            }
         }
     }
 
     /// Handles an accepted call, for the members named in EC2's response.
-    fn done(&mut self, batch: &Batch, changes: &[StateChange]) {
+    fn succeeded(&mut self, batch: &Batch, changes: &[StateChange]) {
         let (named, left_out) = self.named_in(batch, changes);
         if !named.is_empty() {
             self.breaker.accepted(&batch.call);
         }
         if left_out.is_empty() {
             self.accept(batch, changes);
-            self.ended(batch, BatchEnd::Accepted);
+            self.on_end(batch, BatchEnd::Accepted);
             return;
         }
-        let rest = batch.of(left_out);
+        let rest = batch.with_members(left_out);
         if !named.is_empty() {
-            let named = batch.of(named);
+            let named = batch.with_members(named);
             self.capacity_pools.split(batch, 2);
             self.accept(&named, changes);
-            self.ended(&named, BatchEnd::Accepted);
+            self.on_end(&named, BatchEnd::Accepted);
         }
-        if rest.may_be_sent_again() {
-            self.queue.push_front(rest.sent_again());
+        if rest.may_repeat() {
+            self.queue.push_front(rest.repeated_once());
         } else {
             let error = self.not_named(&rest);
             self.breaker.failed(&error);
             self.fail(&rest, &rest.members, &error);
-            self.ended(&rest, BatchEnd::Unknown);
+            self.on_end(&rest, BatchEnd::Unknown);
         }
     }
 
@@ -496,10 +510,10 @@ impl<'a> Execution<'a> {
     fn refused(&mut self, batch: &Batch, error: &CloudError) {
         match error.kind {
             CloudErrorKind::Capacity if batch.call == BatchCall::Change(StepAction::Start) => {
-                self.room_missing(batch, error);
+                self.capacity_lacking(batch, error);
             }
             // These calls are made for one instance each; a denial for one is a denial for all.
-            CloudErrorKind::Denied if matches!(batch.call, BatchCall::GiveType(_)) => {
+            CloudErrorKind::Denied if matches!(batch.call, BatchCall::SetType(_)) => {
                 self.breaker.trip(&batch.call, error);
                 self.isolate(batch, error);
             }
@@ -511,7 +525,7 @@ impl<'a> Execution<'a> {
             | CloudErrorKind::Quota
             | CloudErrorKind::Refused => self.isolate(batch, error),
             CloudErrorKind::Throttled if batch.may_wait() => {
-                let parts = batch.waiting(error);
+                let parts = batch.after_throttling(error);
                 self.replace(batch, parts, Turn::Next);
             }
             CloudErrorKind::Throttled
@@ -522,7 +536,7 @@ impl<'a> Execution<'a> {
             | CloudErrorKind::Service => {
                 self.breaker.failed(error);
                 self.fail(batch, &batch.members, error);
-                self.ended(batch, BatchEnd::Unknown);
+                self.on_end(batch, BatchEnd::Unknown);
             }
         }
     }
@@ -540,9 +554,9 @@ impl<'a> Execution<'a> {
     }
 
     /// Continues what waits for the end of a batch.
-    fn ended(&mut self, batch: &Batch, end: BatchEnd<'_>) {
-        self.family_goes_on(batch, end);
-        self.search_goes_on(batch, end);
+    fn on_end(&mut self, batch: &Batch, end: BatchEnd<'_>) {
+        self.update_lineage(batch, end);
+        self.continue_search(batch, end);
     }
 
     /// Records the accepted members' states, from EC2's response, or from the call if the response has none.
@@ -550,22 +564,22 @@ impl<'a> Execution<'a> {
         let presumed = match batch.call {
             BatchCall::Change(StepAction::Start) => InstanceState::Pending,
             BatchCall::Change(_) => InstanceState::Stopping,
-            BatchCall::GiveType(ref to) => {
+            BatchCall::SetType(ref to) => {
                 for member in &batch.members {
-                    self.type_given(*member, to);
+                    self.type_changed(*member, to);
                 }
                 return;
             }
-            BatchCall::Say(_) => {
+            BatchCall::WriteRequest(_) => {
                 for member in &batch.members {
-                    self.said[*member] = true;
+                    self.request_written[*member] = true;
                 }
                 return;
             }
-            BatchCall::Adopt(_)
-            | BatchCall::PlaceType(_)
-            | BatchCall::Remember(_)
-            | BatchCall::Forget(_) => return,
+            BatchCall::WriteFirstState(_)
+            | BatchCall::TagFallback(_)
+            | BatchCall::WriteTags(_)
+            | BatchCall::RemoveTags(_) => return,
         };
         let told: HashMap<&InstanceId, InstanceState> = changes
             .iter()
@@ -575,15 +589,17 @@ impl<'a> Execution<'a> {
             let after = told.get(&self.steps[*member].instance).copied();
             self.progress[*member] = StepProgress::Accepted(after.unwrap_or(presumed));
             self.tag_writes.accept(*member);
-            self.tell_type(*member);
+            self.log_fallback(*member);
         }
-        self.write_what_is_due();
+        self.queue_due_tags();
     }
 
     /// Fails members of a batch with an error.
     fn fail(&mut self, batch: &Batch, members: &[usize], error: &CloudError) {
         let is_last = match &batch.call {
-            BatchCall::Adopt(writes) | BatchCall::Remember(writes) => writes.last().is_some(),
+            BatchCall::WriteFirstState(writes) | BatchCall::WriteTags(writes) => {
+                writes.last().is_some()
+            }
             _ => false,
         };
         // A refusal that is specific to the instance, such as of one more tag, doesn't concern the others.
@@ -591,17 +607,17 @@ impl<'a> Execution<'a> {
             error.kind,
             CloudErrorKind::NotFound | CloudErrorKind::Refused
         );
-        if is_last && concerns_all && self.unremembered.is_none() {
-            self.unremembered = Some(error.repeated());
+        if is_last && concerns_all && self.unrecordable.is_none() {
+            self.unrecordable = Some(error.repeated());
         }
         for member in members {
             let acts_all_the_same =
                 self.steps[*member].on_tag_write_failure == TagWriteFailure::CallAnyway;
-            if matches!(batch.call, BatchCall::Adopt(_)) && acts_all_the_same {
-                self.unadopted.insert(*member, error.repeated());
+            if matches!(batch.call, BatchCall::WriteFirstState(_)) && acts_all_the_same {
+                self.first_state_errors.insert(*member, error.repeated());
                 continue;
             }
-            let result = if batch.call.is_memory() {
+            let result = if batch.call.records_step() {
                 StepResult::TagsNotWritten {
                     after: self.after(*member),
                     error: error.repeated(),
@@ -611,26 +627,26 @@ impl<'a> Execution<'a> {
             };
             self.settle(&batch.call, *member, result);
         }
-        self.write_what_is_due();
+        self.queue_due_tags();
     }
 
     /// Settles members of a batch for which no time is left.
-    fn leave(&mut self, batch: &Batch, members: &[usize]) {
+    fn out_of_time(&mut self, batch: &Batch, members: &[usize]) {
         for member in members {
             let acted = self.steps[*member].action != StepAction::Record;
-            let result = if batch.call.is_memory() && acted {
+            let result = if batch.call.records_step() && acted {
                 StepResult::TagsNotWritten {
                     after: self.after(*member),
                     error: batch.not_sent("the pass ended before its turn came"),
                 }
-            } else if let Some(told) = &batch.told_to_wait {
+            } else if let Some(told) = &batch.throttled_by {
                 StepResult::Failed(told.repeated())
             } else {
                 StepResult::OutOfTime
             };
             self.settle(&batch.call, *member, result);
         }
-        self.write_what_is_due();
+        self.queue_due_tags();
     }
 
     /// Settles a member. The first error of a member is the reported one.
@@ -638,14 +654,14 @@ impl<'a> Execution<'a> {
         if let BatchCall::Change(_) = call {
             self.tag_writes.give_up(member);
         }
-        let goes_on = match &result {
+        let continues_after = match &result {
             StepResult::Failed(error) => {
-                self.types.goes_on(call, member, error)
-                    || self.not_hibernated.goes_on(call, member, error)
+                self.types.continues_after(call, member, error)
+                    || self.not_hibernated.continues_after(call, member, error)
             }
             _ => false,
         };
-        if !goes_on && !matches!(self.progress[member], StepProgress::Settled(_)) {
+        if !continues_after && !matches!(self.progress[member], StepProgress::Settled(_)) {
             self.progress[member] = StepProgress::Settled(result);
         }
     }
@@ -672,13 +688,16 @@ impl<'a> Execution<'a> {
         let whole = self.progress.into_iter().zip(self.steps).zip(0..);
         let results = whole.map(|((progress, step), member)| match progress {
             StepProgress::Open => StepResult::Done { after: step.state },
-            StepProgress::Accepted(after) => match self.unadopted.remove(&member) {
+            StepProgress::Accepted(after) => match self.first_state_errors.remove(&member) {
                 Some(error) => StepResult::TagsNotWritten { after, error },
                 None => StepResult::Done { after },
             },
             StepProgress::Settled(result) => result,
         });
-        (results.zip(self.said).collect(), self.not_hibernated)
+        (
+            results.zip(self.request_written).collect(),
+            self.not_hibernated,
+        )
     }
 }
 

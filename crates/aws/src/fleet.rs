@@ -203,20 +203,20 @@ impl Fleet {
         &self,
         ids: &[InstanceId],
         last: &LastApplied,
-        mends: Option<&str>,
+        replaces: Option<&str>,
     ) -> Result<BTreeSet<InstanceId>, CloudError> {
         let scope = Scope::Only(ids.iter().cloned().collect());
         let present = self.observe(&scope).await?;
         let overtaken = present.into_iter().filter(|instance| {
             let tag = instance.tags.get(LAST_TAG).map(String::as_str);
-            !last.may_be_written_over(tag, mends)
+            !last.may_be_written_over(tag, replaces)
         });
         Ok(overtaken.map(|instance| instance.id).collect())
     }
 
     /// Registers that this process wrote `last` to these instances.
-    pub(crate) fn remembered(&self, ids: &[InstanceId], last: &LastApplied) {
-        self.own_writes.remember(ids, last);
+    pub(crate) fn wrote(&self, ids: &[InstanceId], last: &LastApplied) {
+        self.own_writes.insert(ids, last);
     }
 
     /// `DeleteTags`: removes the tags of these keys, whatever their values, from all of `ids`.

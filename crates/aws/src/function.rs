@@ -20,7 +20,7 @@ struct FunctionConfiguration {}
 /// `GetFunctionConfiguration`: fails with [`NotFound`](crate::error::CloudErrorKind::NotFound) where there is no function of this
 /// name in the connection's account and region.
 /// <https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html>
-pub async fn look_up(connection: &Connection, name: &str) -> Result<(), CloudError> {
+pub async fn check_exists(connection: &Connection, name: &str) -> Result<(), CloudError> {
     GET_CONFIGURATION
         .by(&connection.sdk, &connection.calls, read)
         .invoke(format!("/2015-03-31/functions/{name}/configuration"))

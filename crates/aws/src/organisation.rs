@@ -41,7 +41,7 @@ pub struct AccountRegionFleet {
     pub account_region: AccountRegion,
     /// The account; none for the connection's own.
     pub account: Option<Arc<TargetAccount>>,
-    connection_cell: Arc<AccountConnection>,
+    connection: Arc<AccountConnection>,
     fleet: Arc<OnceLock<Fleet>>,
 }
 
@@ -61,7 +61,7 @@ impl Organisation {
     /// creates clients only when they are needed: creating a thousand takes a small function a second.
     pub fn open(connection: &Connection, targets: &Targets) -> Self {
         let home = Region::new(connection.region());
-        let connection_cell = || {
+        let connection = || {
             Arc::new(AccountConnection {
                 home: connection.clone(),
                 inside: OnceLock::new(),
@@ -69,7 +69,7 @@ impl Organisation {
         };
         let mut account_regions = Vec::new();
         let mut add = |account: Option<Arc<TargetAccount>>,
-                       connection_cell: &Arc<AccountConnection>,
+                       connection: &Arc<AccountConnection>,
                        region: &Region| {
             account_regions.push(AccountRegionFleet {
                 account_region: AccountRegion {
@@ -77,18 +77,18 @@ impl Organisation {
                     region: region.clone(),
                 },
                 account,
-                connection_cell: Arc::clone(connection_cell),
+                connection: Arc::clone(connection),
                 fleet: Arc::default(),
             });
         };
-        let own = connection_cell();
+        let own = connection();
         for region in targets.regions(&home) {
             add(None, &own, region);
         }
         for account in &targets.accounts {
-            let (account, connection_cell) = (Arc::new(account.clone()), connection_cell());
+            let (account, connection) = (Arc::new(account.clone()), connection());
             for region in &account.regions {
-                add(Some(Arc::clone(&account)), &connection_cell, region);
+                add(Some(Arc::clone(&account)), &connection, region);
             }
         }
         Self {
@@ -130,7 +130,7 @@ impl Organisation {
     /// Observes the instances of `scope` in all account-regions. Those that did not respond by the deadline are among the
     /// failures.
     pub async fn observe(&self, scope: &Scope, deadline: Deadline) -> RegionResults<Vec<Instance>> {
-        self.survey(|fleet| in_time(deadline, fleet.observe(scope)))
+        self.for_each(|fleet| until(deadline, fleet.observe(scope)))
             .await
     }
 
@@ -142,8 +142,8 @@ impl Organisation {
         clock: &Clock,
         deadline: Deadline,
     ) -> RegionResults<Pass> {
-        let ask = |fleet| in_time(deadline, look(fleet, schedule_set, trigger.clone(), clock));
-        self.survey(ask).await
+        let ask = |fleet| until(deadline, look(fleet, schedule_set, trigger.clone(), clock));
+        self.for_each(ask).await
     }
 
     /// A pass everywhere.
@@ -156,33 +156,33 @@ impl Organisation {
     ) -> RegionResults<Pass> {
         // A pass keeps to the deadline itself; cancelled from outside, it would leave executed steps unrecorded.
         let ask = |fleet| {
-            begun_in_time(
+            unless_passed(
                 deadline,
                 pass(fleet, schedule_set, trigger.clone(), clock, deadline),
             )
         };
-        self.survey(ask).await
+        self.for_each(ask).await
     }
 
     /// Queries every account-region; those that the deadline leaves out count as failed.
-    async fn survey<'a, T, F>(&'a self, ask: impl Fn(&'a Fleet) -> F) -> RegionResults<T>
+    async fn for_each<'a, T, F>(&'a self, ask: impl Fn(&'a Fleet) -> F) -> RegionResults<T>
     where
         F: Future<Output = Result<T, AccountRegionFailure>>,
     {
         let account_regions = self.account_regions.iter();
         let work: Vec<_> = account_regions.map(|one| ask(one.fleet())).collect();
         let outcomes = join_bounded(work, Self::MAX_IN_FLIGHT).await;
-        let mut survey = RegionResults {
+        let mut results = RegionResults {
             answers: Vec::new(),
             failures: Vec::new(),
         };
         for (one, outcome) in self.account_regions.iter().zip(outcomes) {
             match outcome {
-                Ok(answer) => survey.answers.push((one.clone(), answer)),
-                Err(failure) => survey.failures.push(self.failed(one, failure)),
+                Ok(answer) => results.answers.push((one.clone(), answer)),
+                Err(failure) => results.failures.push(self.failed(one, failure)),
             }
         }
-        survey
+        results
     }
 
     /// An error that names the account-region if there are several.
@@ -196,27 +196,27 @@ impl Organisation {
 }
 
 /// Runs `work`; fails if the deadline has passed before it begins. Once begun, it is not cancelled.
-async fn begun_in_time<T>(
+async fn unless_passed<T>(
     deadline: Deadline,
-    asked: impl Future<Output = Result<T, CloudError>>,
+    work: impl Future<Output = Result<T, CloudError>>,
 ) -> Result<T, AccountRegionFailure> {
     if deadline.has_passed() {
         return Err(AccountRegionFailure::OutOfTime);
     }
-    Ok(asked.await?)
+    Ok(work.await?)
 }
 
 /// Runs `work` until the deadline and cancels it then, so that a slow account-region takes no time from the others.
-async fn in_time<T>(
+async fn until<T>(
     deadline: Deadline,
-    asked: impl Future<Output = Result<T, CloudError>>,
+    work: impl Future<Output = Result<T, CloudError>>,
 ) -> Result<T, AccountRegionFailure> {
-    let asked = begun_in_time(deadline, asked);
+    let work = unless_passed(deadline, work);
     let Some(by) = deadline.begin() else {
-        return asked.await;
+        return work.await;
     };
     let begun = Instant::now();
-    match tokio::time::timeout_at(by, asked).await {
+    match tokio::time::timeout_at(by, work).await {
         Ok(outcome) => outcome,
         Err(_) => Err(AccountRegionFailure::NoAnswer {
             after: begun.elapsed(),
@@ -228,7 +228,7 @@ impl AccountRegionFleet {
     /// The fleet of this account-region. Makes no call: a role is assumed at the fleet's first call.
     pub fn fleet(&self) -> &Fleet {
         self.fleet.get_or_init(|| {
-            let inside = self.connection_cell.inside(self.account.as_deref());
+            let inside = self.connection.inside(self.account.as_deref());
             Fleet::new(&inside.in_region(self.account_region.region.as_str()))
         })
     }

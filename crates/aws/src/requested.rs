@@ -12,7 +12,7 @@ use curfew_core::step::{Step, StepAction};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::execute::{Basis, Deadline, Order, Outcome, StepResult, say};
+use crate::execute::{Basis, Deadline, Order, Outcome, StepResult, write_request_tags};
 use crate::fleet::{Fleet, Scope};
 use crate::pass::Pass;
 
@@ -45,24 +45,24 @@ pub(crate) async fn carry_out(
         begun: &vec![Instant::now(); instances.len()],
         basis,
     };
-    let (said, mut outcomes) = say(fleet, order, deadline).await;
-    if said.is_empty() {
+    let (written, mut outcomes) = write_request_tags(fleet, order, deadline).await;
+    if written.is_empty() {
         return outcomes;
     }
-    let ids = said.iter().map(|step| step.instance.clone()).collect();
+    let ids = written.iter().map(|step| step.instance.clone()).collect();
     let mut fresh = match fleet.look(&Scope::Only(ids)).await {
         Ok(fresh) => fresh,
         Err(error) => {
-            outcomes.extend(said.into_iter().map(|step| Outcome {
+            outcomes.extend(written.into_iter().map(|step| Outcome {
                 step,
                 result: StepResult::Failed(error.repeated()),
-                said: true,
+                request_written: true,
             }));
             return outcomes;
         }
     };
     let words: HashMap<&InstanceId, &Step> =
-        said.iter().map(|step| (&step.instance, step)).collect();
+        written.iter().map(|step| (&step.instance, step)).collect();
     for instance in &mut fresh.instances {
         if let Some(word) = words
             .get(&instance.id)
@@ -78,12 +78,12 @@ pub(crate) async fn carry_out(
         .into_iter()
         .map(|outcome| (outcome.step.instance.clone(), outcome))
         .collect();
-    outcomes.extend(said.into_iter().map(|asked| {
+    outcomes.extend(written.into_iter().map(|asked| {
         let mut outcome = done
             .remove(&asked.instance)
             .unwrap_or_else(|| nothing_to_do(&asked, &fresh));
         outcome.step.request_tags = asked.request_tags;
-        outcome.said = true;
+        outcome.request_written = true;
         outcome
     }));
     outcomes
@@ -106,6 +106,6 @@ fn nothing_to_do(asked: &Step, fresh: &[Instance]) -> Outcome {
     Outcome {
         step,
         result: StepResult::Done { after: state },
-        said: true,
+        request_written: true,
     }
 }

@@ -22,7 +22,7 @@ const MOST_REPEATS: u32 = 2;
 
 /// How often a batch's members are observed in a row without a call, when every observation takes so long that it is stale at
 /// once. After that the batch is left to the next pass.
-const MOST_LOOKS: u32 = 3;
+const MOST_OBSERVATIONS: u32 = 3;
 
 /// A kind of call to EC2.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,17 +30,17 @@ pub(super) enum BatchCall {
     /// Starts, stops or hibernates.
     Change(StepAction),
     /// Writes a request's tags, before any other call.
-    Say(TagEdit),
+    WriteRequest(TagEdit),
     /// Writes the first `curfew:last`, before the step's call.
-    Adopt(TagEdit),
+    WriteFirstState(TagEdit),
     /// Records that an instance gets a fallback type, before it does.
-    PlaceType(TagEdit),
+    TagFallback(TagEdit),
     /// Changes the instance type.
-    GiveType(InstanceType),
+    SetType(InstanceType),
     /// Sets tags after the step's call.
-    Remember(TagEdit),
+    WriteTags(TagEdit),
     /// Removes tags after the step's call.
-    Forget(TagEdit),
+    RemoveTags(TagEdit),
 }
 
 /// Identifies calls that one permission allows or denies. A hibernation may be denied where a plain stop is not.
@@ -59,13 +59,13 @@ impl BatchCall {
     }
 
     /// Whether this call records a step whose own call was accepted.
-    pub(super) fn is_memory(&self) -> bool {
-        matches!(self, Self::Remember(_) | Self::Forget(_))
+    pub(super) fn records_step(&self) -> bool {
+        matches!(self, Self::WriteTags(_) | Self::RemoveTags(_))
     }
 
     /// Whether the call changes an instance because of its observed state.
-    pub(super) fn rests_on_what_was_seen(&self) -> bool {
-        matches!(self, Self::Change(_) | Self::GiveType(_))
+    pub(super) fn needs_fresh_observation(&self) -> bool {
+        matches!(self, Self::Change(_) | Self::SetType(_))
     }
 
     /// The operation's name in errors.
@@ -73,11 +73,12 @@ impl BatchCall {
         match self {
             Self::Change(StepAction::Start) => "ec2:StartInstances",
             Self::Change(_) => "ec2:StopInstances",
-            Self::GiveType(_) => "ec2:ModifyInstanceAttribute",
-            Self::Say(_) | Self::Adopt(_) | Self::PlaceType(_) | Self::Remember(_) => {
-                "ec2:CreateTags"
-            }
-            Self::Forget(_) => "ec2:DeleteTags",
+            Self::SetType(_) => "ec2:ModifyInstanceAttribute",
+            Self::WriteRequest(_)
+            | Self::WriteFirstState(_)
+            | Self::TagFallback(_)
+            | Self::WriteTags(_) => "ec2:CreateTags",
+            Self::RemoveTags(_) => "ec2:DeleteTags",
         }
     }
 
@@ -95,11 +96,12 @@ impl BatchCall {
         match self {
             Self::Change(StepAction::Start) => LimitedAction::StartInstances,
             Self::Change(_) => LimitedAction::StopInstances,
-            Self::GiveType(_) => LimitedAction::ModifyInstanceAttribute,
-            Self::Say(_) | Self::Adopt(_) | Self::PlaceType(_) | Self::Remember(_) => {
-                LimitedAction::CreateTags
-            }
-            Self::Forget(_) => LimitedAction::DeleteTags,
+            Self::SetType(_) => LimitedAction::ModifyInstanceAttribute,
+            Self::WriteRequest(_)
+            | Self::WriteFirstState(_)
+            | Self::TagFallback(_)
+            | Self::WriteTags(_) => LimitedAction::CreateTags,
+            Self::RemoveTags(_) => LimitedAction::DeleteTags,
         }
     }
 
@@ -113,19 +115,23 @@ impl BatchCall {
             Self::Change(StepAction::Stop) => fleet.stop(ids, false).await,
             Self::Change(StepAction::Hibernate) => fleet.stop(ids, true).await,
             Self::Change(StepAction::Record) => Ok(Vec::new()),
-            Self::GiveType(to) => {
+            Self::SetType(to) => {
                 for id in ids {
                     fleet.set_type(id, to).await?;
                 }
                 Ok(Vec::new())
             }
-            Self::Say(writes) | Self::PlaceType(writes) => {
+            Self::WriteRequest(writes) | Self::TagFallback(writes) => {
                 fleet.tag(ids, &writes.set).await.map(|()| Vec::new())
             }
-            Self::Adopt(writes) | Self::Remember(writes) => {
-                write_memory(fleet, ids, writes).await.map(|()| Vec::new())
+            Self::WriteFirstState(writes) | Self::WriteTags(writes) => {
+                write_state_tags(fleet, ids, writes)
+                    .await
+                    .map(|()| Vec::new())
             }
-            Self::Forget(writes) => fleet.untag(ids, &writes.removed).await.map(|()| Vec::new()),
+            Self::RemoveTags(writes) => {
+                fleet.untag(ids, &writes.removed).await.map(|()| Vec::new())
+            }
         }
     }
 }
@@ -135,7 +141,7 @@ impl BatchCall {
 ///
 /// Reads with `DescribeInstances`, which every role is permitted to call; `DescribeTags` would need another permission in
 /// every account.
-async fn write_memory(
+async fn write_state_tags(
     fleet: &Fleet,
     ids: &[InstanceId],
     writes: &TagEdit,
@@ -143,7 +149,9 @@ async fn write_memory(
     let Some(last) = writes.last() else {
         return fleet.tag(ids, &writes.set).await;
     };
-    let overtaken = fleet.overtaken(ids, &last, writes.mends.as_deref()).await?;
+    let overtaken = fleet
+        .overtaken(ids, &last, writes.replaces.as_deref())
+        .await?;
     let ids: Vec<InstanceId> = ids
         .iter()
         .filter(|id| !overtaken.contains(id))
@@ -153,25 +161,25 @@ async fn write_memory(
         return Ok(());
     }
     fleet.tag(&ids, &writes.set).await?;
-    fleet.remembered(&ids, &last);
+    fleet.wrote(&ids, &last);
     Ok(())
 }
 
 /// The result of sending a batch.
 #[derive(Debug)]
-pub(super) enum BatchAnswer {
+pub(super) enum BatchResponse {
     /// The call succeeded for all members.
     Done(Vec<StateChange>),
     /// The call failed for all members.
     Failed(CloudError),
     /// The call may have failed, and the SDK had no time to retry it.
-    Late(CloudError),
+    MaybeFailed(CloudError),
     /// The members were observed again; the call was not made yet.
-    Seen(Observation),
+    Reobserved(Observation),
     /// Observing the members again failed.
-    NotSeen(CloudError),
+    ObservationFailed(CloudError),
     /// EC2's rate limit does not allow the call in time.
-    TooSlow {
+    RateLimited {
         /// The number of members for which it would.
         affordable: usize,
     },
@@ -183,38 +191,38 @@ pub(super) struct Batch {
     pub(super) call: BatchCall,
     pub(super) members: Vec<usize>,
     /// The index of the original batch that this one is a part of.
-    pub(super) family: usize,
+    pub(super) lineage: usize,
     /// Whether this is a single member, tried to learn about the rest of its lineage.
     pub(super) probe: bool,
     /// The capacity pool that this batch probes.
     pub(super) pool: Option<usize>,
     waits: u32,
     repeats: u32,
-    looks: u32,
+    observations: u32,
     /// Whether the call has acquired its rate-limit tokens.
-    admitted: bool,
+    has_tokens: bool,
     /// EC2's error, if it throttled this batch.
-    pub(super) told_to_wait: Option<Arc<CloudError>>,
+    pub(super) throttled_by: Option<Arc<CloudError>>,
 }
 
 impl Batch {
-    pub(super) fn new(call: BatchCall, members: Vec<usize>, family: usize) -> Self {
+    pub(super) fn new(call: BatchCall, members: Vec<usize>, lineage: usize) -> Self {
         Self {
             call,
             members,
-            family,
+            lineage,
             probe: false,
             pool: None,
             waits: 0,
             repeats: 0,
-            looks: 0,
-            admitted: false,
-            told_to_wait: None,
+            observations: 0,
+            has_tokens: false,
+            throttled_by: None,
         }
     }
 
     /// The same call for other members.
-    pub(super) fn of(&self, members: Vec<usize>) -> Self {
+    pub(super) fn with_members(&self, members: Vec<usize>) -> Self {
         Self {
             members,
             ..self.clone()
@@ -227,7 +235,7 @@ impl Batch {
         [first, second]
             .into_iter()
             .filter(|part| !part.is_empty())
-            .map(|part| self.of(part.to_vec()))
+            .map(|part| self.with_members(part.to_vec()))
             .collect()
     }
 
@@ -235,11 +243,11 @@ impl Batch {
         self.waits < MOST_WAITS
     }
 
-    pub(super) fn may_be_sent_again(&self) -> bool {
+    pub(super) fn may_repeat(&self) -> bool {
         self.repeats < MOST_REPEATS
     }
 
-    pub(super) fn sent_again(&self) -> Self {
+    pub(super) fn repeated_once(&self) -> Self {
         Self {
             repeats: self.repeats + 1,
             ..self.clone()
@@ -247,7 +255,7 @@ impl Batch {
     }
 
     /// The batches to send after EC2 throttled this one. If EC2 limits instances, halves may be accepted sooner.
-    pub(super) fn waiting(&self, error: &CloudError) -> Vec<Self> {
+    pub(super) fn after_throttling(&self, error: &CloudError) -> Vec<Self> {
         let mut parts = match error.limit() {
             Limit::Requests => vec![self.clone()],
             Limit::Resources => self.halves(&self.members),
@@ -255,7 +263,7 @@ impl Batch {
         let told = Arc::new(error.repeated());
         for part in &mut parts {
             part.waits += 1;
-            part.told_to_wait = Some(Arc::clone(&told));
+            part.throttled_by = Some(Arc::clone(&told));
         }
         parts
     }
@@ -272,7 +280,7 @@ impl Batch {
     }
 
     fn throttled(&self) -> Option<CloudError> {
-        self.told_to_wait.as_deref().map(CloudError::repeated)
+        self.throttled_by.as_deref().map(CloudError::repeated)
     }
 
     /// Makes the call as soon as EC2's rate limit allows, if that is in time. If the members' observation is stale by then,
@@ -283,43 +291,43 @@ impl Batch {
         ids: Vec<InstanceId>,
         guard: Guard,
         seen: Option<Moment>,
-    ) -> (Self, BatchAnswer) {
-        let (begin, end) = if self.call.is_memory() {
+    ) -> (Self, BatchResponse) {
+        let (begin, end) = if self.call.records_step() {
             (guard.write(), guard.end())
         } else {
             (guard.begin(), guard.answer())
         };
         let (rate_limiter, limited_action) = (fleet.rate_limiter(), self.call.limited_action());
-        if !self.admitted {
+        if !self.has_tokens {
             if let Err(slow) = rate_limiter
                 .acquire_within(limited_action, ids.len(), begin)
                 .await
             {
                 let affordable = slow.affordable;
-                return (self, BatchAnswer::TooSlow { affordable });
+                return (self, BatchResponse::RateLimited { affordable });
             }
-            self.admitted = true;
+            self.has_tokens = true;
         }
-        let in_time = if self.call.is_memory() {
+        let in_time = if self.call.records_step() {
             guard.may_write()
         } else {
             guard.may_begin()
         };
         let stale = seen.is_some_and(|seen| guard.is_stale(seen));
-        if !in_time || (stale && self.looks == MOST_LOOKS) {
-            return (self, BatchAnswer::TooSlow { affordable: 0 });
+        if !in_time || (stale && self.observations == MOST_OBSERVATIONS) {
+            return (self, BatchResponse::RateLimited { affordable: 0 });
         }
         if stale {
-            self.looks += 1;
+            self.observations += 1;
             let looked = in_time_of(end, fleet.look_again(&ids)).await;
             let answer = match looked {
-                Some(Ok(seen)) => BatchAnswer::Seen(seen),
-                Some(Err(error)) => BatchAnswer::NotSeen(error),
-                None => BatchAnswer::TooSlow { affordable: 0 },
+                Some(Ok(seen)) => BatchResponse::Reobserved(seen),
+                Some(Err(error)) => BatchResponse::ObservationFailed(error),
+                None => BatchResponse::RateLimited { affordable: 0 },
             };
             return (self, answer);
         }
-        (self.admitted, self.looks) = (false, 0);
+        (self.has_tokens, self.observations) = (false, 0);
         let send_by = guard.send_by(seen);
         let fleet = match &send_by {
             Some(send_by) => fleet.sending_by(send_by),
@@ -332,22 +340,22 @@ impl Batch {
         match answer {
             Ok(changes) => {
                 rate_limiter.accepted(limited_action);
-                (self, BatchAnswer::Done(changes))
+                (self, BatchResponse::Done(changes))
             }
             Err(error) => {
                 if error.kind == CloudErrorKind::Throttled {
                     rate_limiter.refused(limited_action, error.limit());
                 }
                 let answer = match (send_by, error.kind) {
-                    (Some(send_by), _) if send_by.held_back() => {
-                        BatchAnswer::Late(self.not_sent("the pass ended before its turn came"))
-                    }
+                    (Some(send_by), _) if send_by.held_back() => BatchResponse::MaybeFailed(
+                        self.not_sent("the pass ended before its turn came"),
+                    ),
                     (Some(send_by), CloudErrorKind::Unreachable | CloudErrorKind::Service)
                         if send_by.forbade_retry() =>
                     {
-                        BatchAnswer::Late(error)
+                        BatchResponse::MaybeFailed(error)
                     }
-                    _ => BatchAnswer::Failed(error),
+                    _ => BatchResponse::Failed(error),
                 };
                 (self, answer)
             }

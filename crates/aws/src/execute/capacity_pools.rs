@@ -52,7 +52,7 @@ struct ShortPool {
     /// The members that have not been tried since the pool became short.
     waiting: VecDeque<usize>,
     /// The number of the search's batches that have not ended.
-    under_way: usize,
+    in_flight: usize,
     /// EC2's error.
     error: CloudError,
 }
@@ -108,7 +108,7 @@ impl CapacityPools {
     }
 
     /// Moves a member to the pool of its new type.
-    pub(super) fn moved(&mut self, member: usize, instance_type: &str) {
+    pub(super) fn move_to_type(&mut self, member: usize, instance_type: &str) {
         let pool = CapacityPool {
             instance_type: instance_type.to_owned(),
             ..self.pools[self.pool_of[member]].clone()
@@ -126,8 +126,8 @@ impl CapacityPools {
 
     /// Counts the parts of a batch of a search.
     pub(super) fn split(&mut self, batch: &Batch, parts: usize) {
-        if let Some(room) = batch.pool.and_then(|pool| self.short.get_mut(&pool)) {
-            room.under_way = room.under_way + parts - 1;
+        if let Some(short_pool) = batch.pool.and_then(|pool| self.short.get_mut(&pool)) {
+            short_pool.in_flight = short_pool.in_flight + parts - 1;
         }
     }
 
@@ -153,7 +153,7 @@ impl CapacityPools {
 
 impl Execution<'_> {
     /// Handles a lack of capacity for a pool of the batch.
-    pub(super) fn room_missing(&mut self, batch: &Batch, error: &CloudError) {
+    pub(super) fn capacity_lacking(&mut self, batch: &Batch, error: &CloudError) {
         let suspects = self.capacity_pools.suspects(batch, error);
         let [pool] = suspects[..] else {
             let parts = self.apart(batch, &suspects);
@@ -164,7 +164,7 @@ impl Execution<'_> {
             .members
             .iter()
             .partition(|member| self.capacity_pools.pool(**member) == pool);
-        let room = self
+        let short_pool = self
             .capacity_pools
             .short
             .entry(pool)
@@ -173,25 +173,25 @@ impl Execution<'_> {
                 found: false,
                 refused_alone: 0,
                 waiting: VecDeque::new(),
-                under_way: 0,
+                in_flight: 0,
                 error: error.repeated(),
             });
-        room.refused(concerned.len());
+        short_pool.refused(concerned.len());
         if let [alone] = concerned[..] {
             self.fail(batch, &[alone], error);
         } else {
-            room.waiting.extend(concerned);
+            short_pool.waiting.extend(concerned);
         }
         if others.is_empty() {
-            self.ended(batch, BatchEnd::Unknown);
+            self.on_end(batch, BatchEnd::Unknown);
         } else {
-            self.queue.push_front(batch.of(others));
+            self.queue.push_front(batch.with_members(others));
         }
         self.search(pool);
     }
 
     /// Removes members of short pools from a batch of starts.
-    pub(super) fn with_room(&mut self, batch: Batch) -> Option<Batch> {
+    pub(super) fn without_short_pools(&mut self, batch: Batch) -> Option<Batch> {
         let starts = batch.call == BatchCall::Change(StepAction::Start);
         if !starts || batch.pool.is_some() || self.capacity_pools.short.is_empty() {
             return Some(batch);
@@ -204,8 +204,8 @@ impl Execution<'_> {
         let mut pools = Vec::new();
         for member in short {
             let pool = self.capacity_pools.pool(member);
-            if let Some(room) = self.capacity_pools.short.get_mut(&pool) {
-                room.waiting.push_back(member);
+            if let Some(short_pool) = self.capacity_pools.short.get_mut(&pool) {
+                short_pool.waiting.push_back(member);
             }
             if !pools.contains(&pool) {
                 pools.push(pool);
@@ -215,19 +215,19 @@ impl Execution<'_> {
             self.search(pool);
         }
         if others.is_empty() {
-            self.ended(&batch, BatchEnd::Unknown);
+            self.on_end(&batch, BatchEnd::Unknown);
             return None;
         }
-        Some(batch.of(others))
+        Some(batch.with_members(others))
     }
 
     /// Continues the search that a batch belongs to.
-    pub(super) fn search_goes_on(&mut self, batch: &Batch, end: BatchEnd<'_>) {
+    pub(super) fn continue_search(&mut self, batch: &Batch, end: BatchEnd<'_>) {
         let Some(pool) = batch.pool else { return };
-        if let Some(room) = self.capacity_pools.short.get_mut(&pool) {
-            room.under_way -= 1;
+        if let Some(short_pool) = self.capacity_pools.short.get_mut(&pool) {
+            short_pool.in_flight -= 1;
             if let BatchEnd::Accepted = end {
-                room.accepted(batch.members.len());
+                short_pool.accepted(batch.members.len());
             }
         }
         self.search(pool);
@@ -235,26 +235,30 @@ impl Execution<'_> {
 
     /// Tries the next members of a short pool, unless a try is in flight.
     fn search(&mut self, pool: usize) {
-        let Some(room) = self.capacity_pools.short.get_mut(&pool) else {
+        let Some(short_pool) = self.capacity_pools.short.get_mut(&pool) else {
             return;
         };
-        if room.under_way > 0 || room.waiting.is_empty() {
+        if short_pool.in_flight > 0 || short_pool.waiting.is_empty() {
             return;
         }
-        let tried = room.next_try();
+        let tried = short_pool.next_try();
         let members: Vec<usize> = match tried {
-            0 => room.waiting.drain(..).collect(),
+            0 => short_pool.waiting.drain(..).collect(),
             // At random, so that a member with a fault of its own is not the one that every pass tries.
             1 => {
-                let any = fastrand::usize(..room.waiting.len());
-                room.waiting.swap_remove_front(any).into_iter().collect()
+                let any = fastrand::usize(..short_pool.waiting.len());
+                short_pool
+                    .waiting
+                    .swap_remove_front(any)
+                    .into_iter()
+                    .collect()
             }
-            several => room.waiting.drain(..several).collect(),
+            several => short_pool.waiting.drain(..several).collect(),
         };
-        let error = room.error.inferred();
-        room.under_way += usize::from(tried > 0);
-        let family = self.lineage.found();
-        let mut batch = Batch::new(BatchCall::Change(StepAction::Start), members, family);
+        let error = short_pool.error.inferred();
+        short_pool.in_flight += usize::from(tried > 0);
+        let lineage = self.lineages.start();
+        let mut batch = Batch::new(BatchCall::Change(StepAction::Start), members, lineage);
         if tried == 0 {
             self.fail(&batch, &batch.members, &error);
         } else {
@@ -278,7 +282,7 @@ impl Execution<'_> {
         [others, first, second]
             .into_iter()
             .filter(|members| !members.is_empty())
-            .map(|members| batch.of(members))
+            .map(|members| batch.with_members(members))
             .collect()
     }
 }

@@ -12,7 +12,7 @@ const FAILURES_IN_A_ROW: usize = 3;
 
 /// The number of batches that must fail for all their instances, while no other batch succeeds, before the action counts as
 /// refused altogether.
-const HOPELESS_BATCHES: usize = 3;
+const REFUSED_BATCHES: usize = 3;
 
 /// The number of refusals of an operation that a pass spends on isolating the instances that caused them: these, ...
 const REFUSALS: usize = 200;
@@ -24,33 +24,30 @@ const REFUSALS_PER_BATCH: usize = 10;
 #[derive(Debug, Default)]
 pub(super) struct CircuitBreaker {
     /// The error that stops all calls.
-    everywhere: Option<CloudError>,
+    error: Option<CloudError>,
     failures_in_a_row: usize,
     /// The kinds of call that succeeded for some member.
     accepted: HashSet<CallKind>,
     /// How many more refusals of each kind of call are isolated.
     refusals_left: HashMap<CallKind, usize>,
     /// The kinds of call that were refused for whole batches, with the number of batches.
-    hopeless: HashMap<CallKind, (usize, CloudError)>,
+    refused: HashMap<CallKind, (usize, CloudError)>,
 }
 
 impl CircuitBreaker {
     /// The error with which to fail a call instead of making it; none while the circuit is closed.
     pub(super) fn open_for(&self, call: &BatchCall) -> Option<CloudError> {
         let refused = self
-            .refused_everywhere(call)
+            .refused_altogether(call)
             .filter(|error| is_about_the_action(error.kind));
-        self.everywhere
-            .as_ref()
-            .or(refused)
-            .map(CloudError::repeated)
+        self.error.as_ref().or(refused).map(CloudError::repeated)
     }
 
     /// The error of a kind of call that was refused for several whole batches while no member was accepted. If the refusals
     /// may be specific to the members, another batch is worth one call, but not the isolation of its bad members.
-    pub(super) fn refused_everywhere(&self, call: &BatchCall) -> Option<&CloudError> {
-        let (batches, error) = self.hopeless.get(&call.kind())?;
-        (*batches >= HOPELESS_BATCHES && !self.has_accepted(call)).then_some(error)
+    pub(super) fn refused_altogether(&self, call: &BatchCall) -> Option<&CloudError> {
+        let (batches, error) = self.refused.get(&call.kind())?;
+        (*batches >= REFUSED_BATCHES && !self.has_accepted(call)).then_some(error)
     }
 
     pub(super) fn accepted(&mut self, call: &BatchCall) {
@@ -68,7 +65,7 @@ impl CircuitBreaker {
     }
 
     /// Whether another refusal is isolated; uses up one of the allowance.
-    pub(super) fn may_look_into(&mut self, call: &BatchCall) -> bool {
+    pub(super) fn may_isolate(&mut self, call: &BatchCall) -> bool {
         let left = self.refusals_left(call);
         let some = *left > 0;
         *left = left.saturating_sub(1);
@@ -89,15 +86,15 @@ impl CircuitBreaker {
             }
             _ => false,
         };
-        if for_good && self.everywhere.is_none() {
-            self.everywhere = Some(error.repeated());
+        if for_good && self.error.is_none() {
+            self.error = Some(error.repeated());
         }
     }
 
     /// Records that a call was refused for every member of a batch.
     pub(super) fn trip(&mut self, call: &BatchCall, error: &CloudError) {
         let known = self
-            .hopeless
+            .refused
             .entry(call.kind())
             .or_insert_with(|| (0, error.repeated()));
         known.0 += 1;

@@ -6,10 +6,10 @@ use tokio::time::Instant;
 
 /// An instant after which no batch is begun, and one at which everything ends.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadline(Option<Terms>);
+pub struct Deadline(Option<Limits>);
 
 #[derive(Clone, Copy, Debug)]
-struct Terms {
+struct Limits {
     begin: Instant,
     end: Instant,
 }
@@ -22,11 +22,11 @@ impl Deadline {
     /// grace wastes the time of a function that has ten seconds; with a shorter one, executed steps can't be recorded.
     const GRACE: Duration = Duration::from_millis(2_500);
     /// The part of the grace that is reserved for the tags.
-    const MEMORY: Duration = Duration::from_secs(1);
+    const TAGS: Duration = Duration::from_secs(1);
 
     /// Begins nothing after `instant`, and waits for calls in flight for the usual grace.
     pub fn at(instant: Instant) -> Self {
-        Self(Some(Terms {
+        Self(Some(Limits {
             begin: instant,
             end: instant + Self::GRACE,
         }))
@@ -35,13 +35,13 @@ impl Deadline {
     /// The same deadline with another end, at which nothing is awaited any more.
     #[must_use]
     pub fn ending(self, end: Instant) -> Self {
-        Self(self.0.map(|terms| Terms { end, ..terms }))
+        Self(self.0.map(|terms| Limits { end, ..terms }))
     }
 
     /// The deadline of an observation that precedes other work: two thirds of the remaining time, so that an account-region
     /// that never responds leaves time to act in the others.
     #[must_use]
-    pub fn for_looking(self) -> Self {
+    pub fn for_observing(self) -> Self {
         let now = Instant::now();
         match self.begin() {
             Some(begin) if begin > now => Self::at(now + (begin - now) * 2 / 3),
@@ -61,8 +61,8 @@ impl Deadline {
 
     /// Until when its response is awaited.
     pub(super) fn answer(self) -> Option<Instant> {
-        let Terms { begin, end } = self.0?;
-        Some(end.checked_sub(Self::MEMORY).unwrap_or(end).max(begin))
+        let Limits { begin, end } = self.0?;
+        Some(end.checked_sub(Self::TAGS).unwrap_or(end).max(begin))
     }
 
     /// Until when its tags may be written, and everything ends.

@@ -14,17 +14,23 @@ pub(super) struct NotHibernated(BTreeMap<usize, CloudError>);
 
 impl NotHibernated {
     /// Whether the member continues after this error, with a plain stop.
-    pub(super) fn goes_on(&mut self, call: &BatchCall, member: usize, error: &CloudError) -> bool {
+    pub(super) fn continues_after(
+        &mut self,
+        call: &BatchCall,
+        member: usize,
+        error: &CloudError,
+    ) -> bool {
         // An instance that is gone, or that EC2 does not allow to be stopped, can't be stopped plainly either.
         let about_hibernation = matches!(
             error.kind,
             CloudErrorKind::Refused | CloudErrorKind::WrongState
         );
-        let goes_on = *call == BatchCall::Change(StepAction::Hibernate) && about_hibernation;
-        if goes_on {
+        let continues_after =
+            *call == BatchCall::Change(StepAction::Hibernate) && about_hibernation;
+        if continues_after {
             self.0.insert(member, error.repeated());
         }
-        goes_on
+        continues_after
     }
 
     /// Changes the reported step of a member that was stopped plainly: the call, and a note with the reason.

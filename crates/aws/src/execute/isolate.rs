@@ -26,7 +26,7 @@ pub(super) struct BatchLineage(Vec<Lineage>);
 struct Lineage {
     refusals: usize,
     accepted: bool,
-    hopeless: bool,
+    given_up: bool,
     probing: Option<Probing>,
 }
 
@@ -41,7 +41,7 @@ struct Probing {
 
 impl BatchLineage {
     /// Starts a lineage, and returns its index.
-    pub(super) fn found(&mut self) -> usize {
+    pub(super) fn start(&mut self) -> usize {
         self.0.push(Lineage::default());
         self.0.len() - 1
     }
@@ -52,24 +52,24 @@ impl Execution<'_> {
     pub(super) fn isolate(&mut self, batch: &Batch, error: &CloudError) {
         if batch.members.len() == 1 {
             self.fail(batch, &batch.members, error);
-            self.ended(batch, BatchEnd::Refused(error));
+            self.on_end(batch, BatchEnd::Refused(error));
             return;
         }
         let (named, rest) = self.named(batch, error);
         self.fail(batch, &named, error);
-        let family = &mut self.lineage.0[batch.family];
-        family.refusals += 1;
-        let given_up = family.hopeless || self.breaker.refused_everywhere(&batch.call).is_some();
-        if given_up || !self.breaker.may_look_into(&batch.call) {
+        let lineage = &mut self.lineages.0[batch.lineage];
+        lineage.refusals += 1;
+        let given_up = lineage.given_up || self.breaker.refused_altogether(&batch.call).is_some();
+        if given_up || !self.breaker.may_isolate(&batch.call) {
             self.fail(batch, &rest, &error.inferred());
-            self.ended(batch, BatchEnd::Refused(error));
+            self.on_end(batch, BatchEnd::Refused(error));
             return;
         }
-        let patience = if named.is_empty() { 1 } else { NAMED };
-        let early = family.refusals <= patience;
-        if batch.pool.is_none() && !early && !family.accepted {
-            if let Some(probing) = &mut family.probing {
-                probing.waiting.push(batch.of(rest));
+        let limit = if named.is_empty() { 1 } else { NAMED };
+        let early = lineage.refusals <= limit;
+        if batch.pool.is_none() && !early && !lineage.accepted {
+            if let Some(probing) = &mut lineage.probing {
+                probing.waiting.push(batch.with_members(rest));
                 return;
             }
             if rest.len() > PROBES {
@@ -78,7 +78,7 @@ impl Execution<'_> {
             }
         }
         let parts = if early && !named.is_empty() {
-            vec![batch.of(rest)]
+            vec![batch.with_members(rest)]
         } else {
             batch.halves(&rest)
         };
@@ -90,14 +90,14 @@ impl Execution<'_> {
     fn probe(&mut self, batch: &Batch, mut members: Vec<usize>) {
         fastrand::shuffle(&mut members);
         let rest = members.split_off(PROBES);
-        self.lineage.0[batch.family].probing = Some(Probing {
+        self.lineages.0[batch.lineage].probing = Some(Probing {
             open: PROBES,
             refused: 0,
-            waiting: vec![batch.of(rest)],
+            waiting: vec![batch.with_members(rest)],
         });
         let mut probes: Vec<Batch> = members
             .into_iter()
-            .map(|member| batch.of(vec![member]))
+            .map(|member| batch.with_members(vec![member]))
             .collect();
         for probe in &mut probes {
             probe.probe = true;
@@ -107,13 +107,13 @@ impl Execution<'_> {
     }
 
     /// Updates the lineage of a batch that ended.
-    pub(super) fn family_goes_on(&mut self, batch: &Batch, end: BatchEnd<'_>) {
-        let family = &mut self.lineage.0[batch.family];
-        family.accepted |= matches!(end, BatchEnd::Accepted);
+    pub(super) fn update_lineage(&mut self, batch: &Batch, end: BatchEnd<'_>) {
+        let lineage = &mut self.lineages.0[batch.lineage];
+        lineage.accepted |= matches!(end, BatchEnd::Accepted);
         if !batch.probe {
             return;
         }
-        let Some(probing) = &mut family.probing else {
+        let Some(probing) = &mut lineage.probing else {
             return;
         };
         probing.open -= 1;
@@ -121,9 +121,9 @@ impl Execution<'_> {
         if probing.open > 0 {
             return;
         }
-        let all_refused = probing.refused == PROBES && !family.accepted;
-        family.hopeless = all_refused;
-        let waiting = family.probing.take().map(|probing| probing.waiting);
+        let all_refused = probing.refused == PROBES && !lineage.accepted;
+        lineage.given_up = all_refused;
+        let waiting = lineage.probing.take().map(|probing| probing.waiting);
         for part in waiting.unwrap_or_default() {
             match end {
                 BatchEnd::Refused(error) if all_refused => {

@@ -13,7 +13,7 @@ pub struct Outcome {
     /// The result of its execution.
     pub result: StepResult,
     /// Whether the request's tag was written, if the step has one: then a later pass executes a step that failed.
-    pub said: bool,
+    pub request_written: bool,
 }
 
 /// The result of executing a step.

@@ -2,7 +2,7 @@
 
 use curfew_core::step::{Step, TagChanges};
 
-use super::tag_writes::{TagEdit, alike};
+use super::tag_writes::{TagEdit, grouped};
 use super::{Execution, StepProgress, StepResult};
 use crate::error::{CloudError, CloudErrorKind};
 
@@ -17,12 +17,12 @@ pub fn refusal(step: &Step, error: &CloudError) -> Option<TagChanges> {
         // granted.
         CloudErrorKind::Denied => {
             error.operation == "ec2:ModifyInstanceAttribute"
-                || (is_of_a_change && !error.is_inferred() && error.is_about("AuthFailure"))
+                || (is_of_a_change && !error.is_inferred() && error.code_starts_with("AuthFailure"))
         }
         // An instance that is gone needs no record; a missing resource of the instance does, since a person has to restore
         // it.
         CloudErrorKind::NotFound => {
-            is_of_a_change && !error.is_inferred() && !error.is_about("InvalidInstanceID.")
+            is_of_a_change && !error.is_inferred() && !error.code_starts_with("InvalidInstanceID.")
         }
         CloudErrorKind::Account
         | CloudErrorKind::Quota
@@ -54,7 +54,7 @@ impl Execution<'_> {
             }
             _ => None,
         });
-        for (writes, members) in alike(refused) {
+        for (writes, members) in grouped(refused) {
             for call in writes.calls() {
                 self.queue_back(&call, &members);
             }

@@ -16,7 +16,7 @@ use crate::fleet::Observation;
 
 impl Execution<'_> {
     /// Plans the members of a batch on a new observation, and keeps those whose step is the same.
-    pub(super) fn decide_again(&mut self, batch: &Batch, seen: &Observation) {
+    pub(super) fn replan(&mut self, batch: &Batch, seen: &Observation) {
         // The request is in the tags by now, along with newer ones.
         let unasked = Basis {
             request: None,
@@ -49,7 +49,7 @@ impl Execution<'_> {
             };
             let again = steps.get(&step.instance).copied();
             if again.is_some_and(|again| is_same((step, self.decided_at), (again, plan.at))) {
-                self.seen[*member] = self.guard.moment(*begun);
+                self.observed_at[*member] = self.guard.moment(*begun);
                 kept.push(*member);
                 continue;
             }
@@ -60,23 +60,23 @@ impl Execution<'_> {
             };
             self.settle(&batch.call, *member, StepResult::Dropped { because });
         }
-        self.write_what_is_due();
+        self.queue_due_tags();
         if kept.is_empty() {
-            self.ended(batch, BatchEnd::Unknown);
+            self.on_end(batch, BatchEnd::Unknown);
         } else {
-            self.queue.push_front(batch.of(kept));
+            self.queue.push_front(batch.with_members(kept));
         }
     }
 
     /// Handles a failed observation of a batch's members: their call is not made.
-    pub(super) fn not_seen(&mut self, batch: &Batch, error: &CloudError) {
+    pub(super) fn observation_failed(&mut self, batch: &Batch, error: &CloudError) {
         match error.kind {
             // One terminated instance fails the observation of all.
             CloudErrorKind::NotFound => self.isolate(batch, error),
             _ => {
                 self.breaker.failed(error);
                 self.fail(batch, &batch.members, error);
-                self.ended(batch, BatchEnd::Unknown);
+                self.on_end(batch, BatchEnd::Unknown);
             }
         }
     }

@@ -17,20 +17,20 @@ pub(super) struct TagEdit {
     /// The keys to remove.
     pub(super) removed: Vec<&'static str>,
     /// An invalid `curfew:last` to replace.
-    pub(super) mends: Option<String>,
+    pub(super) replaces: Option<String>,
 }
 
 impl TagEdit {
     /// The tags of a request.
-    pub(super) fn word(word: &RequestTags) -> Self {
+    pub(super) fn request(request: &RequestTags) -> Self {
         Self {
-            set: word.tags(),
+            set: request.tags(),
             ..Self::default()
         }
     }
 
     /// The first `curfew:last`, written before the call.
-    pub(super) fn first(last: &LastApplied) -> Self {
+    pub(super) fn first_state(last: &LastApplied) -> Self {
         Self {
             set: vec![(LAST_TAG, last.to_string())],
             ..Self::default()
@@ -38,9 +38,9 @@ impl TagEdit {
     }
 
     /// The same, replacing the invalid `curfew:last` that the step names.
-    pub(super) fn mending(self, step: &Step) -> Self {
+    pub(super) fn replacing(self, step: &Step) -> Self {
         Self {
-            mends: step.replaces.clone(),
+            replaces: step.replaces.clone(),
             ..self
         }
     }
@@ -90,17 +90,17 @@ impl TagEdit {
         let Self {
             set,
             removed,
-            mends,
+            replaces,
         } = self;
         let remember = (!set.is_empty()).then(|| {
-            BatchCall::Remember(Self {
+            BatchCall::WriteTags(Self {
                 set,
-                mends,
+                replaces,
                 ..Self::default()
             })
         });
         let forget = (!removed.is_empty()).then(|| {
-            BatchCall::Forget(Self {
+            BatchCall::RemoveTags(Self {
                 removed,
                 ..Self::default()
             })
@@ -110,7 +110,9 @@ impl TagEdit {
 }
 
 /// Groups members by their changes, in order of first occurrence.
-pub(super) fn alike(members: impl Iterator<Item = (TagEdit, usize)>) -> Vec<(TagEdit, Vec<usize>)> {
+pub(super) fn grouped(
+    members: impl Iterator<Item = (TagEdit, usize)>,
+) -> Vec<(TagEdit, Vec<usize>)> {
     let mut groups: Vec<(TagEdit, Vec<usize>)> = Vec::new();
     let mut places: HashMap<TagEdit, usize> = HashMap::new();
     for (writes, member) in members {
@@ -143,9 +145,9 @@ struct Group {
 impl TagWrites {
     pub(super) fn of(steps: &[Step]) -> Self {
         let planned = steps.iter().zip(0..);
-        let groups = alike(planned.map(|(step, member)| {
+        let groups = grouped(planned.map(|(step, member)| {
             let remember = step.tag_changes.clone().after_response(step.state);
-            (TagEdit::of(&remember).mending(step), member)
+            (TagEdit::of(&remember).replacing(step), member)
         }));
         let mut group_of = vec![0; steps.len()];
         for ((_, members), group) in groups.iter().zip(0..) {
@@ -200,27 +202,27 @@ impl TagWrites {
 
 impl Execution<'_> {
     /// Queues due tags before all other calls.
-    pub(super) fn write_what_is_due(&mut self) {
+    pub(super) fn queue_due_tags(&mut self) {
         for members in self.tag_writes.due() {
-            for (call, members) in self.memory_of(&members) {
+            for (call, members) in self.tag_calls(&members) {
                 self.breaker.expect(&call);
-                let family = self.lineage.found();
-                self.queue.push_front(Batch::new(call, members, family));
+                let lineage = self.lineages.start();
+                self.queue.push_front(Batch::new(call, members, lineage));
             }
         }
     }
 
-    pub(super) fn memory_of(&self, members: &[usize]) -> Vec<(BatchCall, Vec<usize>)> {
+    pub(super) fn tag_calls(&self, members: &[usize]) -> Vec<(BatchCall, Vec<usize>)> {
         let known = members.iter().map(|member| {
             let planned = self.steps[*member].tag_changes.clone();
             let remember = TagChanges {
-                fallback: self.types.change(*member, planned.fallback),
+                fallback: self.types.tag_change(*member, planned.fallback),
                 ..planned.after_response(self.after(*member))
             };
-            let writes = TagEdit::of(&remember).mending(&self.steps[*member]);
+            let writes = TagEdit::of(&remember).replacing(&self.steps[*member]);
             (writes, *member)
         });
-        let groups = alike(known).into_iter();
+        let groups = grouped(known).into_iter();
         groups
             .flat_map(|(writes, members)| writes.calls().map(move |call| (call, members.clone())))
             .collect()

@@ -11,7 +11,7 @@ use curfew_core::state_tags::Fallback;
 use curfew_core::step::{FallbackChange, Step, StepAction, TypesToTry};
 use tracing::info;
 
-use super::tag_writes::{TagEdit, alike};
+use super::tag_writes::{TagEdit, grouped};
 use super::{BatchCall, Execution, StepProgress, StepResult};
 use crate::error::{CloudError, CloudErrorKind};
 
@@ -23,7 +23,7 @@ pub(super) struct TypeFallbacks(BTreeMap<usize, TypeAttempts>);
 struct TypeAttempts {
     types: TypesToTry,
     /// The index in the order of the type to try.
-    turn: usize,
+    next: usize,
     /// The instance's current type; none if its name is invalid.
     present: Option<InstanceType>,
     /// Whether this execution wrote the tag of a fallback type.
@@ -34,7 +34,7 @@ struct TypeAttempts {
 
 impl TypeAttempts {
     fn target(&self) -> Option<&InstanceType> {
-        self.types.order.get(self.turn)
+        self.types.order.get(self.next)
     }
 
     fn has(&self, wanted: &InstanceType) -> bool {
@@ -43,7 +43,7 @@ impl TypeAttempts {
 
     /// Goes on with the next type. An error that a user can fix is reported rather than a lack of capacity.
     fn refused(&mut self, error: &CloudError) {
-        self.turn += 1;
+        self.next += 1;
         let tells_more = error.kind != CloudErrorKind::Capacity;
         let known = self.error.as_ref().map(|known| known.kind);
         if known.is_none() || (tells_more && known == Some(CloudErrorKind::Capacity)) {
@@ -60,7 +60,7 @@ impl TypeFallbacks {
                 let types = TypesToTry::clone(step.types.as_ref()?);
                 let trying = TypeAttempts {
                     types,
-                    turn: 0,
+                    next: 0,
                     present: instance.and_then(|instance| instance.instance_type.parse().ok()),
                     tagged: false,
                     error: None,
@@ -78,7 +78,7 @@ impl TypeFallbacks {
     }
 
     /// The change to the tag once the member's start was accepted.
-    pub(super) fn change(&self, member: usize, planned: FallbackChange) -> FallbackChange {
+    pub(super) fn tag_change(&self, member: usize, planned: FallbackChange) -> FallbackChange {
         match self.0.get(&member) {
             Some(trying) if !trying.has(&trying.types.wanted) => FallbackChange::Keep,
             Some(trying) if trying.tagged => FallbackChange::Clear,
@@ -87,7 +87,12 @@ impl TypeFallbacks {
     }
 
     /// Whether the member continues after this error, with another type or with its desired type.
-    pub(super) fn goes_on(&mut self, call: &BatchCall, member: usize, error: &CloudError) -> bool {
+    pub(super) fn continues_after(
+        &mut self,
+        call: &BatchCall,
+        member: usize,
+        error: &CloudError,
+    ) -> bool {
         let Some(trying) = self.0.get_mut(&member) else {
             return false;
         };
@@ -96,26 +101,26 @@ impl TypeFallbacks {
             return false;
         };
         let is_wanted = *target == trying.types.wanted;
-        let goes_on = match (call, error.kind) {
+        let continues_after = match (call, error.kind) {
             (BatchCall::Change(StepAction::Start), CloudErrorKind::Capacity)
-            | (BatchCall::GiveType(_), CloudErrorKind::Denied | CloudErrorKind::Refused) => true,
+            | (BatchCall::SetType(_), CloudErrorKind::Denied | CloudErrorKind::Refused) => true,
             // The type is not available in this zone or for this image.
             (BatchCall::Change(StepAction::Start), CloudErrorKind::Refused) => !is_wanted,
             _ => false,
         };
-        if goes_on {
+        if continues_after {
             trying.refused(error);
         }
-        goes_on
+        continues_after
     }
 
     /// The largest number of types of a start, which bounds the rounds.
-    fn most(&self) -> usize {
+    fn longest_order(&self) -> usize {
         let orders = self.0.values().map(|trying| trying.types.order.len());
         orders.max().unwrap_or(0)
     }
 
-    fn with(&self, wanting: impl Fn(&TypeAttempts) -> bool) -> Vec<usize> {
+    fn members_where(&self, wanting: impl Fn(&TypeAttempts) -> bool) -> Vec<usize> {
         let members = self.0.iter();
         members
             .filter(|(_, trying)| wanting(trying))
@@ -127,34 +132,34 @@ impl TypeFallbacks {
 impl Execution<'_> {
     /// Tries one type after the other for the starts without capacity.
     pub(super) async fn try_other_types(&mut self) {
-        for _ in 0..self.types.most() {
+        for _ in 0..self.types.longest_order() {
             let waiting = self.open_of(|trying| trying.target().is_some());
             if waiting.is_empty() {
                 break;
             }
-            self.place_types(&waiting);
+            self.tag_fallbacks(&waiting);
             self.run().await;
-            self.give_types(waiting);
+            self.set_types(waiting);
             self.run().await;
             let ready = self.open_of(|trying| trying.target().is_some_and(|one| trying.has(one)));
             self.queue_change(StepAction::Start, ready);
             self.run().await;
         }
         let given_up = self.open_of(|trying| trying.target().is_none());
-        self.give_types(given_up.clone());
+        self.set_types(given_up.clone());
         self.run().await;
         self.give_up(&given_up);
         self.run().await;
     }
 
     fn open_of(&self, wanting: impl Fn(&TypeAttempts) -> bool) -> Vec<usize> {
-        let mut members = self.types.with(wanting);
+        let mut members = self.types.members_where(wanting);
         members.retain(|member| matches!(self.progress[*member], StepProgress::Open));
         members
     }
 
     /// Records the desired type before it is changed, so that a crash in between loses nothing.
-    fn place_types(&mut self, members: &[usize]) {
+    fn tag_fallbacks(&mut self, members: &[usize]) {
         let mut placed = Vec::new();
         for member in members {
             let Some(trying) = self.types.0.get_mut(member) else {
@@ -173,13 +178,13 @@ impl Execution<'_> {
                 _ => {}
             }
         }
-        for (writes, members) in alike(placed.into_iter()) {
-            self.queue_back(&BatchCall::PlaceType(writes), &members);
+        for (writes, members) in grouped(placed.into_iter()) {
+            self.queue_back(&BatchCall::TagFallback(writes), &members);
         }
     }
 
     /// Gives each instance the next type to try, or after all of them its desired type. EC2 takes one instance per call.
-    fn give_types(&mut self, members: Vec<usize>) {
+    fn set_types(&mut self, members: Vec<usize>) {
         for member in members {
             let Some(trying) = self.types.0.get(&member) else {
                 continue;
@@ -187,14 +192,14 @@ impl Execution<'_> {
             let to = trying.target().unwrap_or(&trying.types.wanted).clone();
             let is_open = matches!(self.progress[member], StepProgress::Open);
             if is_open && !trying.has(&to) {
-                self.queue_back(&BatchCall::GiveType(to), &[member]);
+                self.queue_back(&BatchCall::SetType(to), &[member]);
             }
         }
     }
 
     /// Records that EC2 changed the member's type.
-    pub(super) fn type_given(&mut self, member: usize, to: &InstanceType) {
-        self.capacity_pools.moved(member, to.as_str());
+    pub(super) fn type_changed(&mut self, member: usize, to: &InstanceType) {
+        self.capacity_pools.move_to_type(member, to.as_str());
         if let Some(trying) = self.types.0.get_mut(&member) {
             trying.present = Some(to.clone());
         }
@@ -218,11 +223,11 @@ impl Execution<'_> {
             }
             self.progress[*member] = StepProgress::Settled(StepResult::Failed(error));
         }
-        self.queue_back(&BatchCall::Forget(TagEdit::no_fallback()), &untagged);
+        self.queue_back(&BatchCall::RemoveTags(TagEdit::no_fallback()), &untagged);
     }
 
     /// Logs an accepted start with a fallback type.
-    pub(super) fn tell_type(&self, member: usize) {
+    pub(super) fn log_fallback(&self, member: usize) {
         let Some(trying) = self.types.0.get(&member) else {
             return;
         };

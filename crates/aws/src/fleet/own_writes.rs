@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// How long an own write has precedence over an older tag. EC2's responses lag by seconds; a longer time hides manual changes
 /// to the tag for longer.
-const BELIEVED: Duration = Duration::from_mins(10);
+const PRECEDENCE: Duration = Duration::from_mins(10);
 
 /// The recent writes by instance, with their time. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -19,10 +19,10 @@ pub(super) struct OwnWrites(Arc<Mutex<HashMap<InstanceId, (LastApplied, Instant)
 
 impl OwnWrites {
     /// Registers that `last` was written to these instances.
-    pub(super) fn remember(&self, ids: &[InstanceId], last: &LastApplied) {
+    pub(super) fn insert(&self, ids: &[InstanceId], last: &LastApplied) {
         let now = Instant::now();
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, (_, at)| now.duration_since(*at) < BELIEVED);
+        known.retain(|_, (_, at)| now.duration_since(*at) < PRECEDENCE);
         for id in ids {
             known.insert(id.clone(), (last.clone(), now));
         }
@@ -40,7 +40,7 @@ impl OwnWrites {
             let Some((last, at)) = known.get(&instance.id) else {
                 continue;
             };
-            if now.duration_since(*at) >= BELIEVED {
+            if now.duration_since(*at) >= PRECEDENCE {
                 continue;
             }
             let read: Option<Result<LastApplied, _>> =

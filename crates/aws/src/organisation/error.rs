@@ -132,7 +132,7 @@ impl From<CloudError> for AccountRegionFailure {
         };
         while let Some(cause) = below {
             if let Some(assuming) = cause.downcast_ref::<SdkError<ServiceError, HttpResponse>>() {
-                return Self::Cloud(Box::new(CloudError::told(ASSUME_ROLE, assuming)));
+                return Self::Cloud(Box::new(CloudError::from_sdk_ref(ASSUME_ROLE, assuming)));
             }
             below = cause.source();
         }

@@ -35,7 +35,7 @@ impl RegionResults<Pass> {
     }
 
     /// Joins the passes, at the latest of their instants; returns the failures if no account-region responded.
-    pub fn whole(self) -> Result<CombinedPass, Vec<AccountRegionError>> {
+    pub fn combined(self) -> Result<CombinedPass, Vec<AccountRegionError>> {
         let answers = self.answers.iter();
         let account_regions =
             answers.map(|(one, pass)| (one.account_region.clone(), pass.instances.len()));

@@ -158,7 +158,7 @@ async fn every_account_and_region_is_passed_over_and_each_role_is_assumed_once()
     setting.ec2.advance(1.minute());
     setting.pass().await;
     let again = setting.pass().await;
-    assert_eq!(again.whole().unwrap().pass.plan.steps, []);
+    assert_eq!(again.combined().unwrap().pass.plan.steps, []);
     assert_eq!(
         setting.ec2.calls_of(ApiAction::AssumeRole).len(),
         2,

@@ -356,7 +356,7 @@ mod tests {
             .map(|(step, result)| Outcome {
                 step: step.clone(),
                 result,
-                said: false,
+                request_written: false,
             })
             .collect();
         let record_own_actions =
