@@ -169,17 +169,17 @@ impl Change {
             StepResult::Done { .. } => {}
             StepResult::TagsNotWritten { error, .. } => {
                 change.reason =
-                    format!("it is done, and could not be remembered: {}", render(error));
+                    format!("done, but the tags could not be written: {}", render(error));
             }
             StepResult::Failed(error) => {
                 change.result = failure;
                 change.reason = match (next_attempt, request_written) {
                     (Some(at), true) => {
-                        format!("{}; it is recorded, and tried again at {at}", render(error))
+                        format!("{}; it is recorded, and retried at {at}", render(error))
                     }
                     (None, true) => {
                         format!(
-                            "{}; it is recorded, and a later pass tries it again",
+                            "{}; it is recorded, and a later pass retries it",
                             render(error)
                         )
                     }
@@ -188,14 +188,14 @@ impl Change {
             }
             StepResult::Dropped { because } => {
                 change.result = Verdict::Skipped;
-                change.reason = format!("not done after a second look: {because}");
+                change.reason = format!("not done, because the plan changed: {because}");
             }
             StepResult::OutOfTime => {
                 change.result = failure;
                 change.reason = String::from(if *request_written {
-                    "time ran out before its turn came; it is recorded, and a later pass does it"
+                    "out of time; it is recorded, and a later pass executes it"
                 } else {
-                    "time ran out before its turn came"
+                    "out of time"
                 });
             }
         }
@@ -296,7 +296,7 @@ mod tests {
 
     /// Emulators answer with the final state, AWS with the one on the way.
     #[test]
-    fn what_was_done_is_told_by_the_state_that_ec2_answered() {
+    fn the_result_follows_the_state_in_ec2s_response() {
         use InstanceState::{Pending, Running, Stopped, Stopping};
         for (action, before, after, verdict) in [
             (StepAction::Start, Stopped, Pending, Verdict::Starting),

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_off_is_corrected_to_aws_time_at_most_and_then_goes_steadily() {
+    fn a_wrong_clock_is_corrected_to_at_most_aws_time_and_stays_monotonic() {
         let fast = after(0, 600_000, 0, 600_100);
         assert_eq!(fast, -600_000);
         assert_eq!(
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_corrected_is_shared_by_clones_and_left_out_on_demand() {
+    fn the_correction_is_shared_by_clones_and_optional() {
         let clock = Clock::telling(|| at(600_000));
         clock.clone().correct(at(600_000), at(0), at(600_000));
         assert_eq!(clock.now(), at(0));

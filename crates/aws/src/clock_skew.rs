@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slow_call_is_no_wrong_clock() {
+    fn a_slow_call_does_not_count_as_a_wrong_clock() {
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         let offset =
             |sent, server, received| clock_offset(at(sent), at(server), at(received)).as_secs();

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_small_stays_readable() {
+    fn a_small_document_is_stored_as_plain_text() {
         let document = r#"{"schedules":{}}"#;
         let stored = StoredDocument::new(document).unwrap();
         assert_eq!((stored.value.as_str(), stored.parts.len()), (document, 0));
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_says_by_how_much() {
+    fn a_too_large_document_is_reported_with_the_excess() {
         let most = StoredDocument::new(&accounts(1500)).unwrap();
         assert_eq!(most.parts.len(), MOST_PARTS, "docs/performance.md says so");
         let error = StoredDocument::new(&accounts(2000)).unwrap_err();
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_is_not_taken_for_configuration() {
+    fn a_damaged_value_is_not_decoded() {
         let stored = StoredDocument::new(&accounts(500)).unwrap();
         let damaged = |change: &dyn Fn(&mut StoredDocument)| {
             let mut stored = stored.clone();
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_value_does_not_become_gigabytes() {
+    fn decompression_is_limited() {
         let bomb = compress_to_vec(&vec![b' '; LARGEST_DOCUMENT + 1], LEVEL);
         let value = format!("{COMPRESSED}{}", STANDARD_NO_PAD.encode(bomb));
         assert_eq!(
@@ -335,7 +335,7 @@ mod tests {
         // Compressing is slow in a debug build.
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn what_is_stored_is_read_again(document in ".{0,9000}") {
+        fn a_stored_document_is_decoded_unchanged(document in ".{0,9000}") {
             let stored = StoredDocument::new(&document).unwrap();
             // A document is an object; what is not is only stored here.
             prop_assume!(!document.starts_with(COMPRESSED) && !document.starts_with(IN_PARTS));

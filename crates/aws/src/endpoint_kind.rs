@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn aws_is_known_by_the_end_of_its_hosts_names() {
+    fn aws_is_recognised_by_its_domains() {
         for (endpoint, cloud) in [
             ("https://ec2.eu-west-3.amazonaws.com", EndpointKind::Aws),
             (

@@ -9,7 +9,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use crate::rate_limit::Limit;
 
 /// The prefix of the message for calls that were skipped because an equal call had failed.
-const INFERRED: &str = "others were refused likewise";
+const INFERRED: &str = "an equal call failed";
 
 /// A call to AWS that failed.
 #[derive(Debug, thiserror::Error)]
@@ -286,7 +286,7 @@ impl CloudError {
             CloudErrorKind::Unreachable => {
                 "check the endpoint, the region's name and the network; Curfew tries again at the next pass"
             }
-            CloudErrorKind::NotSent => "the next pass goes on from what EC2 says then",
+            CloudErrorKind::NotSent => "the next pass continues",
             // EC2's code for unknown keys, which it also returns for a region that the account has not enabled.
             CloudErrorKind::Credentials if self.code.as_deref() == Some("AuthFailure") => {
                 "set AWS_PROFILE or other keys; if they work in other regions, enable this one for the account"
@@ -301,12 +301,14 @@ impl CloudError {
             CloudErrorKind::Denied => {
                 "grant this action to the role or user; docs/iam.md lists what Curfew needs and why"
             }
-            CloudErrorKind::Throttled => "wait a moment; Curfew goes on at the next pass",
+            CloudErrorKind::Throttled => "wait a moment; Curfew continues at the next pass",
             CloudErrorKind::NotFound => "check the id, the region and the account",
-            CloudErrorKind::Capacity => "AWS has no room now; Curfew tries again at each pass",
+            CloudErrorKind::Capacity => {
+                "AWS has no capacity at the moment; Curfew retries at each pass"
+            }
             CloudErrorKind::WrongState => "wait until it has settled; Curfew tries again later",
             CloudErrorKind::Service => {
-                "try again later; the AWS Health Dashboard tells of wider trouble"
+                "try again later; the AWS Health Dashboard lists known incidents"
             }
             CloudErrorKind::Account => "ask AWS Support what the account still needs",
             CloudErrorKind::Quota => {
@@ -343,16 +345,14 @@ fn hint_for(code: &str) -> Option<&'static str> {
         }
         "Blocked" | "AccountDisabled" => "ask AWS Support: it alone can open the account again",
         "IncorrectSpotRequestState" => {
-            "an instance that AWS interrupted is started again by AWS alone, when there is Spot capacity; otherwise look at the \
+            "an instance that AWS interrupted is started again by AWS alone, when there is Spot capacity; otherwise check the \
              status of its Spot request"
         }
         "SpotMaxPriceTooLow" => {
             "raise the highest price of its Spot request, or wait until the Spot price falls"
         }
         "CustomerKeyHasBeenRevoked" => "enable the KMS key of its volumes again, or grant its use",
-        "TagLimitExceeded" => {
-            "remove a tag from it: Curfew needs a few of the 50 to remember what it did"
-        }
+        "TagLimitExceeded" => "remove a tag from it: Curfew needs a few of the 50 for its state",
         "TagPolicyViolation" => {
             "allow tags with keys that begin with `curfew:` in the organization's tag policy"
         }
@@ -396,7 +396,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn account_ids_and_encoded_messages_stay_inside() {
+    fn account_ids_and_encoded_messages_are_removed() {
         let told = presentable(
             "You are not authorized: User: arn:aws:sts::123456789012:assumed-role/r/s may not ec2:StopInstances on \
              arn:aws:ec2:eu-west-3:123456789012:instance/i-123456789012abcde.\n Encoded authorization failure message: xyz",
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_sorted_by_what_can_be_done() {
+    fn error_codes_are_classified() {
         use CloudErrorKind as Kind;
         for (code, status, kind) in [
             ("RequestLimitExceeded", Some(503), Kind::Throttled),
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn known_credentials_that_may_not_use_something_are_not_unknown() {
+    fn denied_use_of_a_resource_is_not_a_credentials_error() {
         let kind = |message| CloudErrorKind::of_code("AuthFailure", Some(401), message);
         let unknown = "AWS was not able to validate the provided access credentials";
         assert_eq!(kind(unknown), CloudErrorKind::Credentials);
@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_says_what_a_person_can_do() {
+    fn a_hint_says_what_a_user_can_do() {
         let hint = |code: &str| {
             let kind = CloudErrorKind::of_code(code, Some(400), "");
             let mut error = CloudError::new("ec2:StartInstances", kind, "no");

@@ -502,7 +502,7 @@ impl<'a> Execution<'a> {
         if more > 0 {
             ids = format!("{ids} and {more} more");
         }
-        let message = format!("the answer leaves out {ids}, so that nothing may have been done");
+        let message = format!("the response does not include {ids}, so nothing may have been done");
         CloudError::new(batch.call.operation(), CloudErrorKind::Service, message)
     }
 
@@ -637,7 +637,7 @@ impl<'a> Execution<'a> {
             let result = if batch.call.records_step() && acted {
                 StepResult::TagsNotWritten {
                     after: self.after(*member),
-                    error: batch.not_sent("the pass ended before its turn came"),
+                    error: batch.not_sent("the pass ended first"),
                 }
             } else if let Some(told) = &batch.throttled_by {
                 StepResult::Failed(told.repeated())

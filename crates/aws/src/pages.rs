@@ -74,13 +74,13 @@ mod tests {
     }
 
     #[test]
-    fn a_list_ends_with_a_page_that_names_no_other() {
+    fn a_list_ends_with_a_page_without_a_token() {
         assert_eq!(follow(&["a", "b"]), Ok(3));
         assert_eq!(follow(&["a", ""]), Ok(2), "an empty token is none");
     }
 
     #[test]
-    fn a_list_that_goes_round_is_an_error_whatever_the_size_of_the_circle() {
+    fn a_cycle_of_pages_is_an_error_whatever_its_length() {
         for round in [&["a", "a"][..], &["a", "b", "a"], &["a", "b", "c", "b"]] {
             let error = follow(round).unwrap_err();
             assert!(error.contains("`events:ListRules`"), "{error}");

@@ -90,7 +90,7 @@ impl fmt::Display for Limit {
 
 /// The rate limit does not allow a call in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("EC2's pace allows only {affordable} more instances in time")]
+#[error("EC2's rate limit allows only {affordable} more instances in time")]
 pub struct TooSlow {
     /// The number of instances for which it would; 0 if not even for a call.
     pub affordable: usize,
@@ -196,7 +196,7 @@ impl RateLimiter {
             action,
             %limit,
             wait_seconds = wait.as_secs_f64(),
-            "EC2 asks for patience"
+            "EC2 throttled the request; backing off"
         );
     }
 
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_burst_goes_at_once_and_what_follows_at_ec2s_rate() {
+    async fn a_burst_is_allowed_at_once_and_further_calls_at_ec2s_rate() {
         let rate_limiter = RateLimiter::published();
         for _ in 0..5 {
             assert!(
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_beyond_the_deadline_is_not_begun_and_costs_nothing() {
+    async fn a_wait_beyond_the_deadline_fails_at_once_and_takes_no_tokens() {
         let rate_limiter = RateLimiter::published();
         for _ in 0..10 {
             rate_limiter
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_shares_a_pace_waits_in_turn() {
+    async fn callers_of_a_shared_limiter_wait_in_turn() {
         let rate_limiter = RateLimiter::published();
         for _ in 0..5 {
             rate_limiter
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn everybody_waits_when_ec2_asks_for_patience_and_longer_each_time() {
+    async fn all_callers_back_off_after_throttling_and_longer_each_time() {
         let rate_limiter = RateLimiter::published();
         let mut longest = Duration::ZERO;
         for _ in 0..200 {
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_bucket_fills_up_to_its_brim_and_no_further() {
+    async fn a_bucket_refills_to_its_capacity() {
         let rate_limiter = RateLimiter::published();
         rate_limiter
             .acquire_within(LimitedAction::StopInstances, 1000, None)
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_pace_is_no_wait_until_ec2_asks_for_one() {
+    async fn an_unlimited_limiter_waits_only_after_throttling() {
         let rate_limiter = RateLimiter::unlimited();
         for _ in 0..1000 {
             assert!(

@@ -101,7 +101,7 @@ fn nothing_to_do(asked: &Step, fresh: &[Instance]) -> Outcome {
         ..asked.clone()
     };
     if asked.action != StepAction::Record {
-        step.note = Some(format!("it is {state} now; a later pass goes on"));
+        step.note = Some(format!("it is {state} now; a later pass continues"));
     }
     Outcome {
         step,

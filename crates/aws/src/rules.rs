@@ -432,7 +432,7 @@ mod tests {
     const EVENING: &str = "cron(0 19 ? * MON-FRI *)";
 
     #[test]
-    fn what_is_there_already_is_left_alone() {
+    fn existing_desired_rules_are_kept() {
         let wanted = [
             rule(MORNING),
             TriggerRule::heartbeat(&stack(), "rate(5 minutes)"),
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_schedule_is_a_new_rule_and_the_old_one_goes() {
+    fn a_changed_schedule_is_a_new_rule_and_the_old_one_is_deleted() {
         let old = rule(MORNING);
         let new = rule(EVENING);
         assert_ne!(old.name, new.name);
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_rule_gets_its_target_or_goes() {
+    fn a_rule_without_a_target_gets_it_or_is_deleted() {
         let half = rule(EVENING);
         let there = [existing(&half, Wakes::Nobody)];
         assert_eq!(
@@ -463,13 +463,13 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_of_somebody_else_is_never_touched() {
+    fn a_rule_with_other_targets_is_never_changed() {
         let theirs = rule(EVENING);
         assert!(difference(&[existing(&theirs, Wakes::Others)], &[]).is_empty());
     }
 
     #[test]
-    fn a_rule_that_somebody_edited_is_made_anew() {
+    fn an_edited_rule_is_replaced() {
         let wanted = rule(EVENING);
         let mut edited = existing(&wanted, Wakes::Us);
         edited.expression = Some(MORNING.to_owned());
@@ -480,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_is_the_same_whichever_schedules_have_its_edges() {
+    fn a_rules_name_does_not_depend_on_its_schedules() {
         let one = rule(MORNING);
         let lab = vec!["office".parse().unwrap(), "lab".parse().unwrap()];
         let more = TriggerRule::for_edges(&stack(), MORNING, lab);
@@ -488,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lambda_is_told_the_cron_from_which_it_knows_the_minute() {
+    fn the_input_has_the_cron_of_the_rule() {
         assert_eq!(
             rule(EVENING).input(),
             r#"{"command":"wake","cron":"cron(0 19 ? * MON-FRI *)"}"#

@@ -25,7 +25,7 @@ pub(crate) struct RejectTruncated;
 
 /// The error of a truncated response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the answer breaks off")]
+#[error("the response is truncated")]
 struct Truncated;
 
 impl Intercept for RejectTruncated {
@@ -80,7 +80,7 @@ mod tests {
     use aws_smithy_types::body::SdkBody;
 
     #[test]
-    fn a_document_is_whole_when_its_root_is_closed() {
+    fn a_document_is_complete_if_its_root_is_closed() {
         let document = "<?xml version=\"1.0\"?>\n<StopInstancesResponse><requestId>1</requestId></StopInstancesResponse>";
         let answer = |status: u16, body: &str| {
             check(&HttpResponse::new(

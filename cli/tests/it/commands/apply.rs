@@ -175,7 +175,7 @@ fn it_ends_at_the_plans_next_edge_and_says_what_is_left() {
             lines(&told.json()["steps"], &["action", "result"]),
             ["db | start | out_of_time", "web | stop | not_remembered"]
         );
-        let not_sent = "`ec2:CreateTags` was not sent: the pass ended before its turn came";
+        let not_sent = "`ec2:CreateTags` was not sent: the pass ended first";
         assert_eq!(told.json()["steps"][1]["error"], not_sent, "{told:?}");
         let said = "(db): not started before the next edge of the plan";
         assert!(told.stderr.contains(said), "{told:?}");

@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_seems_broken_is_not_used_again() {
+    async fn a_broken_connection_is_not_reused() {
         let server = Server::start(None).await;
         let client = http_client(RootCertStore::empty(), PATIENCE);
         let url = format!("http://{}/", server.address);
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_is_believed_for_a_root_that_counts_and_for_no_other() {
+    async fn a_server_is_trusted_only_with_a_trusted_root() {
         let (root, tls) = authority();
         let server = Server::start(Some(tls)).await;
         let url = || format!("https://localhost:{}/", server.address.port());
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_never_begins_to_speak_tls_is_given_up() {
+    async fn a_tls_handshake_that_hangs_times_out() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let client = http_client(RootCertStore::empty(), Duration::from_millis(20));
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_nobody_listens_is_a_matter_of_the_network() {
+    async fn a_refused_connection_is_a_network_error() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         drop(listener);
@@ -438,7 +438,7 @@ mod tests {
 
     #[cfg(feature = "proxy")]
     #[tokio::test]
-    async fn https_goes_through_a_tunnel_and_http_with_its_whole_url() {
+    async fn https_uses_a_tunnel_and_http_an_absolute_url() {
         let rcgen::CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(["ec2.example".to_owned()]).unwrap();
         let (roots, tls) = certified(&cert, &signing_key);
@@ -472,7 +472,7 @@ mod tests {
 
     #[cfg(feature = "proxy")]
     #[tokio::test]
-    async fn a_proxy_that_is_not_there_is_named() {
+    async fn an_unreachable_proxy_is_named() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = format!("http://user:secret@{}", listener.local_addr().unwrap());
         drop(listener);

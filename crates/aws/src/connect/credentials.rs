@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_source_with_credentials_counts_and_one_that_fails_ends_the_search() {
+    async fn the_first_source_with_credentials_is_used_and_a_failing_one_ends_the_search() {
         let nothing = || Err(CredentialsError::not_loaded("it is not set"));
         let failure = || Err(CredentialsError::provider_error("the session has expired"));
         let (found, told) = ask([("a", nothing), ("b", KEYS), ("c", failure)]).await;

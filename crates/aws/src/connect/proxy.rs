@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_on_this_machine_or_its_link_is_reached_directly() {
+    fn loopback_and_link_local_destinations_are_connected_directly() {
         let proxies = proxies("internal.example, 10.0.0.0/8");
         let through = |url: &str| proxies.to(&url.parse().unwrap()).is_some();
         for remote in [

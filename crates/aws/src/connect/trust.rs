@@ -78,7 +78,7 @@ fn roots_in(path: &str) -> Result<RootCertStore, TrustError> {
 fn roots_of_the_system() -> Result<RootCertStore, TrustError> {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
-        tracing::warn!(%error, "a root certificate of the operating system was passed over");
+        tracing::warn!(%error, "ignored an invalid root certificate of the operating system");
     }
     usable(found.certs).ok_or(TrustError::NoSystemRoots)
 }
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bundle_counts_alone_and_must_have_a_certificate() {
+    fn a_bundle_replaces_all_roots_and_must_have_a_certificate() {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, content: &str| {
             let path = folder.path().join(name);

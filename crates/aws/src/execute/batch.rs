@@ -334,8 +334,8 @@ impl Batch {
             None => fleet,
         };
         let answer = in_time_of(end, self.call.make(&fleet, &ids)).await;
-        let answer =
-            answer.unwrap_or_else(|| Err(self.unanswered("time ran out before the answer came")));
+        let answer = answer
+            .unwrap_or_else(|| Err(self.unanswered("out of time before the response arrived")));
         let rate_limiter = fleet.rate_limiter();
         match answer {
             Ok(changes) => {
@@ -347,9 +347,9 @@ impl Batch {
                     rate_limiter.refused(limited_action, error.limit());
                 }
                 let answer = match (send_by, error.kind) {
-                    (Some(send_by), _) if send_by.held_back() => BatchResponse::MaybeFailed(
-                        self.not_sent("the pass ended before its turn came"),
-                    ),
+                    (Some(send_by), _) if send_by.held_back() => {
+                        BatchResponse::MaybeFailed(self.not_sent("the pass ended first"))
+                    }
                     (Some(send_by), CloudErrorKind::Unreachable | CloudErrorKind::Service)
                         if send_by.forbade_retry() =>
                     {

@@ -177,7 +177,7 @@ mod tests {
     use super::words;
 
     #[test]
-    fn ids_types_and_zones_are_found_in_what_ec2_says() {
+    fn ids_types_and_zones_are_found_in_ec2s_messages() {
         for (message, word) in [
             (
                 "The instance IDs 'i-0123456789abcdef0, i-0123456789abcdef1' do not exist",

@@ -39,10 +39,7 @@ impl Execution<'_> {
                 let error = CloudError::new(
                     "ec2:DescribeInstances",
                     CloudErrorKind::Service,
-                    format!(
-                        "the answer leaves out `{}`, which it was asked about",
-                        step.instance
-                    ),
+                    format!("the response does not include `{}`", step.instance),
                 );
                 self.settle(&batch.call, *member, StepResult::Failed(error));
                 continue;
@@ -54,9 +51,9 @@ impl Execution<'_> {
                 continue;
             }
             let because = match (again, skips.get(&step.instance)) {
-                (Some(again), _) => format!("it is to {} for {} now", again.action, again.cause),
+                (Some(again), _) => format!("now it is to {} for {}", again.action, again.cause),
                 (None, Some(detail)) => (*detail).to_owned(),
-                (None, None) => "nothing is to be done about it now".to_owned(),
+                (None, None) => "no action is due now".to_owned(),
             };
             self.settle(&batch.call, *member, StepResult::Dropped { because });
         }

@@ -15,14 +15,14 @@ pub(super) fn log(outcome: &Outcome) {
         }
         StepResult::TagsNotWritten { error, .. } => {
             let (error, hint) = told(error);
-            warn!(%instance, name, %action, %cause, note, %error, hint, "step done but not remembered");
+            warn!(%instance, name, %action, %cause, note, %error, hint, "step done but its tags were not written");
         }
         StepResult::Failed(error) => {
             let (error, hint) = told(error);
             warn!(%instance, name, %action, %cause, note, %error, hint, "step failed");
         }
         StepResult::Dropped { because } => {
-            info!(%instance, name, %action, %cause, note, because, "step dropped: it is decided otherwise by now");
+            info!(%instance, name, %action, %cause, note, because, "step dropped: the plan changed");
         }
         StepResult::OutOfTime => {
             warn!(%instance, name, %action, %cause, note, "step left for the next pass: out of time");

@@ -234,7 +234,7 @@ impl Execution<'_> {
         let wanted = &trying.types.wanted;
         if let Some(present) = trying.present.as_ref().filter(|present| *present != wanted) {
             let instance = &self.steps[member].instance;
-            info!(%instance, %wanted, %present, "started as another type: there was no room for its own");
+            info!(%instance, %wanted, %present, "started with a fallback type: no capacity for the desired type");
         }
     }
 }

@@ -34,7 +34,7 @@ struct Missed {
 
 /// The error of an attempt that was not sent.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("it could not be sent in time")]
+#[error("not sent in time")]
 struct TooLate;
 
 impl SendBy {

@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_protocols_code_goes_first() {
+    fn the_older_protocols_code_has_precedence() {
         let code = (
             "x-amzn-query-error",
             "AWS.SimpleQueueService.NonExistentQueue;Sender",
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_says_nothing() {
+    fn invalid_json_has_no_code_and_message() {
         for body in [
             "",
             "<html>502 Bad Gateway</html>",

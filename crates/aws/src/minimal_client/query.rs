@@ -23,7 +23,7 @@ impl XmlDocument {
         if text.trim_end().ends_with(&end) {
             Ok(read)
         } else {
-            Err("the answer breaks off".into())
+            Err("the response is truncated".into())
         }
     }
 
@@ -77,14 +77,14 @@ mod tests {
         <RequestId>1</RequestId>\n</ErrorResponse>\n";
 
     #[test]
-    fn a_refusal_has_a_code_and_a_sentence() {
+    fn an_error_has_a_code_and_a_message() {
         let told = error(REFUSAL.as_bytes()).build();
         assert_eq!(told.code(), Some("AccessDenied"));
         assert_eq!(told.message(), Some("User: a & b is not authorized"));
     }
 
     #[test]
-    fn what_breaks_off_or_is_no_xml_says_nothing() {
+    fn truncated_or_invalid_xml_has_no_code_and_message() {
         for length in 0..REFUSAL.trim_end().len() {
             assert!(
                 XmlDocument::read(&REFUSAL.as_bytes()[..length]).is_err(),

@@ -33,7 +33,7 @@ pub enum AccountRegionFailure {
     #[error(transparent)]
     Cloud(Box<CloudError>),
     /// The deadline passed before the work began.
-    #[error("time ran out before its turn came")]
+    #[error("out of time")]
     OutOfTime,
     /// No response arrived before the deadline.
     #[error("no answer within {:.1} s", after.as_secs_f64())]
@@ -73,9 +73,9 @@ impl AccountRegionError {
     pub fn hint(&self) -> String {
         let error = match &self.failure {
             AccountRegionFailure::Cloud(error) => error,
-            AccountRegionFailure::OutOfTime => return "the next pass goes on".to_owned(),
+            AccountRegionFailure::OutOfTime => return "the next pass continues".to_owned(),
             AccountRegionFailure::NoAnswer { .. } => {
-                return "ask again; if it lasts, check the region's endpoint and the network"
+                return "try again; if it persists, check the region's endpoint and the network"
                     .to_owned();
             }
         };

@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_content_is_another_name_within_eventbridges_limit() {
+    fn other_content_has_another_name_within_eventbridges_limit() {
         let stack: StackName = "x".repeat(20).parse().unwrap();
         let name = |content| of_edges(&stack, content);
         assert_ne!(name("one"), name("two"));

@@ -1,4 +1,4 @@
-//! Carrying plans out against the model of EC2: without sockets and on paused time, so that what is waited for is exact.
+//! Executes plans against the model of EC2, without sockets and on paused time, so that waits are exact.
 
 mod capacity;
 mod cases;

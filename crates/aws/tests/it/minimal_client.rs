@@ -1,4 +1,5 @@
-//! The calls that are made without their SDKs, beside the same calls of the SDKs, made or recorded: on the wire there is no difference.
+//! Compares the calls made without their SDKs with the same calls of the SDKs, made or recorded: on the wire there is no
+//! difference.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -22,7 +23,7 @@ use curfew_aws::queue::{FifoMessage, Queue};
 use curfew_core::account_regions::TargetAccount;
 use curfew_core::instance::AccountId;
 
-/// What a service was sent: where, the headers that are no accident, and the body.
+/// A request to a service: the URL, the deterministic headers, and the body.
 #[derive(Debug, PartialEq)]
 struct Sent {
     url: String,
@@ -30,7 +31,7 @@ struct Sent {
     body: String,
 }
 
-/// Keeps what it is sent, and gives its answers in turn: the last one for ever.
+/// Records requests, and returns the given responses in turn, the last one forever.
 #[derive(Clone, Debug)]
 struct Service {
     status: u16,
@@ -55,7 +56,7 @@ impl Service {
         }
     }
 
-    /// The first that it was sent.
+    /// The first request.
     fn first(&self) -> Option<Sent> {
         let mut sent = self.sent.lock().unwrap();
         (!sent.is_empty()).then(|| sent.remove(0))
@@ -80,7 +81,7 @@ impl HttpConnector for Service {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let headers = request.headers().iter().map(|(name, value)| {
             let value = match name {
-                // The user agent differs by version; the invocation id is random, and with it the signature.
+                // The user agent differs by version; the invocation id is random, and so is the signature.
                 "user-agent" | "x-amz-user-agent" | "amz-sdk-invocation-id" => "",
                 "authorization" => value.split(", Signature=").next().unwrap(),
                 _ => value,
@@ -116,7 +117,7 @@ const QUEUE: &str = "https://sqs.eu-west-3.amazonaws.com/123456789012/work";
 const VALUE: &str = "{\"a\": \"é\"}\n";
 const ROLE: &str = "arn:aws:iam::111122223333:role/curfew+member";
 
-/// The calls by our own hands, and by the SDKs'.
+/// The calls that both Curfew and the SDKs can make.
 #[derive(Clone, Copy, Debug)]
 enum Call {
     GetParameter,
@@ -136,7 +137,7 @@ const CALLS: [Call; 6] = [
     Call::AssumeRole,
 ];
 
-/// In one group, and the same only as itself.
+/// A message in its own group, with its own deduplication id.
 fn message(body: &str) -> FifoMessage {
     FifoMessage {
         body: body.to_owned(),
@@ -182,7 +183,7 @@ impl Call {
         }
     }
 
-    /// What the SDK of the service sends first, if anything. That of SSM is recorded.
+    /// The first request of the service's SDK, if it sends any. SSM's are recorded.
     async fn the_sdks(self, service: &Service, sdk: SdkConfig) -> Option<Sent> {
         match self {
             Self::GetParameter
@@ -212,7 +213,7 @@ impl Call {
 }
 
 #[tokio::test]
-async fn each_call_counts_by_how_it_went() {
+async fn each_call_is_counted_by_its_outcome() {
     for call in CALLS {
         let service = Service::answering(503, "");
         let connection = connection(service.connection("eu-west-3")).await;
@@ -233,7 +234,7 @@ async fn each_call_counts_by_how_it_went() {
             Call::GetParametersByPath => vec!["SSM GetParametersByPath failed 1"],
             Call::SendMessageBatch => vec!["SQS SendMessageBatch failed 1"],
             Call::AssumeRole => vec![
-                // For want of credentials, it was never sent.
+                // For lack of credentials, it was never sent.
                 "EC2 DescribeInstances unanswered 1",
                 "STS AssumeRole failed 1",
             ],
@@ -242,7 +243,8 @@ async fn each_call_counts_by_how_it_went() {
     }
 }
 
-/// What aws-sdk-ssm 1.133 sent for these calls, in `minimal_client/ssm.json`. The crate takes most of a minute to compile, for four actions.
+/// What aws-sdk-ssm 1.133 sent for these calls, in `minimal_client/ssm.json`. The crate takes most of a minute to compile,
+/// for four actions.
 mod recorded {
     use std::collections::BTreeMap;
 
@@ -254,9 +256,10 @@ mod recorded {
 
     #[derive(Deserialize)]
     struct Recording {
-        /// By action, in eu-west-3, as `Sent` keeps them; the body is JSON.
+        /// By action, in eu-west-3, as `Sent` has them; the body is JSON.
         requests: BTreeMap<String, Request>,
-        /// By region: without FIPS and dual stack, with FIPS, with dual stack, with both. None where the SDK finds no endpoint.
+        /// By region: without FIPS and dual stack, with FIPS, with dual stack, with both. None where the SDK finds no
+        /// endpoint.
         urls: BTreeMap<String, [Option<String>; 4]>,
     }
 
@@ -286,7 +289,7 @@ mod recorded {
     }
 }
 
-/// JSON and forms say the same in any order.
+/// The meaning of JSON or a form, in any order.
 fn meaning(body: &str) -> serde_json::Value {
     serde_json::from_str(body).unwrap_or_else(|_| {
         let pairs = body.split('&').map(|pair| pair.replace('+', "%20"));
@@ -335,7 +338,7 @@ const REGIONS: [&str; 12] = [
 ];
 
 #[tokio::test]
-async fn a_service_is_where_its_sdk_finds_it() {
+async fn endpoints_are_those_of_the_sdks() {
     for region in REGIONS {
         for (fips, dual_stack) in [(false, false), (true, false), (false, true), (true, true)] {
             for call in CALLS {
@@ -354,7 +357,7 @@ async fn a_service_is_where_its_sdk_finds_it() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_set_is_where_everything_goes() {
+async fn a_configured_endpoint_receives_all_calls() {
     for call in CALLS {
         let service = Service::answering(500, "");
         let sdk = service.connection("eu-west-3").into_builder();
@@ -365,7 +368,7 @@ async fn an_endpoint_that_is_set_is_where_everything_goes() {
     }
 }
 
-/// What becomes of a parameter's answer.
+/// The result of reading a parameter.
 async fn told(service: &Service) -> Result<String, CloudError> {
     let retries = RetryConfig::standard().with_initial_backoff(Duration::from_millis(1));
     let sdk = service.connection("eu-west-3").into_builder();
@@ -376,7 +379,7 @@ async fn told(service: &Service) -> Result<String, CloudError> {
 }
 
 #[tokio::test]
-async fn a_value_comes_as_it_is() {
+async fn a_parameter_value_is_returned_unchanged() {
     let service = Service::answering(
         200,
         r#"{"Parameter": {"Name": "x", "Value": "{\"a\": 1}\n"}}"#,
@@ -385,7 +388,7 @@ async fn a_value_comes_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_sorted_as_any_other() {
+async fn a_refusal_is_classified() {
     use CloudErrorKind as Kind;
     for (status, body, kind, code, calls) in [
         (
@@ -442,7 +445,7 @@ async fn a_refusal_is_sorted_as_any_other() {
 }
 
 #[tokio::test]
-async fn a_queue_that_takes_only_a_part_is_a_failure() {
+async fn a_partially_accepted_batch_of_messages_is_a_failure() {
     for (status, body, expected) in [
         (200, r#"{"Successful": [{"Id": "0"}]}"#, None),
         (
@@ -491,7 +494,7 @@ async fn a_parameter_that_is_absent_reads_as_none_and_is_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn writing_and_deleting_are_sorted_and_retried_as_reading_is() {
+async fn writing_and_deleting_are_classified_and_retried_like_reading() {
     use CloudErrorKind as Kind;
     for (status, body, kind, calls) in [
         (
@@ -532,7 +535,7 @@ async fn writing_and_deleting_are_sorted_and_retried_as_reading_is() {
 }
 
 #[tokio::test]
-async fn a_call_whose_result_is_not_read_takes_an_empty_body() {
+async fn a_call_without_a_result_accepts_an_empty_body() {
     for body in ["", "{}", r#"{"Tier": "Standard", "Version": 2}"#] {
         let service = Service::answering(200, body);
         let editor = editor(&service).await;
@@ -566,7 +569,7 @@ async fn the_names_below_a_path_are_read_to_the_last_page() {
 }
 
 #[tokio::test]
-async fn pages_that_lead_back_are_an_error() {
+async fn a_cycle_of_parameter_pages_is_an_error() {
     let service = Service::answering(200, r#"{"Parameters": [], "NextToken": "again"}"#);
     let error = editor(&service).await.names_below("/curfew/a").await;
     assert!(

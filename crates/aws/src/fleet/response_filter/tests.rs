@@ -1,4 +1,4 @@
-//! What is left out changes nothing that is read: shown with the SDK's own reading of both, for documents of every kind.
+//! The filter changes nothing that is read: checked on documents of EC2's form and on random ones.
 
 use std::collections::VecDeque;
 
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::fleet::described_instance::DescribedInstance;
 
-/// What is trimmed of a document that arrives in these parts.
+/// Filters a document that arrives in these parts.
 fn trimmed<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut trim = XmlFilter::default();
     let mut kept = Vec::new();
@@ -67,7 +67,7 @@ const ANSWER: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 "#;
 
 #[test]
-fn whole_elements_are_left_out_and_the_rest_stays_as_it_is() {
+fn unread_elements_are_dropped_and_the_rest_is_unchanged() {
     insta::assert_snapshot!(trimmed_whole(ANSWER), @r#"
     <?xml version="1.0" encoding="UTF-8"?><DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>8f7724cf</requestId><reservationSet><item><ownerId>123456789012</ownerId><instancesSet><item><instanceId>i-0abc1234</instanceId><instanceState>
                             <code>16</code>
@@ -79,7 +79,7 @@ fn whole_elements_are_left_out_and_the_rest_stays_as_it_is() {
 }
 
 #[test]
-fn from_what_is_not_understood_on_everything_stays() {
+fn everything_after_an_unsupported_construct_is_kept() {
     for strange in [
         "<!-- an instance -->",
         "<![CDATA[<instanceId>]]>",
@@ -111,7 +111,7 @@ fn from_what_is_not_understood_on_everything_stays() {
 }
 
 #[test]
-fn what_is_not_understood_inside_of_what_is_left_out_keeps_it_whole() {
+fn an_unsupported_construct_keeps_the_enclosing_element() {
     let strange = "<groupSet><item><!-- > --></item></groupSet>";
     let document = ANSWER.replace("<groupSet/>", strange);
     let (_, after) = document.split_once(strange).unwrap();
@@ -119,7 +119,7 @@ fn what_is_not_understood_inside_of_what_is_left_out_keeps_it_whole() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_still_does() {
+fn a_truncated_response_stays_truncated() {
     for length in 0..ANSWER.trim_end().len() {
         let kept = trimmed_whole(&ANSWER[..length]);
         assert!(!kept.contains("</DescribeInstancesResponse>"), "{kept}");
@@ -127,8 +127,8 @@ fn an_answer_that_breaks_off_still_does() {
 }
 
 #[test]
-fn every_element_that_is_read_passes() {
-    // What each element brings into an instance, against an instance without it.
+fn every_element_that_is_read_is_kept() {
+    // Compares an instance with each element with one without it.
     let with = |element: &str| {
         let base = "<instanceId>i-0abc1234</instanceId><instanceState><name>stopped</name></instanceState>";
         let document = document_of(&format!("{base}{element}"));
@@ -171,10 +171,10 @@ fn every_element_that_is_read_passes() {
     assert_ne!(with(&format!("{spot}{request}")), with(spot));
 }
 
-/// What Curfew reads of an answer: each instance with its Spot request, and the token of the next page.
+/// The fields of a response that Curfew reads: each instance with its Spot request, and the token of the next page.
 type Reading = (Vec<(Instance, Option<String>)>, Option<String>);
 
-/// The SDK's reading of an answer that arrives in these parts; none where it finds that it can't be read.
+/// The SDK's parse of a response that arrives in these parts; none if it fails.
 fn read(parts: Vec<Bytes>, trimmed: bool) -> Option<Reading> {
     let connector = SharedHttpConnector::new(Answering(parts));
     let configuration = aws_sdk_ec2::Config::builder()
@@ -242,7 +242,7 @@ fn document_of(instance: &str) -> String {
     )
 }
 
-/// Names that mean something somewhere, so that they come up where they mean nothing.
+/// Names with a meaning somewhere, so that they also occur where they have none.
 const NAMES: &[&str] = &[
     "item",
     "instancesSet",
@@ -262,7 +262,7 @@ const NAMES: &[&str] = &[
     "future",
 ];
 
-/// Text as XML has it, the strange included.
+/// Text in XML, including unusual characters.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         6 => "[a-zA-Z0-9 .:/-]{0,8}",
@@ -270,7 +270,7 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Well-formed content of any kind. One in thirty pieces is of a sort that EC2 does not write today.
+/// Well-formed content of any kind. One in thirty pieces is of a kind that EC2 does not use today.
 fn content() -> impl Strategy<Value = String> {
     let strange = select(vec![
         "<!-- <instanceId>i-0</instanceId> > -->",
@@ -339,7 +339,7 @@ fn of_an_instance() -> impl Strategy<Value = String> {
 fn answer() -> impl Strategy<Value = String> {
     let space = select(vec!["", "", "\n        ", "<!-- -->"]);
     let instance = prop::collection::vec(of_an_instance(), 0..10).prop_map(|parts| {
-        // Most have what an instance can't be without.
+        // Most have the required elements.
         let identity = "<instanceId>i-0abc1234</instanceId><instanceState><name>running</name></instanceState>";
         format!("<item>{identity}{}</item>", parts.concat())
     });
@@ -378,22 +378,22 @@ fn cuts() -> impl Strategy<Value = Vec<Index>> {
 
 proptest! {
     #[test]
-    fn nothing_that_is_read_changes(document in answer(), cuts in cuts()) {
+    fn the_filter_does_not_change_what_is_read(document in answer(), cuts in cuts()) {
         let as_it_is = read(vec![document.clone().into()], false);
-        // An element that is left out may hold what the SDK can't read; that answer is as good as others.
+        // A dropped element may contain what the SDK can't parse; such documents are not compared.
         prop_assume!(as_it_is.is_some());
         prop_assert_eq!(read(parts(document.as_bytes(), &cuts), true), as_it_is);
     }
 
     #[test]
-    fn how_an_answer_arrives_changes_nothing(document in answer(), cuts in cuts()) {
+    fn the_result_does_not_depend_on_the_frames(document in answer(), cuts in cuts()) {
         let parts = parts(document.as_bytes(), &cuts);
         prop_assert_eq!(trimmed(parts.iter().map(|part| &part[..])), trimmed_whole(&document));
     }
 
-    /// Cut to pieces and put together again anyhow: whatever the SDK makes of it, it makes of what is left.
+    /// Cut to pieces and joined in random order: the SDK parses the filtered document like the original.
     #[test]
-    fn not_even_of_what_is_no_xml(document in answer(), cuts in cuts(), order in prop::collection::vec(any::<Index>(), 1..8)) {
+    fn invalid_xml_is_handled_like_without_the_filter(document in answer(), cuts in cuts(), order in prop::collection::vec(any::<Index>(), 1..8)) {
         let pieces = parts(document.as_bytes(), &cuts);
         let mixed: Vec<u8> = order.iter().flat_map(|which| pieces[which.index(pieces.len())].to_vec()).collect();
         if let Some(as_it_is) = read(vec![mixed.clone().into()], false) {

@@ -1,4 +1,4 @@
-//! When going on is pointless.
+//! Calls that can't succeed are not made.
 
 use curfew_aws::error::CloudErrorKind;
 use curfew_model::{ApiAction, Ec2InstanceState, Fault, Symptom};
@@ -6,7 +6,7 @@ use curfew_model::{ApiAction, Ec2InstanceState, Fault, Symptom};
 use super::world::{EVENING, World, failed};
 
 #[tokio::test(start_paused = true)]
-async fn credentials_that_run_out_meanwhile_end_the_pass_and_not_by_a_call_each() {
+async fn expired_credentials_end_the_pass_without_a_call_for_each_batch() {
     let world = World::at(EVENING).await;
     let ids = world.launch(2_000, |plain| plain);
     let expired = Fault::error(ApiAction::StopInstances, 400, "ExpiredToken");
@@ -19,7 +19,7 @@ async fn credentials_that_run_out_meanwhile_end_the_pass_and_not_by_a_call_each(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_that_is_gone_is_not_called_for_every_batch() {
+async fn an_unreachable_endpoint_is_not_called_for_every_batch() {
     let world = World::at(EVENING).await;
     let ids = world.launch(2_000, |plain| plain);
     world
@@ -32,7 +32,7 @@ async fn an_endpoint_that_is_gone_is_not_called_for_every_batch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_lost_connection_is_one_more_call() {
+async fn a_lost_connection_costs_one_more_call() {
     let world = World::at(EVENING).await;
     let ids = world.launch(500, |plain| plain);
     let reset = Fault::on(ApiAction::StopInstances, Symptom::Reset).times(1);

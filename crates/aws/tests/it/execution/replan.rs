@@ -1,4 +1,5 @@
-//! Fresh eyes: what a person says while EC2's pace holds a pass up is heard before the call, and no pass outlives its plan.
+//! Changes that people make while EC2's rate limit delays a pass are respected by its calls, and no pass runs past its plan's
+//! next edge.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use tokio::time::sleep;
 use super::world::{EVENING, MORNING, World, failed, names};
 
 impl World {
-    /// What a person asks for, as the command line and the API do.
+    /// Executes a request as the command line and the API do.
     async fn asked(&self, ask: RequestKind, ids: &[Ec2InstanceId]) -> Pass {
         let targets = ids.iter().map(|id| id.as_str().parse().unwrap());
         let request = Asked {
@@ -39,19 +40,19 @@ impl World {
         done
     }
 
-    /// How often a pass looked at instances again: by their ids, and not by filters as it reads fleets and memories.
+    /// The number of repeated observations in a pass: they go by instance ids, other reads by filters.
     fn second_looks(&self) -> usize {
         let looks = self.ec2.calls_of(ApiAction::DescribeInstances);
         looks.iter().filter(|call| !call.ids().is_empty()).count()
     }
 
-    /// Those of these that are still stopped.
+    /// The subset that is still stopped.
     fn still_stopped(&self, ids: &[Ec2InstanceId]) -> Vec<Ec2InstanceId> {
         let stopped = |id: &&Ec2InstanceId| self.ec2.state(id) == Ec2InstanceState::Stopped;
         ids.iter().filter(stopped).cloned().collect()
     }
 
-    /// The calls that change an instance or its tags, from this instant on.
+    /// The calls since `at` that change an instance or its tags.
     fn writes_since(&self, at: Timestamp) -> Vec<RecordedCall> {
         let writes = [
             ApiAction::StartInstances,
@@ -76,7 +77,7 @@ fn reasons(pass: &Pass) -> Vec<&str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_people_say_while_a_pass_waits_for_ec2s_pace_is_heard_before_its_call() {
+async fn a_request_made_while_a_pass_is_rate_limited_is_respected_by_its_call() {
     let world = World::at(MORNING).await;
     world.ec2.throttle(Throttling::published());
     let ids = world.launch(1_090, Launch::stopped);
@@ -108,7 +109,7 @@ async fn what_people_say_while_a_pass_waits_for_ec2s_pace_is_heard_before_its_ca
         "{:?}",
         reasons(&done)
     );
-    // No more than a call for each batch.
+    // At most one call for each batch.
     let looks = world.second_looks();
     assert!((1..=1_090_usize.div_ceil(100)).contains(&looks), "{looks}");
 
@@ -124,7 +125,7 @@ async fn what_people_say_while_a_pass_waits_for_ec2s_pace_is_heard_before_its_ca
     }
     let started = 1_090 - world.count(&ids, Ec2InstanceState::Stopped);
     assert_eq!(started, 1_084);
-    // Nor does any later pass.
+    // Later passes don't either.
     for _ in 0..5 {
         world.ec2.advance(SignedDuration::from_mins(5));
         assert_eq!(world.pass().await.failures(), 0);
@@ -134,7 +135,7 @@ async fn what_people_say_while_a_pass_waits_for_ec2s_pace_is_heard_before_its_ca
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pass_that_is_not_held_up_looks_once() {
+async fn a_pass_that_is_not_rate_limited_observes_once() {
     let world = World::at(EVENING).await;
     let ids = world.launch(900, |plain| plain);
     assert_eq!(world.pass().await.failures(), 0);
@@ -143,23 +144,23 @@ async fn a_pass_that_is_not_held_up_looks_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pass_that_is_held_up_looks_again_once_for_a_hundred_instances() {
+async fn a_rate_limited_pass_observes_again_once_for_a_hundred_instances() {
     let world = World::at(EVENING).await;
     world.ec2.throttle(Throttling::published());
     let ids = world.launch(2_000, |plain| plain);
     assert_eq!(world.pass().await.failures(), 0);
     assert_eq!(world.remembered(&ids), 2_000);
-    // A thousand at once, at five calls a second: the others wait for their turn.
+    // A thousand at once, at five calls a second; the others wait.
     let looks = world.second_looks();
     assert!((10..=20).contains(&looks), "{looks}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_is_sent_within_five_seconds_of_the_look_that_it_rests_on() {
+async fn a_call_is_sent_within_five_seconds_of_its_observation() {
     let world = World::at(MORNING).await;
     world.ec2.throttle(Throttling::published());
     world.launch(1_300, Launch::stopped);
-    // EC2 fails now and then, which is repeated; and says late how the instances are.
+    // EC2 fails now and then, which is retried, and describes instances slowly.
     let failing = Fault::error(ApiAction::StartInstances, 503, "Unavailable");
     world.ec2.fault(failing.after(3).times(2));
     let slow = Symptom::Latency(Duration::from_secs(3));
@@ -193,14 +194,13 @@ async fn a_call_is_sent_within_five_seconds_of_the_look_that_it_rests_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn starts_that_ec2s_pace_holds_up_end_at_the_stop_edge_and_the_next_pass_stops_what_was_started()
- {
+async fn rate_limited_starts_end_at_the_stop_edge_and_the_next_pass_stops_the_started_instances() {
     let world = World::at(MORNING).await;
     world.ec2.throttle(Throttling::published());
-    // It stops at 8:01.
+    // The schedule stops it at 8:01.
     let ids = world.launch(1_200, |plain| plain.tag("Schedule", "dawn").stopped());
     let edge: Timestamp = "2026-11-24T07:01:00Z".parse().unwrap();
-    // As `curfew apply` does it: a look, and then its steps without any deadline of the caller's.
+    // As by `curfew apply`: an observation, and then its steps without a deadline.
     let (schedule_set, clock) = (&world.schedule_set, world.clock());
     let seen = look(&world.fleet, schedule_set, PassTrigger::ROUTINE, &clock).await;
     let mut done = seen.unwrap();
@@ -213,7 +213,7 @@ async fn starts_that_ec2s_pace_holds_up_end_at_the_stop_edge_and_the_next_pass_s
     let late = world.writes_since(edge);
     assert!(late.is_empty(), "{late:#?}");
 
-    // What runs by then is stopped, what is on its way a little later.
+    // Running instances are stopped at once, starting ones a little later.
     for _ in 0..10 {
         world.pass().await;
         world.ec2.advance(SignedDuration::from_mins(1));
@@ -225,10 +225,10 @@ async fn starts_that_ec2s_pace_holds_up_end_at_the_stop_edge_and_the_next_pass_s
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_done_just_before_the_edge_is_not_written_down_after_it() {
+async fn a_step_executed_just_before_the_edge_is_not_recorded_after_it() {
     let world = World::at("2026-11-24T07:00:59Z").await;
     let ids = world.launch(10, |plain| plain.tag("Schedule", "dawn").stopped());
-    // The answer comes when the schedule wants something else already.
+    // The response arrives when the schedule wants something else already.
     let slow = Symptom::Latency(Duration::from_secs(2));
     world.ec2.fault(Fault::on(ApiAction::StartInstances, slow));
     let done = world.pass().await;
@@ -255,7 +255,7 @@ async fn what_was_done_just_before_the_edge_is_not_written_down_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_gone_at_the_second_look_takes_no_other_with_it() {
+async fn an_instance_terminated_before_the_second_observation_affects_no_other() {
     let world = World::at(MORNING).await;
     world.ec2.throttle(Throttling::published());
     let at_once = SignedDuration::from_millis(1);
@@ -282,7 +282,7 @@ async fn one_that_is_gone_at_the_second_look_takes_no_other_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whom_an_answer_leaves_out_is_asked_for_again_and_else_named_and_left_to_the_next_pass() {
+async fn instances_missing_from_a_response_are_retried_then_reported_and_left_to_the_next_pass() {
     for (times, repaired) in [(2, true), (3, false)] {
         let world = World::at(EVENING).await;
         let ids = world.launch(5, |plain| plain);
@@ -320,7 +320,7 @@ async fn whom_an_answer_leaves_out_is_asked_for_again_and_else_named_and_left_to
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_that_ec2_answers_with_an_empty_set_does_not_count_as_done() {
+async fn a_stop_with_an_empty_response_does_not_count_as_done() {
     let world = World::at(EVENING).await;
     let ids = world.launch(250, |plain| plain);
     let all: BTreeSet<Ec2InstanceId> = ids.iter().cloned().collect();
@@ -333,10 +333,10 @@ async fn a_stop_that_ec2_answers_with_an_empty_set_does_not_count_as_done() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fleet_whose_pages_go_round_is_an_error_and_no_endless_look() {
+async fn a_fleet_with_a_cycle_of_pages_is_an_error_and_no_endless_loop() {
     let world = World::at(EVENING).await;
     world.launch(2_500, |plain| plain);
-    // The third and last page names the second.
+    // The third and last page has the token of the second.
     let first = DescribeQuery {
         max_results: Some(1_000),
         ..DescribeQuery::default()
@@ -359,7 +359,7 @@ async fn a_fleet_whose_pages_go_round_is_an_error_and_no_endless_look() {
         let looked = world.fleet.observe(&Scope::All).await;
         world.ec2.clear_faults();
         if page == 0 {
-            // The first page names the second anyway.
+            // The first page has the token of the second.
             assert_eq!(looked.unwrap().len(), 2_500);
             continue;
         }

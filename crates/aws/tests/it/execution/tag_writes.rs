@@ -1,4 +1,4 @@
-//! What is written to the instances, how often, and what becomes of a step that can't be.
+//! Which tags are written, by how many calls, and what happens to steps whose tags can't be written.
 
 use curfew_aws::error::CloudErrorKind;
 use curfew_aws::execute::StepResult;
@@ -8,9 +8,9 @@ use jiff::ToSpan;
 
 use super::world::{EVENING, World, names};
 
-/// 48 tags, the one that manages, and the memory.
+/// 48 tags, the managing tag, and the state tag.
 fn full(plain: Launch) -> Launch {
-    // Its name is one of them.
+    // One of them is its name.
     (0..47).fold(plain, |launch, number| launch.tag(format!("t{number}"), ""))
 }
 
@@ -24,13 +24,13 @@ fn not_remembered(pass: &Pass) -> std::collections::BTreeSet<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fleet_is_one_call_a_page_and_two_a_batch() {
+async fn a_fleet_costs_one_call_per_page_and_two_per_batch() {
     let world = World::at(EVENING).await;
     let ids = world.launch(2_950, |plain| plain);
     assert_eq!(world.pass().await.failures(), 0);
     assert_eq!(world.remembered(&ids), 2_950);
-    // Three pages, and each batch's memory is read again right before it is written; what EC2's pace holds up is looked at
-    // again, a batch at a time.
+    // Three pages, and each batch's state tags are read again right before they are written; what EC2's rate limit delays is
+    // observed again, a batch at a time.
     let looks = world.ec2.calls_of(ApiAction::DescribeInstances);
     let again = looks.iter().filter(|call| !call.ids().is_empty()).count();
     assert_eq!(looks.len() - again, 3 + 30);
@@ -43,7 +43,7 @@ async fn a_fleet_is_one_call_a_page_and_two_a_batch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_stopped_already_is_remembered_as_done() {
+async fn an_instance_that_is_already_stopped_is_recorded_as_done() {
     let world = World::at(EVENING).await;
     let ids = [
         world.launch(250, |plain| plain),
@@ -57,7 +57,7 @@ async fn what_is_stopped_already_is_remembered_as_done() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_without_room_for_a_tag_is_left_alone_and_the_others_go_on() {
+async fn an_instance_with_fifty_tags_is_skipped_and_the_others_are_stopped() {
     let world = World::at(EVENING).await;
     let good = world.launch(199, |plain| plain);
     let laden = world.launch(1, full);
@@ -72,7 +72,7 @@ async fn an_instance_without_room_for_a_tag_is_left_alone_and_the_others_go_on()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_seen_for_the_first_time_has_a_memory_before_the_call() {
+async fn a_new_instance_is_recorded_before_its_first_call() {
     let world = World::at(EVENING).await;
     let ids = world.launch(250, |plain| plain);
     for id in &ids {
@@ -83,7 +83,7 @@ async fn what_is_seen_for_the_first_time_has_a_memory_before_the_call() {
     assert_eq!(world.calls(ApiAction::CreateTags), 3 + 3);
     assert_eq!(world.calls(ApiAction::DescribeInstances), 1 + 3 + 3);
 
-    // Where that can't be written, nothing is done.
+    // If that can't be written, nothing is done.
     let world = World::at(EVENING).await;
     let ids = world.launch(250, |plain| plain);
     for id in &ids {
@@ -96,7 +96,7 @@ async fn what_is_seen_for_the_first_time_has_a_memory_before_the_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_memory_cant_be_written_no_further_call_is_made() {
+async fn no_further_call_is_made_once_state_tags_cant_be_written() {
     let world = World::at(EVENING).await;
     let ids = world.launch(1_000, |plain| plain);
     world.ec2.deny(Denial::of(ApiAction::CreateTags));
@@ -111,12 +111,12 @@ async fn where_memory_cant_be_written_no_further_call_is_made() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_newer_memory_is_never_written_over() {
+async fn a_newer_state_tag_is_never_overwritten() {
     use curfew_model::{Fault, Symptom};
 
     let world = World::at(EVENING).await;
     let ids = world.launch(2, |plain| plain);
-    // While the stop takes its time, a person's start is applied to one of them by another pass.
+    // While the stop takes its time, another pass applies a person's start to one of them.
     let newer = "2026-11-23T19:00:16Z start request by alice pending";
     let stopped = Fault::on(
         ApiAction::StopInstances,
@@ -140,11 +140,11 @@ async fn a_newer_memory_is_never_written_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_this_process_wrote_is_believed_over_an_older_answer() {
+async fn own_writes_have_precedence_over_a_stale_response() {
     let world = World::at(EVENING).await;
     let ids = world.launch(1, |plain| plain);
     world.pass().await;
-    // EC2's answer is behind: it shows the memory of before.
+    // EC2's response is stale: it shows the previous state tag.
     world
         .ec2
         .set_tag(&ids[0], "curfew:last", super::world::MEMORY);
@@ -167,7 +167,7 @@ async fn what_this_process_wrote_is_believed_over_an_older_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_right_to_tag_everything_is_done_once_and_told_of() {
+async fn without_permission_to_tag_every_step_is_executed_once_and_reported() {
     let world = World::at(EVENING).await;
     world.ec2.deny(Denial::of(ApiAction::CreateTags));
     let morning = "2026-11-23T07:00:00Z start schedule office";
@@ -189,7 +189,7 @@ async fn without_the_right_to_tag_everything_is_done_once_and_told_of() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_override_that_cannot_be_placed_changes_nothing() {
+async fn an_override_that_cannot_be_recorded_changes_nothing() {
     use curfew_aws::clock::Clock;
     use curfew_aws::execute::Deadline;
     use curfew_aws::pass::{PassTrigger, pass};

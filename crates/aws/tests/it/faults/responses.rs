@@ -1,4 +1,4 @@
-//! EC2 does not answer, answers too late, too little, or with its own trouble.
+//! EC2 does not respond, responds too late or incompletely, or fails.
 
 use aws_smithy_types::retry::RetryConfig;
 use curfew_aws::fleet::Fleet;
@@ -9,14 +9,14 @@ use tokio::time::{Duration, Instant};
 use super::setup::{Setting, connection};
 
 #[tokio::test(start_paused = true)]
-async fn a_throttled_call_is_repeated_and_one_that_stays_throttled_is_left_for_the_next_pass() {
+async fn a_throttled_call_is_retried_and_then_left_to_the_next_pass() {
     let setting = Setting::new().await;
     let web = setting.launch(Launch::new("web"));
     let throttled = || Fault::error(ApiAction::StopInstances, 503, "RequestLimitExceeded");
     setting.ec2.fault(throttled());
     assert_eq!(setting.pass().await.failures(), 1);
     assert_eq!(setting.ec2.state(&web), Ec2InstanceState::Running);
-    assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-0e220a8397b1dcdaf name="web" action=stop cause=schedule office error=`ec2:StopInstances` was throttled: Injected by the test hint="wait a moment; Curfew goes on at the next pass""#);
+    assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-0e220a8397b1dcdaf name="web" action=stop cause=schedule office error=`ec2:StopInstances` was throttled: Injected by the test hint="wait a moment; Curfew continues at the next pass""#);
 
     setting.ec2.clear_faults();
     setting.ec2.fault(throttled().times(2));
@@ -31,7 +31,7 @@ async fn a_throttled_call_is_repeated_and_one_that_stays_throttled_is_left_for_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failing_service_is_asked_three_times_and_again_by_the_next_pass() {
+async fn a_failing_service_is_called_three_times_and_again_by_the_next_pass() {
     let setting = Setting::new().await;
     let web = setting.launch(Launch::new("web"));
     setting
@@ -39,7 +39,7 @@ async fn a_failing_service_is_asked_three_times_and_again_by_the_next_pass() {
         .fault(Fault::error(ApiAction::DescribeInstances, 503, "Unavailable").times(3));
     assert_snapshot!(setting.failing_pass().await, @r"
     `ec2:DescribeInstances` failed inside AWS: Injected by the test
-    hint: try again later; the AWS Health Dashboard tells of wider trouble
+    hint: try again later; the AWS Health Dashboard lists known incidents
     ");
     assert_eq!(setting.ec2.calls_of(ApiAction::DescribeInstances).len(), 3);
 
@@ -47,14 +47,14 @@ async fn a_failing_service_is_asked_three_times_and_again_by_the_next_pass() {
         .ec2
         .fault(Fault::error(ApiAction::StopInstances, 500, "InternalError").times(3));
     assert_eq!(setting.pass().await.failures(), 1);
-    assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-0e220a8397b1dcdaf name="web" action=stop cause=schedule office error=`ec2:StopInstances` failed inside AWS: Injected by the test hint="try again later; the AWS Health Dashboard tells of wider trouble""#);
+    assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-0e220a8397b1dcdaf name="web" action=stop cause=schedule office error=`ec2:StopInstances` failed inside AWS: Injected by the test hint="try again later; the AWS Health Dashboard lists known incidents""#);
     setting.next_pass().await;
     assert!(setting.is_stopped(&web));
     setting.assert_settled().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_is_not_answered_in_time_is_given_up_and_made_again() {
+async fn a_call_without_a_timely_response_is_abandoned_and_retried() {
     let setting = Setting::new().await;
     let web = setting.launch(Launch::new("web"));
     let hanging = |action, times| Fault::on(action, Symptom::Hang).times(times);
@@ -79,7 +79,7 @@ async fn a_call_that_is_not_answered_in_time_is_given_up_and_made_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_asked_for_again_also_when_the_call_was_carried_out() {
+async fn a_truncated_response_is_retried_even_if_the_call_was_executed() {
     let ec2 = Model::new("2026-11-23T19:00:20Z".parse().unwrap());
     let server = serve(ec2.clone()).await;
     let setting = Setting::of(ec2, hasty(&server.endpoint).await);
@@ -89,7 +89,7 @@ async fn an_answer_that_breaks_off_is_asked_for_again_also_when_the_call_was_car
         .ec2
         .fault(truncated(ApiAction::DescribeInstances).times(3));
     assert_snapshot!(setting.failing_pass().await, @"
-    `ec2:DescribeInstances` got no answer: the answer breaks off
+    `ec2:DescribeInstances` got no answer: the response is truncated
     hint: check the endpoint, the region's name and the network; Curfew tries again at the next pass
     ");
 
@@ -97,7 +97,7 @@ async fn an_answer_that_breaks_off_is_asked_for_again_also_when_the_call_was_car
         .ec2
         .fault(truncated(ApiAction::StopInstances).times(3));
     assert_eq!(setting.pass().await.failures(), 1);
-    assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-0e220a8397b1dcdaf name="web" action=stop cause=schedule office error=`ec2:StopInstances` got no answer: the answer breaks off hint="check the endpoint, the region's name and the network; Curfew tries again at the next pass""#);
+    assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-0e220a8397b1dcdaf name="web" action=stop cause=schedule office error=`ec2:StopInstances` got no answer: the response is truncated hint="check the endpoint, the region's name and the network; Curfew tries again at the next pass""#);
     assert_eq!(
         setting.ec2.state(&web),
         Ec2InstanceState::Stopping,
@@ -109,7 +109,7 @@ async fn an_answer_that_breaks_off_is_asked_for_again_also_when_the_call_was_car
 }
 
 #[tokio::test]
-async fn a_connection_that_is_reset_is_made_anew() {
+async fn a_reset_connection_is_replaced() {
     let ec2 = Model::new("2026-11-23T19:00:20Z".parse().unwrap());
     let server = serve(ec2.clone()).await;
     let setting = Setting::of(ec2, hasty(&server.endpoint).await);

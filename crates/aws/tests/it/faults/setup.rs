@@ -1,4 +1,4 @@
-//! A fleet of the office at the end of its day, and the log that its operator reads.
+//! A fleet at the end of office hours, and the operator's log.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -34,7 +34,7 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// Curfew beside the model, in `eu-west-3`.
+    /// Curfew and a model, in `eu-west-3`.
     pub(crate) async fn new() -> Self {
         Self::in_region("eu-west-3").await
     }
@@ -90,13 +90,13 @@ impl Setting {
         self.try_pass().await.unwrap()
     }
 
-    /// A pass that fails as a whole: what the daemon logs of it, the command line prints and the Lambda answers.
+    /// A pass that fails as a whole; returns the error that the daemon logs, the command line prints and the Lambda returns.
     pub(crate) async fn failing_pass(&self) -> String {
         let error = self.try_pass().await.unwrap_err();
         format!("{error}\nhint: {}", error.hint())
     }
 
-    /// Lets five minutes pass, as between two heartbeats, and makes a pass, which goes well.
+    /// Lets five minutes pass, as between two heartbeats, and makes a pass, which succeeds.
     pub(crate) async fn next_pass(&self) -> Pass {
         self.ec2.advance(5.minutes());
         let done = self.pass().await;
@@ -104,13 +104,13 @@ impl Setting {
         done
     }
 
-    /// Once a pass has seen that all has settled, the next one has nothing more to do.
+    /// Asserts that one more pass records the settled states, and a further one has nothing to do.
     pub(crate) async fn assert_settled(&self) {
         self.next_pass().await;
         assert_eq!(self.next_pass().await.plan.steps, []);
     }
 
-    /// An instance that office hours stop at 20:00 in Paris, and that a pass has seen before.
+    /// An instance that office hours stop at 20:00 in Paris, and that a pass has recorded before.
     pub(crate) fn launch(&self, launch: Launch) -> Ec2InstanceId {
         let id = self.ec2.launch(
             launch
@@ -134,14 +134,14 @@ impl Setting {
                 .is_some_and(|tag| tag.starts_with(STOPPED))
     }
 
-    /// What was logged since the last time, from warnings up.
+    /// The messages logged since the last call, from warnings up.
     pub(crate) fn logged(&self) -> String {
         let mut lines = self.log.0.lock().unwrap();
         String::from_utf8(std::mem::take(&mut *lines)).unwrap()
     }
 }
 
-/// A way to the model: over a socket unless there is another.
+/// A connection to the model, over a socket unless there is another HTTP client.
 pub(crate) async fn connection(
     endpoint: &str,
     region: &str,
@@ -159,7 +159,7 @@ pub(crate) async fn connection(
     connection
 }
 
-/// What a subscriber writes.
+/// The output of a subscriber.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -1,4 +1,5 @@
-//! That the table in `docs/operations.md` and the tests agree: every row cites tests that exist, and every test here is cited.
+//! Checks that the table in `docs/operations.md` and the tests agree: every row cites existing tests, and every test here is
+//! cited.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What is promised, and whether it was kept: by the calls that EC2 saw, the states that it went through, and the tags it has.
+//! The guarantees, checked by the calls that EC2 received, the states that it went through, and the tags it has.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,16 +19,16 @@ use jiff::{SignedDuration, Timestamp};
 use super::history::{Before, FLEET, MANAGED};
 use super::world::World;
 
-/// What there is to watch over.
+/// The state needed to check the guarantees.
 #[derive(Default)]
 pub(crate) struct Promises {
-    /// What a person last did by hand, after all edges were applied: it must stay until then.
+    /// What a person last did by hand after all edges were applied: it must stay until then.
     wishes: BTreeMap<Ec2InstanceId, Option<Timestamp>>,
-    /// Each edge that led to an action, and whether the action or its memory came to nothing.
+    /// Each edge that led to an action, and whether the action or its record failed.
     acted: BTreeMap<(Ec2InstanceId, Timestamp, Action), Came>,
     /// Changed by a user during the pass: the expected result is undefined.
     away: BTreeSet<Ec2InstanceId>,
-    /// Asked something of: that, and nothing else, is done about it in this pass.
+    /// Instances with a request: this pass executes it, and nothing else.
     asked: Option<Ec2InstanceId>,
 }
 
@@ -39,7 +39,7 @@ enum Came {
 }
 
 impl Promises {
-    /// The actions of this instance's edges came to nothing: they may be tried again.
+    /// The actions of this instance's edges failed: they may be repeated.
     pub(crate) fn excuse(&mut self, id: &Ec2InstanceId) {
         for ((acted, ..), came) in &mut self.acted {
             if acted == id {
@@ -60,12 +60,12 @@ impl Promises {
         self.wishes.remove(id);
     }
 
-    /// Its memory is gone, or another schedule's.
+    /// The state tags were removed, or belong to another schedule.
     pub(crate) fn begin_anew(&mut self, id: &Ec2InstanceId) {
         self.acted.retain(|(acted, ..), _| acted != id);
     }
 
-    /// A person's change counts as a wish if everything due was done before it, as `plan` says.
+    /// A person's change must be respected if everything due was done before it, as `plan` says.
     pub(crate) fn somebody_changed(
         &mut self,
         world: &World,
@@ -80,7 +80,7 @@ impl Promises {
         let Some(schedule) = schedule(world, &world.ec2.instance(id)) else {
             return;
         };
-        // Within 15 seconds of a word, nothing tells this from a call that crossed it.
+        // Within 15 seconds of a request, such a change can't be distinguished from a concurrent call.
         let settled = last(world, id).is_some_and(|last| !last.pending);
         if all_was_done && settled && schedule.enforcement == Enforcement::OncePerEdge {
             let now = world.now();
@@ -90,7 +90,7 @@ impl Promises {
         }
     }
 
-    /// Checks everything about a pass; one that failed as a whole is none.
+    /// Checks all guarantees about a pass; one that failed as a whole does not count.
     pub(crate) fn check(
         &mut self,
         world: &World,
@@ -177,7 +177,8 @@ impl Promises {
     }
 }
 
-/// When everything is mended and at rest: as its override wants it, or its schedule where that is enforced.
+/// Asserts, once all faults are over and all states settled, that the instance is as its override wants it, or its schedule
+/// where that is enforced.
 pub(crate) fn assert_as_wanted(world: &World, id: &Ec2InstanceId) {
     let instance = world.ec2.instance(id);
     if !is_managed(&instance) {
@@ -190,7 +191,7 @@ pub(crate) fn assert_as_wanted(world: &World, id: &Ec2InstanceId) {
             let request = instance.tags.get(REQUEST_TAG);
             let request = request.and_then(|tag| tag.parse::<RecordedRequest>().ok());
             let edge = schedule.timetable.last_edge(world.now());
-            // A request stands until the next edge.
+            // A request is valid until the next edge.
             match request.filter(|one| edge.is_none_or(|edge| one.at >= edge.at)) {
                 Some(request) if request.action == Action::Start => Desired::Running,
                 Some(_) => Desired::Stopped,
@@ -206,8 +207,8 @@ pub(crate) fn assert_as_wanted(world: &World, id: &Ec2InstanceId) {
     }
 }
 
-/// No call that changes anything names an instance that no schedule manages, or that must never be touched.
-/// What another tool manages is touched only by its name: by a request for it, or by an override that holds it.
+/// No changing call names an instance that is neither managed nor allowed to be changed. An instance that another tool
+/// manages is changed only by a request or override for it.
 fn assert_only_managed_are_touched(world: &World, before: &Before, asked: Option<&Ec2InstanceId>) {
     for call in world.ec2.calls() {
         let Some(request) = &call.request else {
@@ -231,12 +232,12 @@ fn assert_only_managed_are_touched(world: &World, before: &Before, asked: Option
     }
 }
 
-/// Told apart from Curfew's own judgement: by the tags that this fleet knows.
+/// Judged independently of Curfew's code, by this fleet's tags.
 fn is_managed(instance: &Ec2Instance) -> bool {
     may_be_managed(instance) && !instance.tags.contains_key(AUTO_SCALING_TAG)
 }
 
-/// Whether a person's request is in its tags that is not recorded as done.
+/// Whether its tags have a person's request that is not recorded as done.
 fn has_open_request(instance: &Ec2Instance) -> bool {
     let tag = |key| instance.tags.get(key).map(String::as_str);
     let request = tag(REQUEST_TAG).and_then(|tag| tag.parse::<RecordedRequest>().ok());
@@ -244,7 +245,7 @@ fn has_open_request(instance: &Ec2Instance) -> bool {
     request.is_some_and(|request| last.is_none_or(|last| last.at < request.at || last.pending))
 }
 
-/// Whether a schedule would manage it if a group did not own it.
+/// Whether a schedule would manage it if it were not part of an Auto Scaling group.
 fn is_owned(instance: &Ec2Instance) -> bool {
     may_be_managed(instance) && instance.tags.contains_key(AUTO_SCALING_TAG)
 }
@@ -263,7 +264,7 @@ fn may_be_managed(instance: &Ec2Instance) -> bool {
         )
 }
 
-/// Every edge that is due was applied, or the pass says why not.
+/// Asserts that every due edge was applied, or that the pass reports the reason.
 fn assert_applied_or_reported(world: &World, pass: &Pass, id: &Ec2InstanceId) {
     let seen = pass
         .instances
@@ -277,7 +278,7 @@ fn assert_applied_or_reported(world: &World, pass: &Pass, id: &Ec2InstanceId) {
     let Some(edge) = schedule.timetable.last_edge(pass.at) else {
         return;
     };
-    // The process's own recent writes count, also where they were removed since.
+    // The process's own recent writes count, even if they were removed since.
     let own = seen.tags.get(LAST_TAG).and_then(|tag| tag.parse().ok());
     let remembered = last(world, id).or(own);
     let moving = [
@@ -291,13 +292,13 @@ fn assert_applied_or_reported(world: &World, pass: &Pass, id: &Ec2InstanceId) {
     if is_held || remembered.as_ref().is_some_and(|last| last.at >= edge.at) {
         return;
     }
-    // A person's word at the edge's instant or later is the newest, and not the edge.
+    // A person's request at the edge's instant or later is newer than the edge.
     let request = seen.tags.get(REQUEST_TAG);
     let request = request.and_then(|tag| tag.parse::<RecordedRequest>().ok());
     if request.is_some_and(|request| request.at >= edge.at) {
         return;
     }
-    // Where no tag has room, what is wanted at every pass is done and can't be remembered.
+    // If there is no space for the state tag, an enforced state is restored at every pass and can't be recorded.
     if remembered.is_none() && seen.tags.len() >= 50 {
         return;
     }
@@ -321,7 +322,7 @@ fn assert_applied_or_reported(world: &World, pass: &Pass, id: &Ec2InstanceId) {
         Some("as_desired") => done_by_others && (too_old || launched_after),
         Some("nothing_due") => launched_after,
         Some(_) => false,
-        // The step that removed an ended override says in its note what else there is.
+        // The note of the step that removed an ended override has the other reason.
         None => too_old || launched_after,
     };
     assert!(
@@ -355,7 +356,7 @@ fn schedule(world: &World, instance: &Ec2Instance) -> Option<Schedule> {
     })
 }
 
-/// A start was made and has not been seen to lead to running.
+/// Whether a start was made and the instance has not been observed running since.
 pub(crate) fn is_pending(world: &World, id: &Ec2InstanceId) -> bool {
     last(world, id).is_some_and(|last| last.pending)
 }
@@ -372,7 +373,7 @@ fn last(world: &World, id: &Ec2InstanceId) -> Option<LastApplied> {
         .ok()
 }
 
-/// The override that there is, in force by Curfew's clock.
+/// The override in force by Curfew's clock.
 fn override_(world: &World, id: &Ec2InstanceId) -> Option<Override> {
     let instances = world.ec2.instances();
     let instance = instances.iter().find(|one| one.id == *id)?;

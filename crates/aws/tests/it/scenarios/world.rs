@@ -1,4 +1,4 @@
-//! One region, and Curfew beside it.
+//! One region, and Curfew's connection to it.
 
 use std::sync::Arc;
 
@@ -18,12 +18,12 @@ use jiff::{SignedDuration, Timestamp};
 
 const REGION: &str = "eu-west-3";
 
-/// EC2, and the way that Curfew has to it.
+/// EC2, and Curfew's connection to it.
 pub(crate) struct World {
     pub(crate) ec2: Model,
     pub(crate) schedule_set: Arc<ScheduleSet>,
     fleet: Fleet,
-    /// By how much Curfew's clock is fast.
+    /// How far Curfew's clock is fast.
     pub(crate) clock_fast: SignedDuration,
 }
 
@@ -33,7 +33,7 @@ impl World {
         let schedule_set = RawScheduleSet::from_json(schedules).unwrap();
         let ec2 = Model::new(now);
         let options = ConnectOptions {
-            // No listener is needed there: the model answers before anything is connected.
+            // No listener is needed: the model answers without a connection.
             endpoint: Some("http://127.0.0.1:1".to_owned()),
             region: Some(REGION.to_owned()),
             ..ConnectOptions::default()
@@ -84,7 +84,7 @@ impl World {
         .await
     }
 
-    /// What a pass would do now.
+    /// The plan of a pass at this instant.
     pub(crate) async fn look(&self) -> Result<Plan, CloudError> {
         let seen = look(
             &self.fleet,
