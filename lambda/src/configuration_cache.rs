@@ -175,7 +175,7 @@ impl ConfigurationCache {
         contents: &ParameterContents,
     ) -> Result<String, ConfigurationReadError> {
         match contents {
-            ParameterContents::Whole(document) => Ok(document.clone()),
+            ParameterContents::Document(document) => Ok(document.clone()),
             ParameterContents::InParts(parts) => self.join(parts).await,
         }
     }

@@ -47,7 +47,7 @@ pub struct CallerIdentity {
 pub async fn caller_identity(conn: &Connection) -> CallerIdentity {
     let operation = "sts:GetCallerIdentity";
     let watch = DateInterceptor::default();
-    let answer = Client::new(&conn.sdk)
+    let response = Client::new(&conn.sdk)
         .get_caller_identity()
         .customize()
         .interceptor(watch.clone())
@@ -55,7 +55,7 @@ pub async fn caller_identity(conn: &Connection) -> CallerIdentity {
         .send()
         .await
         .map_err(|error| CloudError::from_sdk(operation, error));
-    let caller = answer.and_then(|identity| match (identity.account, identity.arn) {
+    let caller = response.and_then(|identity| match (identity.account, identity.arn) {
         (Some(account), Some(arn)) => Ok(Caller { account, arn }),
         _ => {
             let what = "the response names no account";

@@ -72,10 +72,10 @@ impl CallOutcome {
             return Self::Unanswered;
         };
         let body = response.body().bytes().unwrap_or_default();
-        let says = |code: &&str| body.windows(code.len()).any(|part| part == code.as_bytes());
+        let contains = |code: &&str| body.windows(code.len()).any(|part| part == code.as_bytes());
         match response.status().as_u16() {
             429 => Self::Throttled,
-            400.. if THROTTLED.iter().any(says) => Self::Throttled,
+            400.. if THROTTLED.iter().any(contains) => Self::Throttled,
             500.. => Self::Failed,
             400.. => Self::Refused,
             _ => Self::Unanswered,
@@ -108,10 +108,10 @@ impl Intercept for ApiCalls {
         _components: &RuntimeComponents,
         configuration: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let Some(asked) = configuration.load::<Metadata>() {
+        if let Some(metadata) = configuration.load::<Metadata>() {
             let call = ApiCall {
-                service: asked.service().to_owned(),
-                action: asked.name().to_owned(),
+                service: metadata.service().to_owned(),
+                action: metadata.name().to_owned(),
                 outcome: CallOutcome::of(context),
             };
             *self.lock().entry(call).or_default() += 1;

@@ -144,7 +144,7 @@ impl Change {
             StepResult::Failed(error) => refusal(step, error),
             _ => None,
         };
-        let next_attempt = refused.as_ref().and_then(|remember| match &remember.retry {
+        let next_attempt = refused.as_ref().and_then(|changes| match &changes.retry {
             RetryChange::Set(retry) => Some(retry.next_attempt_at),
             RetryChange::Keep | RetryChange::Clear => None,
         });

@@ -28,7 +28,7 @@ impl Clock {
     pub fn system() -> Self {
         #[expect(
             clippy::disallowed_methods,
-            reason = "this is the one clock that everything else is told by"
+            reason = "all other code takes the time from this clock"
         )]
         Self::telling(Timestamp::now)
     }
@@ -54,8 +54,8 @@ impl Clock {
 
     /// The current instant: AWS's time once a response had a date, before that this machine's.
     pub fn now(&self) -> Timestamp {
-        let told = (self.tell)();
-        let corrected = told.checked_add(self.ahead()).unwrap_or(told);
+        let uncorrected = (self.tell)();
+        let corrected = uncorrected.checked_add(self.ahead()).unwrap_or(uncorrected);
         corrected.max(self.floor)
     }
 
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(
             after(fast, 605_500, 6, 605_600),
             -599_600,
-            "the date says more"
+            "the date is more exact"
         );
         assert_eq!(after(-599_600, 606_900, 7, 607_000), -599_600);
         assert_eq!(after(-599_600, 608_300, 8, 608_400), -599_600);

@@ -68,7 +68,7 @@ pub struct DamagedDocument(&'static str);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParameterContents {
     /// The document itself.
-    Whole(String),
+    Document(String),
     /// The document is in these other parameters.
     InParts(DocumentParts),
 }
@@ -83,7 +83,7 @@ pub struct DocumentParts {
 impl StoredDocument {
     /// Encodes a document. Equal documents have equal values.
     pub fn new(document: &str) -> Result<Self, DocumentTooLarge> {
-        let whole = |value: String| Self {
+        let single = |value: String| Self {
             value,
             parts: Vec::new(),
         };
@@ -93,12 +93,12 @@ impl StoredDocument {
         }
         // SSM interprets double braces as a reference to another parameter, and refuses them.
         if document.len() <= PARAMETER && !document.contains("{{") {
-            return Ok(whole(document.to_owned()));
+            return Ok(single(document.to_owned()));
         }
         let text = STANDARD_NO_PAD.encode(compress_to_vec(document.as_bytes(), LEVEL));
         let size = text.len();
         if COMPRESSED.len() + size <= PARAMETER {
-            return Ok(whole(format!("{COMPRESSED}{text}")));
+            return Ok(single(format!("{COMPRESSED}{text}")));
         }
         if size > LARGEST {
             return Err(DocumentTooLarge::Compressed { size });
@@ -120,10 +120,10 @@ impl ParameterContents {
     /// Decodes a parameter's value. A value without a known prefix is the document itself.
     pub fn of(value: &str) -> Result<Self, DamagedDocument> {
         if let Some(text) = value.strip_prefix(COMPRESSED) {
-            return decompressed(text).map(Self::Whole);
+            return decompressed(text).map(Self::Document);
         }
         let Some(parts) = value.strip_prefix(IN_PARTS) else {
-            return Ok(Self::Whole(value.to_owned()));
+            return Ok(Self::Document(value.to_owned()));
         };
         let parts = parts.split_once('/').and_then(|(hash, count)| {
             let count = count.parse().ok()?;
@@ -191,7 +191,7 @@ mod tests {
     /// What the Lambda makes of what is stored.
     fn read(stored: &StoredDocument) -> Result<String, DamagedDocument> {
         match ParameterContents::of(&stored.value)? {
-            ParameterContents::Whole(document) => Ok(document),
+            ParameterContents::Document(document) => Ok(document),
             ParameterContents::InParts(parts) => {
                 let names: Vec<_> = parts.names("/p").collect();
                 let expected = stored
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(hundred.parts.len(), 0);
         assert_eq!(read(&hundred).unwrap(), schedules(100));
         let many = StoredDocument::new(&accounts(500)).unwrap();
-        assert_eq!(many.parts.len(), 4, "docs/performance.md says so");
+        assert_eq!(many.parts.len(), 4, "docs/performance.md has this figure");
         assert_eq!(read(&many).unwrap(), accounts(500));
         let values = many.parts.iter().map(|(_, value)| value);
         for value in values.chain([&many.value, &hundred.value]) {
@@ -271,7 +271,11 @@ mod tests {
     #[test]
     fn a_too_large_document_is_reported_with_the_excess() {
         let most = StoredDocument::new(&accounts(1500)).unwrap();
-        assert_eq!(most.parts.len(), MOST_PARTS, "docs/performance.md says so");
+        assert_eq!(
+            most.parts.len(),
+            MOST_PARTS,
+            "docs/performance.md has this figure"
+        );
         let error = StoredDocument::new(&accounts(2000)).unwrap_err();
         let DocumentTooLarge::Compressed { size } = error else {
             panic!("{error}")
@@ -295,7 +299,7 @@ mod tests {
             let values: Vec<_> = stored.parts.into_iter().map(|(_, value)| value).collect();
             parts.join(&values).unwrap_err().to_string()
         };
-        let told = [
+        let errors = [
             damaged(&|stored| stored.parts.reverse()),
             damaged(&|stored| stored.parts.truncate(1)),
             damaged(&|stored| stored.parts[0].1.replace_range(9..10, "+")),
@@ -309,7 +313,7 @@ mod tests {
                 .unwrap_err()
                 .to_string(),
         ];
-        insta::assert_snapshot!(told.join("\n"), @"
+        insta::assert_snapshot!(errors.join("\n"), @"
         it is damaged: its parts are not the ones that it was cut into
         it is damaged: its parts are not the ones that it was cut into
         it is damaged: its parts are not the ones that it was cut into

@@ -85,7 +85,7 @@ pub enum ConnectError {
     /// One of the shared AWS files can't be read.
     #[error("the AWS file `{}` can't be read", .path.display())]
     SharedFile {
-        /// The file.
+        /// The file's path.
         path: PathBuf,
         /// The error of reading it.
         source: std::io::Error,

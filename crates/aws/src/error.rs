@@ -243,7 +243,7 @@ impl CloudError {
         }
     }
 
-    /// The same failure for an instance whose call was skipped, because the failure applies to all.
+    /// The same failure for an instance with a skipped call, because the failure applies to all.
     #[must_use]
     pub fn inferred(&self) -> Self {
         let repeated = self.repeated();
@@ -397,12 +397,12 @@ mod tests {
 
     #[test]
     fn account_ids_and_encoded_messages_are_removed() {
-        let told = presentable(
+        let message = presentable(
             "You are not authorized: User: arn:aws:sts::123456789012:assumed-role/r/s may not ec2:StopInstances on \
              arn:aws:ec2:eu-west-3:123456789012:instance/i-123456789012abcde.\n Encoded authorization failure message: xyz",
         );
         assert_eq!(
-            told,
+            message,
             "You are not authorized: User: arn:aws:sts::…:assumed-role/r/s may not ec2:StopInstances on \
              arn:aws:ec2:eu-west-3:…:instance/i-123456789012abcde. "
         );

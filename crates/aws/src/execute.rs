@@ -100,13 +100,13 @@ pub(crate) struct Order<'a> {
 
 /// Executes the steps of a plan. Logs each outcome, and returns them in the plan's order.
 ///
-/// - Nothing is called or written after the plan's next edge: the next pass decides what is left.
-/// - A call rests on an observation that is a few seconds old at most. Where EC2's rate limit delayed it for longer, its
-///   instances are observed and planned again first, and a step that comes out different is dropped.
-/// - A batch's tags are written as soon as EC2 accepted it, and no batch is begun so late that the caller's deadline would
-///   leave no time for that.
-/// - A batch that is refused because of one instance is split until that instance stands alone; all others proceed.
-/// - Where no call can succeed any more (expired credentials, no connection, an action that is not permitted), the remaining
+/// - No call is made and no tag written after the plan's next edge: the next pass decides about the rest.
+/// - A call is sent within a few seconds of the observation that its step was planned on. If EC2's rate limit delays it for
+///   longer, its instances are observed and planned again first, and a step that comes out different is dropped.
+/// - A batch's tags are written as soon as EC2 accepted its call, and no batch is begun so late that the caller's deadline
+///   would leave no time for them.
+/// - A batch that is refused because of one instance is split until that instance is alone; all others proceed.
+/// - If no call can succeed any more (expired credentials, no connection, an action that is not permitted), the remaining
 ///   steps fail for that reason without a call each.
 pub(crate) async fn execute(fleet: &Fleet, order: Order<'_>, deadline: Deadline) -> Vec<Outcome> {
     let steps = order.plan.steps.clone();
@@ -141,7 +141,7 @@ pub(crate) async fn execute(fleet: &Fleet, order: Order<'_>, deadline: Deadline)
     outcomes
 }
 
-/// Writes the tags of requests and makes no other call. Returns the steps whose tags were written, and the outcomes of the
+/// Writes the tags of requests and makes no other call. Returns the steps with written tags, and the outcomes of the
 /// others.
 pub(crate) async fn write_request_tags(
     fleet: &Fleet,
@@ -184,7 +184,7 @@ struct Execution<'a> {
     request_written: Vec<bool>,
     /// Why `curfew:last` can't be written here. If set, calls that would have to be recorded are not made.
     unrecordable: Option<CloudError>,
-    /// Members whose call is made although their first `curfew:last` could not be written, with the error.
+    /// The error of writing the first `curfew:last`, for members that are called nevertheless.
     first_state_errors: HashMap<usize, CloudError>,
     queue: VecDeque<Batch>,
     lineages: BatchLineage,
@@ -231,10 +231,10 @@ impl<'a> Execution<'a> {
         let known = |step: &Step| {
             *by_id
                 .get(&step.instance)
-                .expect("steps are for what was seen")
+                .expect("every step is for an instance of the order")
         };
-        let seen = steps.iter().map(|step| Some(known(step).0));
-        let types = TypeFallbacks::of(steps.iter().zip(seen.clone()));
+        let of_steps = steps.iter().map(|step| Some(known(step).0));
+        let types = TypeFallbacks::of(steps.iter().zip(of_steps.clone()));
         Self {
             fleet,
             steps,
@@ -250,7 +250,7 @@ impl<'a> Execution<'a> {
             first_state_errors: HashMap::new(),
             queue: VecDeque::new(),
             lineages: BatchLineage::default(),
-            capacity_pools: CapacityPools::of(seen),
+            capacity_pools: CapacityPools::of(of_steps),
             types,
             not_hibernated: NotHibernated::default(),
             tag_writes: TagWrites::of(steps),
@@ -342,19 +342,19 @@ impl<'a> Execution<'a> {
                 && let Some(batch) = self.next()
             {
                 let ids = self.ids(&batch);
-                let seen = self.oldest_observation(&batch);
-                let sent = batch.send(self.fleet.clone(), ids, self.guard.clone(), seen);
+                let observed_at = self.oldest_observation(&batch);
+                let sent = batch.send(self.fleet.clone(), ids, self.guard.clone(), observed_at);
                 in_flight.spawn(sent.in_current_span());
             }
             match in_flight.join_next().await {
-                Some(Ok((batch, answer))) => self.handle(&batch, answer),
+                Some(Ok((batch, response))) => self.handle(&batch, response),
                 Some(Err(broken)) => std::panic::resume_unwind(broken.into_panic()),
                 None => return,
             }
         }
     }
 
-    /// Returns the next batch whose call is to be made now; settles batches that are not worth a call.
+    /// Returns the next batch to send now; settles batches that are not worth a call.
     fn next(&mut self) -> Option<Batch> {
         while let Some(batch) = self.queue.pop_front() {
             if let Some(error) = self.breaker.open_for(&batch.call) {
@@ -376,7 +376,7 @@ impl<'a> Execution<'a> {
         None
     }
 
-    /// Removes members from a batch whose call could not be recorded: it would be repeated at every pass.
+    /// Removes members from a batch if their call could not be recorded: it would be repeated at every pass.
     fn without_unrecordable(&mut self, batch: Batch) -> Option<Batch> {
         let acts = matches!(batch.call, BatchCall::Change(_) | BatchCall::SetType(_));
         let Some(error) = self.unrecordable.as_ref().filter(|_| acts) else {
@@ -399,8 +399,8 @@ impl<'a> Execution<'a> {
         if !batch.call.needs_fresh_observation() {
             return None;
         }
-        let seen = batch.members.iter().map(|member| self.observed_at[*member]);
-        seen.reduce(Moment::earlier)
+        let observed_at = batch.members.iter().map(|member| self.observed_at[*member]);
+        observed_at.reduce(Moment::earlier)
     }
 
     /// After the caller's deadline, only the tags of executed calls are written; those of steps without a call are left to
@@ -421,10 +421,10 @@ impl<'a> Execution<'a> {
         Some(batch.with_members(kept))
     }
 
-    fn handle(&mut self, batch: &Batch, answer: BatchResponse) {
-        match answer {
+    fn handle(&mut self, batch: &Batch, response: BatchResponse) {
+        match response {
             BatchResponse::Done(changes) => self.succeeded(batch, &changes),
-            BatchResponse::Reobserved(seen) => self.replan(batch, &seen),
+            BatchResponse::Reobserved(observed) => self.replan(batch, &observed),
             BatchResponse::ObservationFailed(error) => self.observation_failed(batch, &error),
             BatchResponse::MaybeFailed(_) if batch.may_repeat() => {
                 let again = batch.repeated_once();
@@ -477,7 +477,7 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// Splits a batch's members into those that EC2's response names and the others, whose state is unknown.
+    /// Splits a batch's members into those that EC2's response names and the others, in an unknown state.
     fn named_in(&self, batch: &Batch, changes: &[StateChange]) -> (Vec<usize>, Vec<usize>) {
         let BatchCall::Change(_) = batch.call else {
             return (batch.members.clone(), Vec::new());
@@ -581,12 +581,12 @@ impl<'a> Execution<'a> {
             | BatchCall::WriteTags(_)
             | BatchCall::RemoveTags(_) => return,
         };
-        let told: HashMap<&InstanceId, InstanceState> = changes
+        let after_by_id: HashMap<&InstanceId, InstanceState> = changes
             .iter()
             .filter_map(|change| Some((&change.instance, change.after?)))
             .collect();
         for member in &batch.members {
-            let after = told.get(&self.steps[*member].instance).copied();
+            let after = after_by_id.get(&self.steps[*member].instance).copied();
             self.progress[*member] = StepProgress::Accepted(after.unwrap_or(presumed));
             self.tag_writes.accept(*member);
             self.log_fallback(*member);
@@ -639,8 +639,8 @@ impl<'a> Execution<'a> {
                     after: self.after(*member),
                     error: batch.not_sent("the pass ended first"),
                 }
-            } else if let Some(told) = &batch.throttled_by {
-                StepResult::Failed(told.repeated())
+            } else if let Some(throttling) = &batch.throttled_by {
+                StepResult::Failed(throttling.repeated())
             } else {
                 StepResult::OutOfTime
             };
@@ -685,8 +685,8 @@ impl<'a> Execution<'a> {
     }
 
     fn into_results(mut self) -> (Vec<(StepResult, bool)>, NotHibernated) {
-        let whole = self.progress.into_iter().zip(self.steps).zip(0..);
-        let results = whole.map(|((progress, step), member)| match progress {
+        let members = self.progress.into_iter().zip(self.steps).zip(0..);
+        let results = members.map(|((progress, step), member)| match progress {
             StepProgress::Open => StepResult::Done { after: step.state },
             StepProgress::Accepted(after) => match self.first_state_errors.remove(&member) {
                 Some(error) => StepResult::TagsNotWritten { after, error },

@@ -123,12 +123,12 @@ impl Fleet {
             .client
             .start_instances()
             .set_instance_ids(Some(strings(ids)));
-        let answer = self
+        let response = self
             .limited(call.customize())
             .send()
             .await
             .map_err(|error| CloudError::from_sdk("ec2:StartInstances", error))?;
-        Ok(answer
+        Ok(response
             .starting_instances()
             .iter()
             .filter_map(state_change)
@@ -150,12 +150,12 @@ impl Fleet {
         } else {
             call
         };
-        let answer = self
+        let response = self
             .limited(call.customize())
             .send()
             .await
             .map_err(|error| CloudError::from_sdk("ec2:StopInstances", error))?;
-        Ok(answer
+        Ok(response
             .stopping_instances()
             .iter()
             .filter_map(state_change)
@@ -198,7 +198,7 @@ impl Fleet {
             .map_err(|error| CloudError::from_sdk("ec2:CreateTags", error))
     }
 
-    /// The subset of `ids` whose `curfew:last` is newer than `last`, read right before it is written.
+    /// The subset of `ids` with a `curfew:last` newer than `last`, read right before it is written.
     pub(crate) async fn overtaken(
         &self,
         ids: &[InstanceId],

@@ -122,7 +122,7 @@ impl ServiceAction {
         }
         operation
             .serializer(move |body| self.request(body))
-            .deserializer(move |response| self.answer(response, read))
+            .deserializer(move |response| self.parse(response, read))
             .build()
     }
 
@@ -208,7 +208,7 @@ impl ServiceAction {
         Ok(request)
     }
 
-    fn answer<O>(
+    fn parse<O>(
         self,
         response: &HttpResponse,
         read: fn(&[u8]) -> Result<O, BoxError>,
@@ -217,11 +217,11 @@ impl ServiceAction {
         if response.status().is_success() {
             return read(body).map_err(OrchestratorError::response);
         }
-        let told = match self.protocol {
+        let error = match self.protocol {
             Protocol::Json { .. } | Protocol::Get => json::error(response.headers(), body),
             Protocol::Query => query::error(body),
         };
-        let told = apply_request_id(told, response.headers());
-        Err(OrchestratorError::operation(ServiceError(told.build())))
+        let error = apply_request_id(error, response.headers());
+        Err(OrchestratorError::operation(ServiceError(error.build())))
     }
 }

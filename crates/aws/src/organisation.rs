@@ -57,7 +57,7 @@ impl Organisation {
     /// many fit into a function of 256 MB; more are no faster, since parsing takes most of a small function's time.
     pub const MAX_IN_FLIGHT: usize = 32;
 
-    /// The account-regions of `targets`, reached through `connection`, whose own region is the default. Makes no call, and
+    /// The account-regions of `targets`, reached through `connection`; its region is the default. Makes no call, and
     /// creates clients only when they are needed: creating a thousand takes a small function a second.
     pub fn open(connection: &Connection, targets: &Targets) -> Self {
         let home = Region::new(connection.region());
@@ -142,8 +142,8 @@ impl Organisation {
         clock: &Clock,
         deadline: Deadline,
     ) -> RegionResults<Pass> {
-        let ask = |fleet| until(deadline, look(fleet, schedule_set, trigger.clone(), clock));
-        self.for_each(ask).await
+        let run = |fleet| until(deadline, look(fleet, schedule_set, trigger.clone(), clock));
+        self.for_each(run).await
     }
 
     /// A pass everywhere.
@@ -155,22 +155,22 @@ impl Organisation {
         deadline: Deadline,
     ) -> RegionResults<Pass> {
         // A pass keeps to the deadline itself; cancelled from outside, it would leave executed steps unrecorded.
-        let ask = |fleet| {
+        let run = |fleet| {
             unless_passed(
                 deadline,
                 pass(fleet, schedule_set, trigger.clone(), clock, deadline),
             )
         };
-        self.for_each(ask).await
+        self.for_each(run).await
     }
 
     /// Queries every account-region; those that the deadline leaves out count as failed.
-    async fn for_each<'a, T, F>(&'a self, ask: impl Fn(&'a Fleet) -> F) -> RegionResults<T>
+    async fn for_each<'a, T, F>(&'a self, run: impl Fn(&'a Fleet) -> F) -> RegionResults<T>
     where
         F: Future<Output = Result<T, AccountRegionFailure>>,
     {
         let account_regions = self.account_regions.iter();
-        let work: Vec<_> = account_regions.map(|one| ask(one.fleet())).collect();
+        let work: Vec<_> = account_regions.map(|one| run(one.fleet())).collect();
         let outcomes = join_bounded(work, Self::MAX_IN_FLIGHT).await;
         let mut results = RegionResults {
             answers: Vec::new(),

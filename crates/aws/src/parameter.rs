@@ -49,13 +49,13 @@ impl ParameterStore {
 
     /// The value as SSM returned it; none if the response has none.
     async fn get(&self, name: &str) -> Result<Option<String>, CloudError> {
-        let question = json!({ "Name": name }).to_string();
-        let answer = self
+        let request = json!({ "Name": name }).to_string();
+        let response = self
             .get
-            .invoke(question)
+            .invoke(request)
             .await
             .map_err(|error| CloudError::from_sdk("ssm:GetParameter", error))?;
-        Ok(answer["Parameter"]["Value"].as_str().map(str::to_owned))
+        Ok(response["Parameter"]["Value"].as_str().map(str::to_owned))
     }
 }
 
@@ -104,7 +104,7 @@ impl ParameterEditor {
 
     /// `PutParameter`: creates a parameter of type `String`, or replaces its value.
     pub async fn put(&self, name: &str, description: &str, value: &str) -> Result<(), CloudError> {
-        let question = json!({
+        let request = json!({
             "Name": name,
             "Description": description,
             "Value": value,
@@ -114,7 +114,7 @@ impl ParameterEditor {
             "Tier": "Intelligent-Tiering",
         });
         self.put
-            .invoke(question.to_string())
+            .invoke(request.to_string())
             .await
             .map_err(|error| CloudError::from_sdk("ssm:PutParameter", error))?;
         Ok(())
@@ -122,10 +122,10 @@ impl ParameterEditor {
 
     /// `DeleteParameter`. Succeeds if there is no such parameter.
     pub async fn delete(&self, name: &str) -> Result<(), CloudError> {
-        let question = json!({ "Name": name }).to_string();
+        let request = json!({ "Name": name }).to_string();
         let deleted = self
             .delete
-            .invoke(question)
+            .invoke(request)
             .await
             .map_err(|error| CloudError::from_sdk("ssm:DeleteParameter", error));
         match deleted {
@@ -141,13 +141,13 @@ impl ParameterEditor {
         let mut token: Option<String> = None;
         let mut names = Vec::new();
         loop {
-            let mut question = json!({ "Path": path, "Recursive": true });
+            let mut request = json!({ "Path": path, "Recursive": true });
             if let Some(token) = token {
-                question["NextToken"] = token.into();
+                request["NextToken"] = token.into();
             }
             let page = self
                 .list
-                .invoke(question.to_string())
+                .invoke(request.to_string())
                 .await
                 .map_err(|error| CloudError::from_sdk(operation, error))?;
             let parameters = page.parameters.unwrap_or_default();
@@ -164,7 +164,7 @@ fn read<O: DeserializeOwned>(body: &[u8]) -> Result<O, BoxError> {
     Ok(serde_json::from_slice(body)?)
 }
 
-/// Parses the response of a call whose result is not read. An empty body is valid, as for the SDK; a truncated one is not.
+/// Parses the response of a call without a result. An empty body is valid, as for the SDK; a truncated one is not.
 fn discard(body: &[u8]) -> Result<IgnoredAny, BoxError> {
     if body.is_empty() {
         return Ok(IgnoredAny);

@@ -77,13 +77,13 @@ impl Queue {
                 "MessageDeduplicationId": message.deduplication,
             })
         });
-        let question = json!({ "QueueUrl": self.url, "Entries": entries.collect::<Vec<_>>() });
-        let answer = self
+        let request = json!({ "QueueUrl": self.url, "Entries": entries.collect::<Vec<_>>() });
+        let response = self
             .send
-            .invoke(question.to_string())
+            .invoke(request.to_string())
             .await
             .map_err(|error| CloudError::from_sdk(operation, error))?;
-        match answer.failed.unwrap_or_default().first() {
+        match response.failed.unwrap_or_default().first() {
             None => Ok(()),
             Some(FailedEntry { code, message }) => Err(CloudError::new(
                 operation,

@@ -21,19 +21,19 @@ pub use self::bucket::Quota;
 /// The rate-limited actions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LimitedAction {
-    /// `DescribeInstances`, filtered and by pages.
+    /// `DescribeInstances` with filters, by pages.
     DescribeInstances,
-    /// `DescribeSpotInstanceRequests`, filtered.
+    /// `DescribeSpotInstanceRequests` with filters.
     DescribeSpotInstanceRequests,
-    /// `StartInstances`.
+    /// The action `StartInstances`.
     StartInstances,
     /// `StopInstances`, with or without hibernation.
     StopInstances,
-    /// `ModifyInstanceAttribute`.
+    /// The action `ModifyInstanceAttribute`.
     ModifyInstanceAttribute,
-    /// `CreateTags`.
+    /// The action `CreateTags`.
     CreateTags,
-    /// `DeleteTags`.
+    /// The action `DeleteTags`.
     DeleteTags,
 }
 
@@ -423,10 +423,10 @@ mod tests {
         let began = Instant::now();
         rate_limiter.refused(LimitedAction::StartInstances, Limit::Requests);
         let by = Some(began);
-        let told = rate_limiter
+        let result = rate_limiter
             .acquire_within(LimitedAction::StartInstances, 100, by)
             .await;
-        assert_eq!(told, Err(TooSlow { affordable: 0 }));
+        assert_eq!(result, Err(TooSlow { affordable: 0 }));
         rate_limiter
             .acquire_within(LimitedAction::StartInstances, 100, None)
             .await

@@ -17,7 +17,7 @@ use crate::fleet::{Fleet, Scope};
 use crate::pass::Pass;
 
 /// Executes the steps of a request, planned on `instances`: one `CreateTags` for equal tags, one observation of the tagged
-/// instances, and a pass over them. Steps whose tag can't be written are not executed.
+/// instances, and a pass over them. If a step's tag can't be written, the step is not executed.
 pub(crate) async fn carry_out(
     fleet: &Fleet,
     schedule_set: &ScheduleSet,
@@ -32,7 +32,7 @@ pub(crate) async fn carry_out(
         triggered_for: None,
         clock,
     };
-    let asked = Plan {
+    let plan = Plan {
         at: clock.now(),
         steps,
         skipped: Vec::new(),
@@ -40,7 +40,7 @@ pub(crate) async fn carry_out(
         outdated_at: None,
     };
     let order = Order {
-        plan: &asked,
+        plan: &plan,
         instances,
         begun: &vec![Instant::now(); instances.len()],
         basis,
@@ -50,8 +50,8 @@ pub(crate) async fn carry_out(
         return outcomes;
     }
     let ids = written.iter().map(|step| step.instance.clone()).collect();
-    let mut fresh = match fleet.look(&Scope::Only(ids)).await {
-        Ok(fresh) => fresh,
+    let mut observed = match fleet.look(&Scope::Only(ids)).await {
+        Ok(observed) => observed,
         Err(error) => {
             outcomes.extend(written.into_iter().map(|step| Outcome {
                 step,
@@ -61,28 +61,28 @@ pub(crate) async fn carry_out(
             return outcomes;
         }
     };
-    let words: HashMap<&InstanceId, &Step> =
+    let steps_by_id: HashMap<&InstanceId, &Step> =
         written.iter().map(|step| (&step.instance, step)).collect();
-    for instance in &mut fresh.instances {
-        if let Some(word) = words
+    for instance in &mut observed.instances {
+        if let Some(request_tags) = steps_by_id
             .get(&instance.id)
             .and_then(|step| step.request_tags.as_ref())
         {
-            word.complete(&mut instance.tags);
+            request_tags.complete(&mut instance.tags);
         }
     }
-    let mut pass = Pass::decide(fresh, basis, clock.now());
+    let mut pass = Pass::decide(observed, basis, clock.now());
     Box::pin(pass.carry_out(fleet, basis, deadline)).await;
-    let fresh = pass.instances;
+    let observed = pass.instances;
     let mut done: HashMap<InstanceId, Outcome> = (pass.outcomes)
         .into_iter()
         .map(|outcome| (outcome.step.instance.clone(), outcome))
         .collect();
-    outcomes.extend(written.into_iter().map(|asked| {
+    outcomes.extend(written.into_iter().map(|step| {
         let mut outcome = done
-            .remove(&asked.instance)
-            .unwrap_or_else(|| nothing_to_do(&asked, &fresh));
-        outcome.step.request_tags = asked.request_tags;
+            .remove(&step.instance)
+            .unwrap_or_else(|| nothing_to_do(&step, &observed));
+        outcome.step.request_tags = step.request_tags;
         outcome.request_written = true;
         outcome
     }));
@@ -90,17 +90,17 @@ pub(crate) async fn carry_out(
 }
 
 /// The outcome if no step is needed now: the instance is changing its state, or another pass has applied the request.
-fn nothing_to_do(asked: &Step, fresh: &[Instance]) -> Outcome {
-    let seen = fresh.iter().find(|one| one.id == asked.instance);
-    let state = seen.map_or(asked.state, |instance| instance.state);
+fn nothing_to_do(requested: &Step, observed: &[Instance]) -> Outcome {
+    let instance_now = observed.iter().find(|one| one.id == requested.instance);
+    let state = instance_now.map_or(requested.state, |instance| instance.state);
     let mut step = Step {
         state,
         action: StepAction::Record,
         types: None,
         adopt: None,
-        ..asked.clone()
+        ..requested.clone()
     };
-    if asked.action != StepAction::Record {
+    if requested.action != StepAction::Record {
         step.note = Some(format!("it is {state} now; a later pass continues"));
     }
     Outcome {

@@ -318,7 +318,7 @@ impl Rules {
             .input(rule.input())
             .build()
             .expect("a target has its id and its ARN");
-        let answer = self
+        let response = self
             .client
             .put_targets()
             .rule(&rule.name)
@@ -326,7 +326,7 @@ impl Rules {
             .send()
             .await
             .map_err(|error| CloudError::from_sdk("events:PutTargets", error))?;
-        match answer.failed_entries().first() {
+        match response.failed_entries().first() {
             None => Ok(()),
             Some(failed) => Err(CloudError::new(
                 "events:PutTargets",
@@ -359,11 +359,11 @@ impl Rules {
                 .send()
                 .await
                 .map_err(|error| CloudError::from_sdk("events:RemoveTargets", error));
-            let answer = match removed {
+            let response = match removed {
                 Err(error) if error.kind == CloudErrorKind::NotFound => return Ok(None),
-                answer => answer?,
+                response => response?,
             };
-            if let Some(failed) = answer.failed_entries().first() {
+            if let Some(failed) = response.failed_entries().first() {
                 return Err(CloudError::new(
                     "events:RemoveTargets",
                     CloudErrorKind::Refused,

@@ -44,7 +44,7 @@ impl Intercept for RejectTruncated {
     }
 }
 
-/// Retries a call whose response was truncated: all of Curfew's calls are idempotent.
+/// Retries a call after a truncated response: all of Curfew's calls are idempotent.
 #[derive(Debug)]
 pub(crate) struct RetryTruncated;
 
@@ -64,12 +64,12 @@ impl ClassifyRetry for RetryTruncated {
 /// Fails for a successful response that is truncated. One with an unreadable body has failed already.
 fn check(response: &HttpResponse) -> Result<(), Truncated> {
     match response.body().bytes() {
-        Some(body) if response.status().is_success() && !is_whole(body) => Err(Truncated),
+        Some(body) if response.status().is_success() && !is_complete(body) => Err(Truncated),
         _ => Ok(()),
     }
 }
 
-fn is_whole(document: &[u8]) -> bool {
+fn is_complete(document: &[u8]) -> bool {
     let last_tag = document.rsplit(|byte| *byte == b'<').next();
     last_tag.is_some_and(|tag| tag.starts_with(b"/") && tag.trim_ascii_end().ends_with(ROOT))
 }
@@ -82,20 +82,20 @@ mod tests {
     #[test]
     fn a_document_is_complete_if_its_root_is_closed() {
         let document = "<?xml version=\"1.0\"?>\n<StopInstancesResponse><requestId>1</requestId></StopInstancesResponse>";
-        let answer = |status: u16, body: &str| {
+        let response_of = |status: u16, body: &str| {
             check(&HttpResponse::new(
                 status.try_into().unwrap(),
                 SdkBody::from(body),
             ))
         };
-        assert_eq!(answer(200, document), Ok(()));
-        assert_eq!(answer(200, &format!("{document}\n")), Ok(()));
+        assert_eq!(response_of(200, document), Ok(()));
+        assert_eq!(response_of(200, &format!("{document}\n")), Ok(()));
         for length in 0..document.len() {
-            let broken = answer(200, &document[..length]);
+            let broken = response_of(200, &document[..length]);
             assert_eq!(broken, Err(Truncated));
         }
         assert_eq!(
-            answer(503, "Service Unavailable"),
+            response_of(503, "Service Unavailable"),
             Ok(()),
             "that is its own failure"
         );

@@ -77,13 +77,13 @@ impl WebhookClient {
         headers.insert("content-length", length);
         headers.insert("user-agent", concat!("curfew/", env!("CARGO_PKG_VERSION")));
         let call = self.connector.call(request);
-        let answer = tokio::time::timeout(WebhookError::TIMEOUT, call)
+        let response = tokio::time::timeout(WebhookError::TIMEOUT, call)
             .await
             .map_err(|_| WebhookError::TimedOut)?
             .map_err(WebhookError::Unreachable)?;
-        let retry_after = answer.headers().get("retry-after");
+        let retry_after = response.headers().get("retry-after");
         Ok(WebhookResponse {
-            status: answer.status().as_u16(),
+            status: response.status().as_u16(),
             retry_after: retry_after
                 .and_then(|seconds| seconds.trim().parse().ok())
                 .map(Duration::from_secs),

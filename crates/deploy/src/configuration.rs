@@ -46,7 +46,7 @@ impl ConfigurationParameter {
             return Ok(None);
         };
         Ok(Some(match ParameterContents::of(&value) {
-            Ok(ParameterContents::Whole(found)) => Ok(found),
+            Ok(ParameterContents::Document(found)) => Ok(found),
             Ok(ParameterContents::InParts(parts)) => {
                 let mut values = Vec::new();
                 for name in parts.names(&self.name) {

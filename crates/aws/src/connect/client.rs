@@ -37,11 +37,9 @@ use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 
 #[cfg(feature = "proxy")]
-use super::proxy::{Proxies, ProxyConnector};
+use super::proxy::{Proxies, ProxyConnector as StreamConnector};
 
-/// Makes connections, directly or through proxies.
-#[cfg(feature = "proxy")]
-type StreamConnector = ProxyConnector;
+/// Makes connections. With the feature `proxy`, the connector of the same name also makes them through proxies.
 #[cfg(not(feature = "proxy"))]
 type StreamConnector = HttpsConnector<TcpConnector>;
 
@@ -70,7 +68,7 @@ fn pooled(
     // A request is sent in one piece; delaying its last packet would cost a round trip.
     tcp.set_nodelay(true);
     #[cfg(feature = "proxy")]
-    let connector = ProxyConnector::new(proxies.clone(), tcp, tls(roots));
+    let connector = StreamConnector::new(proxies.clone(), tcp, tls(roots));
     #[cfg(not(feature = "proxy"))]
     let connector = HttpsConnector::from((tcp, tls(roots)));
     let connector = InTime {
@@ -142,8 +140,8 @@ impl HttpConnector for PooledConnector {
         #[cfg(feature = "proxy")]
         self.proxies.authorize(&mut request);
         let connection = capture_connection(&mut request);
-        if let Some(asked) = request.extensions().get::<CaptureSmithyConnection>() {
-            asked.set_connection_retriever(move || described(&connection));
+        if let Some(capture) = request.extensions().get::<CaptureSmithyConnection>() {
+            capture.set_connection_retriever(move || described(&connection));
         }
         let response = self.pool.request(request);
         HttpConnectorFuture::new(async move {
@@ -382,8 +380,8 @@ mod tests {
         let client = http_client(other, PATIENCE);
         let error = send(&client, request(url())).await.unwrap_err();
         assert!(error.is_io(), "{error:?}");
-        let told = aws_smithy_types::error::display::DisplayErrorContext(&error).to_string();
-        assert!(told.contains("invalid peer certificate"), "{told}");
+        let message = aws_smithy_types::error::display::DisplayErrorContext(&error).to_string();
+        assert!(message.contains("invalid peer certificate"), "{message}");
     }
 
     #[tokio::test]
@@ -486,10 +484,10 @@ mod tests {
             let url = "https://ec2.example/".to_owned();
             let error = send(&client, request(url)).await.unwrap_err();
             assert!(error.is_io(), "{error:?}");
-            let told = aws_smithy_types::error::display::DisplayErrorContext(&error).to_string();
-            assert!(told.contains("the proxy `"), "{told}");
-            assert!(told.contains(expected), "{told}");
-            assert!(!told.contains("secret"), "{told}");
+            let message = aws_smithy_types::error::display::DisplayErrorContext(&error).to_string();
+            assert!(message.contains("the proxy `"), "{message}");
+            assert!(message.contains(expected), "{message}");
+            assert!(!message.contains("secret"), "{message}");
         }
     }
 }

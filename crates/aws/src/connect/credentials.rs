@@ -57,7 +57,7 @@ impl CredentialSource {
 /// Whether credentials may have to come from the shared AWS files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
-    /// They may.
+    /// Credentials may have to come from them.
     Credentials,
     /// They are not needed unless a profile is selected: the endpoint is an emulator's.
     None,
@@ -280,7 +280,7 @@ struct NoCredentials(String);
 
 impl Sources {
     async fn provide(&self) -> Provided {
-        let mut told = String::new();
+        let mut reasons = String::new();
         for Source { name, provider } in &self.sources {
             let error = match provider.provide_credentials().await {
                 Ok(credentials) => {
@@ -294,10 +294,10 @@ impl Sources {
                 let message = format!("{name} gives none: {reason}");
                 return Err(CredentialsError::provider_error(NoCredentials(message)));
             }
-            let separator = if told.is_empty() { "" } else { "; " };
-            let _always = write!(told, "{separator}{name} has none: {reason}");
+            let separator = if reasons.is_empty() { "" } else { "; " };
+            let _always = write!(reasons, "{separator}{name} has none: {reason}");
         }
-        Err(CredentialsError::not_loaded(NoCredentials(told)))
+        Err(CredentialsError::not_loaded(NoCredentials(reasons)))
     }
 }
 
@@ -359,26 +359,26 @@ mod tests {
                 .into(),
             found: found.clone(),
         };
-        let told = match sources.provide().await {
+        let result = match sources.provide().await {
             Ok(credentials) => credentials.access_key_id().to_owned(),
             Err(error) => innermost(&error),
         };
-        (found.name(), told)
+        (found.name(), result)
     }
 
     #[tokio::test]
     async fn the_first_source_with_credentials_is_used_and_a_failing_one_ends_the_search() {
         let nothing = || Err(CredentialsError::not_loaded("it is not set"));
         let failure = || Err(CredentialsError::provider_error("the session has expired"));
-        let (found, told) = ask([("a", nothing), ("b", KEYS), ("c", failure)]).await;
+        let (found, result) = ask([("a", nothing), ("b", KEYS), ("c", failure)]).await;
         assert_eq!(found.as_deref(), Some("b"));
-        assert_eq!(told, "AKIAIOSFODNN7EXAMPLE");
-        let (found, told) = ask([("a", nothing), ("b", failure), ("c", KEYS)]).await;
+        assert_eq!(result, "AKIAIOSFODNN7EXAMPLE");
+        let (found, result) = ask([("a", nothing), ("b", failure), ("c", KEYS)]).await;
         assert_eq!(found, None);
-        assert_eq!(told, "b gives none: the session has expired");
-        let (_, told) = ask([("a", nothing), ("b", nothing), ("c", nothing)]).await;
+        assert_eq!(result, "b gives none: the session has expired");
+        let (_, result) = ask([("a", nothing), ("b", nothing), ("c", nothing)]).await;
         assert_eq!(
-            told,
+            result,
             "a has none: it is not set; b has none: it is not set; c has none: it is not set"
         );
     }

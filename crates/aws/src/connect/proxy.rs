@@ -276,8 +276,8 @@ mod tests {
         let to = "https://ec2.eu-west-3.amazonaws.com/".parse().unwrap();
         let proxy = proxies("").to(&to).unwrap();
         let error = ProxyError::new(proxy.uri(), &"refused".into());
-        let told = format!("{error} {error:?} {proxy:?}");
-        assert!(told.contains("proxy.example:3128"), "{told}");
-        assert!(!told.contains("secret"), "{told}");
+        let message = format!("{error} {error:?} {proxy:?}");
+        assert!(message.contains("proxy.example:3128"), "{message}");
+        assert!(!message.contains("secret"), "{message}");
     }
 }

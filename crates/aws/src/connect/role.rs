@@ -46,21 +46,21 @@ impl AssumedRole {
     }
 
     async fn assume(&self) -> Result {
-        let answer = self.assume.invoke(self.question()).await;
-        answer.map_err(CredentialsError::provider_error)
+        let response = self.assume.invoke(self.request_body()).await;
+        response.map_err(CredentialsError::provider_error)
     }
 
-    fn question(&self) -> String {
-        let mut question = form_urlencoded::Serializer::new(String::new());
-        question
+    fn request_body(&self) -> String {
+        let mut request_body = form_urlencoded::Serializer::new(String::new());
+        request_body
             .append_pair("Action", ASSUME_ROLE.name)
             .append_pair("Version", VERSION)
             .append_pair("RoleArn", self.account.role.as_str())
             .append_pair("RoleSessionName", SESSION);
         if let Some(id) = &self.account.external_id {
-            question.append_pair("ExternalId", id);
+            request_body.append_pair("ExternalId", id);
         }
-        question.finish()
+        request_body.finish()
     }
 }
 
@@ -74,11 +74,11 @@ impl ProvideCredentials for AssumedRole {
 }
 
 fn read(body: &[u8]) -> std::result::Result<Credentials, BoxError> {
-    let answer = XmlDocument::read(body)?;
+    let response = XmlDocument::read(body)?;
     let text = |name| {
-        answer
+        response
             .text(name)
-            .ok_or("STS answered without credentials")
+            .ok_or("STS responded without credentials")
             .map(str::to_owned)
     };
     let expiry = DateTime::from_str(&text("Expiration")?, Format::DateTimeWithOffset)?;

@@ -58,7 +58,7 @@ impl BatchCall {
         }
     }
 
-    /// Whether this call records a step whose own call was accepted.
+    /// Whether this call records a step after the step's own call was accepted.
     pub(super) fn records_step(&self) -> bool {
         matches!(self, Self::WriteTags(_) | Self::RemoveTags(_))
     }
@@ -260,10 +260,10 @@ impl Batch {
             Limit::Requests => vec![self.clone()],
             Limit::Resources => self.halves(&self.members),
         };
-        let told = Arc::new(error.repeated());
+        let throttling = Arc::new(error.repeated());
         for part in &mut parts {
             part.waits += 1;
-            part.throttled_by = Some(Arc::clone(&told));
+            part.throttled_by = Some(Arc::clone(&throttling));
         }
         parts
     }
@@ -274,7 +274,7 @@ impl Batch {
             .unwrap_or_else(|| self.call.unanswered(why))
     }
 
-    /// The error of members whose call was not sent in time: EC2's own if it throttled them before.
+    /// The error of members if the call was not sent in time: EC2's own if it throttled them before.
     pub(super) fn not_sent(&self, why: &str) -> CloudError {
         self.throttled().unwrap_or_else(|| self.call.not_sent(why))
     }
@@ -290,12 +290,12 @@ impl Batch {
         fleet: Fleet,
         ids: Vec<InstanceId>,
         guard: Guard,
-        seen: Option<Moment>,
+        observed_at: Option<Moment>,
     ) -> (Self, BatchResponse) {
         let (begin, end) = if self.call.records_step() {
             (guard.write(), guard.end())
         } else {
-            (guard.begin(), guard.answer())
+            (guard.begin(), guard.response())
         };
         let (rate_limiter, limited_action) = (fleet.rate_limiter(), self.call.limited_action());
         if !self.has_tokens {
@@ -313,31 +313,31 @@ impl Batch {
         } else {
             guard.may_begin()
         };
-        let stale = seen.is_some_and(|seen| guard.is_stale(seen));
+        let stale = observed_at.is_some_and(|observed_at| guard.is_stale(observed_at));
         if !in_time || (stale && self.observations == MOST_OBSERVATIONS) {
             return (self, BatchResponse::RateLimited { affordable: 0 });
         }
         if stale {
             self.observations += 1;
-            let looked = in_time_of(end, fleet.look_again(&ids)).await;
-            let answer = match looked {
-                Some(Ok(seen)) => BatchResponse::Reobserved(seen),
+            let observation = in_time_of(end, fleet.look_again(&ids)).await;
+            let response = match observation {
+                Some(Ok(observed)) => BatchResponse::Reobserved(observed),
                 Some(Err(error)) => BatchResponse::ObservationFailed(error),
                 None => BatchResponse::RateLimited { affordable: 0 },
             };
-            return (self, answer);
+            return (self, response);
         }
         (self.has_tokens, self.observations) = (false, 0);
-        let send_by = guard.send_by(seen);
+        let send_by = guard.send_by(observed_at);
         let fleet = match &send_by {
             Some(send_by) => fleet.sending_by(send_by),
             None => fleet,
         };
-        let answer = in_time_of(end, self.call.make(&fleet, &ids)).await;
-        let answer = answer
+        let response = in_time_of(end, self.call.make(&fleet, &ids)).await;
+        let response = response
             .unwrap_or_else(|| Err(self.unanswered("out of time before the response arrived")));
         let rate_limiter = fleet.rate_limiter();
-        match answer {
+        match response {
             Ok(changes) => {
                 rate_limiter.accepted(limited_action);
                 (self, BatchResponse::Done(changes))
@@ -346,7 +346,7 @@ impl Batch {
                 if error.kind == CloudErrorKind::Throttled {
                     rate_limiter.refused(limited_action, error.limit());
                 }
-                let answer = match (send_by, error.kind) {
+                let response = match (send_by, error.kind) {
                     (Some(send_by), _) if send_by.held_back() => {
                         BatchResponse::MaybeFailed(self.not_sent("the pass ended first"))
                     }
@@ -357,7 +357,7 @@ impl Batch {
                     }
                     _ => BatchResponse::Failed(error),
                 };
-                (self, answer)
+                (self, response)
             }
         }
     }

@@ -53,7 +53,6 @@ struct ShortPool {
     waiting: VecDeque<usize>,
     /// The number of the search's batches that have not ended.
     in_flight: usize,
-    /// EC2's error.
     error: CloudError,
 }
 

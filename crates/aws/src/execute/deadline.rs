@@ -60,7 +60,7 @@ impl Deadline {
     }
 
     /// Until when its response is awaited.
-    pub(super) fn answer(self) -> Option<Instant> {
+    pub(super) fn response(self) -> Option<Instant> {
         let Limits { begin, end } = self.0?;
         Some(end.checked_sub(Self::TAGS).unwrap_or(end).max(begin))
     }

@@ -103,8 +103,8 @@ impl Guard {
 
     /// Until when a response is awaited. A call sent before the edge is awaited after it, too: otherwise its result would be
     /// unknown.
-    pub(super) fn answer(&self) -> Option<Instant> {
-        self.deadline.answer()
+    pub(super) fn response(&self) -> Option<Instant> {
+        self.deadline.response()
     }
 
     /// Until when the response to a tag write is awaited.
@@ -113,14 +113,15 @@ impl Guard {
     }
 
     /// Whether members observed at `seen` must be observed again before a call.
-    pub(super) fn is_stale(&self, seen: Moment) -> bool {
-        let by_wall = self.clock.now().duration_since(seen.wall);
-        seen.instant.elapsed() >= FRESH || Duration::try_from(by_wall).is_ok_and(|age| age >= FRESH)
+    pub(super) fn is_stale(&self, observed_at: Moment) -> bool {
+        let by_wall = self.clock.now().duration_since(observed_at.wall);
+        observed_at.instant.elapsed() >= FRESH
+            || Duration::try_from(by_wall).is_ok_and(|age| age >= FRESH)
     }
 
     /// The latest instant to send a call that changes members observed at `seen`.
-    pub(super) fn send_by(&self, seen: Option<Moment>) -> Option<SendBy> {
-        let fresh = seen.map(|seen| seen.instant + FRESH);
+    pub(super) fn send_by(&self, observed_at: Option<Moment>) -> Option<SendBy> {
+        let fresh = observed_at.map(|observed_at| observed_at.instant + FRESH);
         self.and_edge(fresh).map(SendBy::new)
     }
 

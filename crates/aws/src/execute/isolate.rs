@@ -32,7 +32,7 @@ struct Lineage {
 
 #[derive(Debug)]
 struct Probing {
-    /// The number of single members whose result is pending.
+    /// The number of single members with a pending result.
     open: usize,
     refused: usize,
     /// The batches that wait for the result.

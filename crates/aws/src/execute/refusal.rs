@@ -47,8 +47,8 @@ pub fn refusal(step: &Step, error: &CloudError) -> Option<TagChanges> {
 
 impl Execution<'_> {
     pub(super) fn queue_refusals(&mut self) {
-        let whole = self.progress.iter().zip(self.steps).zip(0..);
-        let refused = whole.filter_map(|((progress, step), member)| match progress {
+        let steps = self.progress.iter().zip(self.steps).zip(0..);
+        let refused = steps.filter_map(|((progress, step), member)| match progress {
             StepProgress::Settled(StepResult::Failed(error)) => {
                 Some((TagEdit::of(&refusal(step, error)?), member))
             }

@@ -1,4 +1,4 @@
-//! Observes and plans again before a call whose observation is more than a few seconds old. A step that comes out different
+//! Observes and plans again before a call if its observation is more than a few seconds old. A step that comes out different
 //! is dropped: the newest decision counts, and the next pass executes it.
 
 use std::collections::HashMap;
@@ -15,22 +15,22 @@ use crate::error::{CloudError, CloudErrorKind};
 use crate::fleet::Observation;
 
 impl Execution<'_> {
-    /// Plans the members of a batch on a new observation, and keeps those whose step is the same.
-    pub(super) fn replan(&mut self, batch: &Batch, seen: &Observation) {
+    /// Plans the members of a batch on a new observation, and keeps those with the same step.
+    pub(super) fn replan(&mut self, batch: &Batch, observed: &Observation) {
         // The request is in the tags by now, along with newer ones.
-        let unasked = Basis {
+        let without_request = Basis {
             request: None,
             ..self.basis
         };
-        let plan = unasked.plan(&seen.instances, self.basis.clock.now());
+        let plan = without_request.plan(&observed.instances, self.basis.clock.now());
         let steps: HashMap<&InstanceId, &Step> =
             plan.steps.iter().map(|one| (&one.instance, one)).collect();
         let skips: HashMap<&InstanceId, &str> = (plan.skipped.iter())
             .map(|skip| (&skip.instance, skip.detail.as_str()))
             .collect();
-        let begun: HashMap<&InstanceId, Instant> = (seen.instances.iter())
+        let begun: HashMap<&InstanceId, Instant> = (observed.instances.iter())
             .map(|one| &one.id)
-            .zip(seen.begun.iter().copied())
+            .zip(observed.begun.iter().copied())
             .collect();
         let mut kept = Vec::new();
         for member in &batch.members {

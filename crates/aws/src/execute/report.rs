@@ -14,11 +14,11 @@ pub(super) fn log(outcome: &Outcome) {
             info!(%instance, name, %action, %cause, before = %step.state, %after, note, "step done");
         }
         StepResult::TagsNotWritten { error, .. } => {
-            let (error, hint) = told(error);
+            let (error, hint) = presented(error);
             warn!(%instance, name, %action, %cause, note, %error, hint, "step done but its tags were not written");
         }
         StepResult::Failed(error) => {
-            let (error, hint) = told(error);
+            let (error, hint) = presented(error);
             warn!(%instance, name, %action, %cause, note, %error, hint, "step failed");
         }
         StepResult::Dropped { because } => {
@@ -31,6 +31,6 @@ pub(super) fn log(outcome: &Outcome) {
 }
 
 /// Without account ids, since logs are shipped to many places.
-fn told(error: &CloudError) -> (String, &'static str) {
+fn presented(error: &CloudError) -> (String, &'static str) {
     (presentable(&error.to_string()), error.hint())
 }

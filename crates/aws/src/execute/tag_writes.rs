@@ -68,17 +68,17 @@ impl TagEdit {
     }
 
     /// All tags to write after the step's call.
-    pub(super) fn of(remember: &TagChanges) -> Self {
+    pub(super) fn of(changes: &TagChanges) -> Self {
         let mut writes = Self::default();
-        if let Some(last) = &remember.last {
+        if let Some(last) = &changes.last {
             writes.set.push((LAST_TAG, last.to_string()));
         }
-        match &remember.retry {
+        match &changes.retry {
             RetryChange::Keep => {}
             RetryChange::Set(retry) => writes.set.push((RETRY_TAG, retry.to_string())),
             RetryChange::Clear => writes.removed.push(RETRY_TAG),
         }
-        match remember.fallback {
+        match changes.fallback {
             FallbackChange::Keep => {}
             FallbackChange::Clear => writes.removed.push(TYPE_TAG),
         }
@@ -92,20 +92,20 @@ impl TagEdit {
             removed,
             replaces,
         } = self;
-        let remember = (!set.is_empty()).then(|| {
+        let set_call = (!set.is_empty()).then(|| {
             BatchCall::WriteTags(Self {
                 set,
                 replaces,
                 ..Self::default()
             })
         });
-        let forget = (!removed.is_empty()).then(|| {
+        let remove_call = (!removed.is_empty()).then(|| {
             BatchCall::RemoveTags(Self {
                 removed,
                 ..Self::default()
             })
         });
-        remember.into_iter().chain(forget)
+        set_call.into_iter().chain(remove_call)
     }
 }
 
@@ -136,9 +136,9 @@ pub(super) struct TagWrites {
 
 #[derive(Debug, Default)]
 struct Group {
-    /// The number of members whose call is pending.
+    /// The number of members with a pending call.
     expected: usize,
-    /// The members whose call was accepted and whose tags are not written yet.
+    /// The accepted members without written tags.
     done: Vec<usize>,
 }
 
@@ -146,8 +146,8 @@ impl TagWrites {
     pub(super) fn of(steps: &[Step]) -> Self {
         let planned = steps.iter().zip(0..);
         let groups = grouped(planned.map(|(step, member)| {
-            let remember = step.tag_changes.clone().after_response(step.state);
-            (TagEdit::of(&remember).replacing(step), member)
+            let changes = step.tag_changes.clone().after_response(step.state);
+            (TagEdit::of(&changes).replacing(step), member)
         }));
         let mut group_of = vec![0; steps.len()];
         for ((_, members), group) in groups.iter().zip(0..) {
@@ -166,7 +166,7 @@ impl TagWrites {
         self.group_of[member]
     }
 
-    /// Registers a member whose call is pending.
+    /// Registers a member with a pending call.
     pub(super) fn expect(&mut self, member: usize) {
         self.groups[self.group_of[member]].expected += 1;
     }
@@ -215,11 +215,11 @@ impl Execution<'_> {
     pub(super) fn tag_calls(&self, members: &[usize]) -> Vec<(BatchCall, Vec<usize>)> {
         let known = members.iter().map(|member| {
             let planned = self.steps[*member].tag_changes.clone();
-            let remember = TagChanges {
+            let changes = TagChanges {
                 fallback: self.types.tag_change(*member, planned.fallback),
                 ..planned.after_response(self.after(*member))
             };
-            let writes = TagEdit::of(&remember).replacing(&self.steps[*member]);
+            let writes = TagEdit::of(&changes).replacing(&self.steps[*member]);
             (writes, *member)
         });
         let groups = grouped(known).into_iter();

@@ -44,9 +44,9 @@ impl TypeAttempts {
     /// Goes on with the next type. An error that a user can fix is reported rather than a lack of capacity.
     fn refused(&mut self, error: &CloudError) {
         self.next += 1;
-        let tells_more = error.kind != CloudErrorKind::Capacity;
+        let is_fixable = error.kind != CloudErrorKind::Capacity;
         let known = self.error.as_ref().map(|known| known.kind);
-        if known.is_none() || (tells_more && known == Some(CloudErrorKind::Capacity)) {
+        if known.is_none() || (is_fixable && known == Some(CloudErrorKind::Capacity)) {
             self.error = Some(error.repeated());
         }
     }

@@ -161,10 +161,10 @@ fn capacity(raw: &Ec2Instance) -> CapacitySource {
 fn identity(raw: &Ec2Instance) -> Result<(InstanceId, InstanceState, Option<String>), String> {
     let id = raw.instance_id.as_deref().unwrap_or_default();
     let name = raw.state.as_ref().and_then(|state| state.name.as_ref());
-    let word = name.map_or("", |name| name.as_str());
+    let text = name.map_or("", |name| name.as_str());
     let id = id.parse().map_err(|error| format!("{error}"))?;
-    Ok(match word.parse() {
+    Ok(match text.parse() {
         Ok(state) => (id, state, None),
-        Err(_) => (id, InstanceState::Other, Some(word.to_owned())),
+        Err(_) => (id, InstanceState::Other, Some(text.to_owned())),
     })
 }

@@ -15,12 +15,14 @@ impl ClassifyRetry for NoCapacityRetry {
         let body = context
             .response()
             .and_then(|response| response.body().bytes());
-        let told = |body: &[u8]| {
+        let is_lack_of_capacity = |body: &[u8]| {
             code_in(body)
                 .is_some_and(|code| CAPACITY_CODES.iter().any(|one| one.as_bytes() == code))
         };
         match context.response() {
-            Some(response) if !response.status().is_success() && body.is_some_and(told) => {
+            Some(response)
+                if !response.status().is_success() && body.is_some_and(is_lack_of_capacity) =>
+            {
                 RetryAction::RetryForbidden
             }
             _ => RetryAction::NoActionIndicated,

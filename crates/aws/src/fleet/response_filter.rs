@@ -44,10 +44,10 @@ impl Intercept for ResponseFilter {
         let response = context.response_mut();
         // Errors are short, and read completely.
         if response.status().is_success() {
-            let answer = mem::replace(response.body_mut(), SdkBody::taken());
-            *response.body_mut() = SdkBody::from_body_1_x(Trimmed {
-                answer,
-                trim: Some(XmlFilter::default()),
+            let inner = mem::replace(response.body_mut(), SdkBody::taken());
+            *response.body_mut() = SdkBody::from_body_1_x(FilteredBody {
+                inner,
+                filter: Some(XmlFilter::default()),
             });
         }
         Ok(())
@@ -55,13 +55,13 @@ impl Intercept for ResponseFilter {
 }
 
 /// A response body that is filtered as it arrives.
-struct Trimmed {
-    answer: SdkBody,
+struct FilteredBody {
+    inner: SdkBody,
     /// None after the end of the body.
-    trim: Option<XmlFilter>,
+    filter: Option<XmlFilter>,
 }
 
-impl Body for Trimmed {
+impl Body for FilteredBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -70,19 +70,19 @@ impl Body for Trimmed {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
-            let Self { answer, trim } = &mut *self;
-            let Some(trimming) = trim else {
+            let Self { inner, filter } = &mut *self;
+            let Some(active) = filter else {
                 return Poll::Ready(None);
             };
             let mut kept = Vec::new();
-            if let Some(frame) = ready!(Pin::new(answer).poll_frame(context)) {
+            if let Some(frame) = ready!(Pin::new(inner).poll_frame(context)) {
                 match frame?.into_data() {
-                    Ok(data) => trimming.take(&data, &mut kept),
+                    Ok(data) => active.take(&data, &mut kept),
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 }
             } else {
-                trimming.end(&mut kept);
-                *trim = None;
+                active.end(&mut kept);
+                *filter = None;
             }
             // A frame may be dropped completely; an empty one would signal the end.
             if !kept.is_empty() {

@@ -13,7 +13,7 @@ pub(super) fn error(headers: &Headers, body: &[u8]) -> Builder {
     let text = |keys: &[&str]| keys.iter().find_map(|key| body.get(key)?.as_str());
     let of_an_older_protocol = headers
         .get("x-amzn-query-error")
-        .and_then(|told| told.split_once(';'))
+        .and_then(|value| value.split_once(';'))
         .map(|(code, _)| code);
     let code = of_an_older_protocol
         .or_else(|| headers.get("x-amzn-errortype").map(name))
@@ -38,7 +38,10 @@ fn name(code: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn told(headers: &[(&'static str, &'static str)], body: &str) -> [Option<String>; 2] {
+    fn code_and_message(
+        headers: &[(&'static str, &'static str)],
+        body: &str,
+    ) -> [Option<String>; 2] {
         let mut all = Headers::new();
         for (name, value) in headers {
             all.insert(*name, *value);
@@ -57,9 +60,12 @@ mod tests {
             r#"{"__type": "aws.protocoltests.json#FooError:http://internal.amazon.com/coral/"}"#,
             r#"{"code": "FooError"}"#,
         ] {
-            assert_eq!(told(&[], body), foo, "{body}");
+            assert_eq!(code_and_message(&[], body), foo, "{body}");
         }
-        assert_eq!(told(&[("x-amzn-errortype", "FooError:")], "{}"), foo);
+        assert_eq!(
+            code_and_message(&[("x-amzn-errortype", "FooError:")], "{}"),
+            foo
+        );
     }
 
     #[test]
@@ -71,7 +77,7 @@ mod tests {
         let body =
             r#"{"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "no such queue"}"#;
         assert_eq!(
-            told(&[code], body),
+            code_and_message(&[code], body),
             ["AWS.SimpleQueueService.NonExistentQueue", "no such queue"]
                 .map(|text| Some(text.to_owned()))
         );
@@ -86,7 +92,7 @@ mod tests {
             "[1]",
             "{\"__type\": 7}",
         ] {
-            assert_eq!(told(&[], body), [None, None], "{body}");
+            assert_eq!(code_and_message(&[], body), [None, None], "{body}");
         }
     }
 }

@@ -78,9 +78,9 @@ mod tests {
 
     #[test]
     fn an_error_has_a_code_and_a_message() {
-        let told = error(REFUSAL.as_bytes()).build();
-        assert_eq!(told.code(), Some("AccessDenied"));
-        assert_eq!(told.message(), Some("User: a & b is not authorized"));
+        let parsed = error(REFUSAL.as_bytes()).build();
+        assert_eq!(parsed.code(), Some("AccessDenied"));
+        assert_eq!(parsed.message(), Some("User: a & b is not authorized"));
     }
 
     #[test]
@@ -91,7 +91,7 @@ mod tests {
                 "{length}"
             );
         }
-        let told = error(b"Service Unavailable").build();
-        assert_eq!((told.code(), told.message()), (None, None));
+        let parsed = error(b"Service Unavailable").build();
+        assert_eq!((parsed.code(), parsed.message()), (None, None));
     }
 }

@@ -20,7 +20,7 @@ impl Organisation {
             .into_iter()
             .map(|(account_region, mut pass)| async move {
                 let known = self.account_region(&account_region);
-                let known = known.expect("a plan comes from a look at these members");
+                let known = known.expect("every plan is for one of these account-regions");
                 pass.carry_out(known.fleet(), basis, deadline).await;
                 (account_region, pass)
             });

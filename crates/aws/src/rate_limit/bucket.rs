@@ -87,8 +87,8 @@ impl Level {
             clippy::cast_sign_loss,
             reason = "a whole number of tokens, not below zero"
         )]
-        let whole = refilled.min(f64::from(quota.burst)).max(0.0) as usize;
-        whole
+        let affordable = refilled.min(f64::from(quota.burst)).max(0.0) as usize;
+        affordable
     }
 
     pub(super) fn take(&mut self, tokens: usize) {

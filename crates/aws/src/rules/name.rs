@@ -4,7 +4,7 @@ use curfew_core::rule_name;
 use curfew_core::stack_name::StackName;
 use sha2::{Digest, Sha256};
 
-/// The name of the rule with this content, whose hash it contains.
+/// The name of the rule with this content; it contains the content's hash.
 pub(super) fn of_edges(stack: &StackName, content: &str) -> String {
     rule_name::of_edges(stack.as_str(), &hash(content))
 }

@@ -1,4 +1,4 @@
-//! Which tags are written, by how many calls, and what happens to steps whose tags can't be written.
+//! Which tags are written, by how many calls, and what happens to steps if their tags can't be written.
 
 use curfew_aws::error::CloudErrorKind;
 use curfew_aws::execute::StepResult;

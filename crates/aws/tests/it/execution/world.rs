@@ -119,7 +119,7 @@ impl World {
         ids.iter().filter(alike).count()
     }
 
-    /// The number of instances whose state tag has changed.
+    /// The number of instances with a changed state tag.
     pub(crate) fn remembered(&self, ids: &[Ec2InstanceId]) -> usize {
         let has = |id: &&Ec2InstanceId| {
             self.ec2

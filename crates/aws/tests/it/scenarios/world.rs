@@ -49,7 +49,7 @@ impl World {
         }
     }
 
-    /// Curfew's clock.
+    /// The time by Curfew's clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.ec2.now() + self.clock_fast
     }
