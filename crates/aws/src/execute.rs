@@ -444,7 +444,7 @@ impl<'a> Execution<'a> {
                 self.queue.push_front(batch.with_members(now.to_vec()));
             }
             BatchResponse::MaybeFailed(error) | BatchResponse::Failed(error) => {
-                self.refused(batch, &error)
+                self.refused(batch, &error);
             }
         }
     }
