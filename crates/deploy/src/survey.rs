@@ -58,7 +58,7 @@ impl<'a> Survey<'a> {
         match EndpointKind::of(self.conn) {
             EndpointKind::Aws => artifact.check_for_lambda()?,
             EndpointKind::Emulator | EndpointKind::LocalEmulator => {
-                artifact.check_for_this_machine()?
+                artifact.check_for_this_machine()?;
             }
         }
         Ok(artifact)
