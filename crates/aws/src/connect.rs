@@ -29,7 +29,7 @@ use crate::calls::ApiCalls;
 use crate::clock::Clock;
 use crate::clock_skew::ClockSkewWatch;
 use crate::endpoint::endpoint_of;
-use crate::endpoint_kind::is_local;
+use crate::endpoint_kind::{EndpointKind, is_local};
 
 /// Where to connect. Omitted values come from the environment and the shared AWS files, as for every AWS tool.
 #[derive(Clone, Debug, Default)]
@@ -275,6 +275,14 @@ impl Connection {
     /// one for a single service. The service is named by its id, such as `S3` or `CloudFormation`.
     pub fn endpoint_of(&self, service: &'static str) -> Option<String> {
         endpoint_of(service, &self.sdk)
+    }
+}
+
+// Here and not with the type, so that the modules don't depend on each other.
+impl EndpointKind {
+    /// The kind of a connection's endpoint.
+    pub fn of(connection: &Connection) -> Self {
+        Self::at(connection.endpoint())
     }
 }
 

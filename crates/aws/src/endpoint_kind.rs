@@ -4,8 +4,6 @@ use std::net::IpAddr;
 
 use http::Uri;
 
-use crate::connect::Connection;
-
 /// What answers at an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndpointKind {
@@ -47,11 +45,6 @@ const DOMAINS: [&str; 15] = [
 ];
 
 impl EndpointKind {
-    /// The kind of a connection's endpoint.
-    pub fn of(connection: &Connection) -> Self {
-        Self::at(connection.endpoint())
-    }
-
     /// The kind of an endpoint by its URL; without one, it is AWS. A configured endpoint is AWS if its host is in one of AWS's
     /// domains, such as a VPC endpoint. Text that is not a URL counts as an emulator, which is granted nothing.
     pub fn at(endpoint: Option<&str>) -> Self {
