@@ -6,9 +6,9 @@ mod fleet;
 mod local;
 mod readiness;
 
+use curfew_aws::caller_identity::caller_identity;
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
-use curfew_aws::identity::introduce;
 use curfew_aws::organisation::Organisation;
 use serde::Serialize;
 
@@ -117,19 +117,19 @@ pub async fn run_checks(
     configuration: &Configuration,
     clock: &Clock,
 ) -> DoctorReport {
-    let introduction = introduce(conn).await;
+    let identity = caller_identity(conn).await;
     let mut checks = vec![
         local::configuration(configuration),
-        endpoint::endpoint(conn, &introduction),
-        endpoint::credentials(&introduction, conn.source.name()),
-        endpoint::clock(&introduction),
+        endpoint::endpoint(conn, &identity),
+        endpoint::credentials(&identity, conn.source.name()),
+        endpoint::clock(&identity),
     ];
     let deployed = Survey::of(conn, &configuration.stack.name);
-    if introduction.caller.is_ok() {
+    if identity.caller.is_ok() {
         let organisation = Organisation::open(conn, &configuration.targets);
         let (instances, seen) = fleet::instances(&organisation, configuration).await;
         checks.push(instances);
-        checks.push(fleet::permissions(conn, &deployed, &introduction, &seen).await);
+        checks.push(fleet::permissions(conn, &deployed, &identity, &seen).await);
     } else {
         let unknown = |check| Check::skip(check, "not checked: no valid credentials");
         checks.extend(["instances", "permissions"].map(unknown));
@@ -141,7 +141,7 @@ pub async fn run_checks(
         )),
         Driver::Cloud => {
             checks.push(deployed::code(&deployed).await);
-            if introduction.caller.is_ok() {
+            if identity.caller.is_ok() {
                 checks.extend(deployed::stack(conn, &deployed, configuration, clock).await);
             } else {
                 checks.push(Check::skip("stack", "not checked: no valid credentials"));

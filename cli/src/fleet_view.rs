@@ -225,7 +225,7 @@ pub(crate) fn failure(outcomes: &[Outcome]) -> Result<(), CliError> {
                 // A newer request or edge replaced the step.
                 StepResult::Done { .. } | StepResult::Dropped { .. } => None,
                 StepResult::Failed(error) => Some(CliError::from(error.repeated()).about(&label)),
-                StepResult::NotRemembered { error, .. } => {
+                StepResult::TagsNotWritten { error, .. } => {
                     let label =
                         format!("{label} was changed, but its state tag could not be written");
                     Some(CliError::from(error.repeated()).about(&label))

@@ -210,7 +210,7 @@ pub async fn main(cli: Cli) -> ExitCode {
 /// Warns once per command if the clock of this machine is wrong. Long-running commands log it themselves.
 fn warn_of_skew(clock: &Clock, to: &mut impl std::io::Write) {
     let ahead = clock.ahead();
-    if ahead.abs() < Clock::WORTH_TELLING {
+    if ahead.abs() < Clock::WARN_AT {
         return;
     }
     let seconds = ahead.as_secs().unsigned_abs();

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use curfew_aws::calls::Calls;
+use curfew_aws::calls::ApiCalls;
 use curfew_aws::execute::{Outcome, StepResult};
 use curfew_core::account_regions::AccountRegion;
 use curfew_core::instance::InstanceState;
@@ -107,7 +107,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// Creates the metrics at zero, with the API calls that `calls` counts.
-    pub fn new(calls: Calls) -> Self {
+    pub fn new(calls: ApiCalls) -> Self {
         let mut registry = Registry::default();
         let mut metrics = Self::registered(&mut registry);
         registry.register_collector(Box::new(CallCounts(calls)));
@@ -259,7 +259,7 @@ impl Metrics {
         for Outcome { step, result, .. } in outcomes {
             let result = match result {
                 StepResult::Done { .. } => "done",
-                StepResult::NotRemembered { .. } => "not_remembered",
+                StepResult::TagsNotWritten { .. } => "not_remembered",
                 StepResult::Failed(_) => "failed",
                 StepResult::Dropped { .. } => "dropped",
                 StepResult::OutOfTime => "out_of_time",
@@ -364,7 +364,7 @@ impl Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self::new(Calls::default())
+        Self::new(ApiCalls::default())
     }
 }
 
@@ -423,17 +423,17 @@ fn edge_latency(registry: &mut Registry) -> Histogram {
 
 /// The counter of API calls is updated where they are made, and read at each scrape.
 #[derive(Debug)]
-struct CallCounts(Calls);
+struct CallCounts(ApiCalls);
 
 impl Collector for CallCounts {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let mut counts = encoder.encode_descriptor(
             "curfew_api_calls",
-            "Calls of AWS, each try for itself, by outcome: done, throttled, refused, failed, unanswered.",
+            "ApiCalls of AWS, each try for itself, by outcome: done, throttled, refused, failed, unanswered.",
             None,
             MetricType::Counter,
         )?;
-        for (call, count) in self.0.so_far() {
+        for (call, count) in self.0.counts() {
             let labels = [
                 ("service", call.service.as_str()),
                 ("action", call.action.as_str()),

@@ -1,7 +1,7 @@
 //! The application state that the handler uses.
 
 use curfew_aws::clock::Clock;
-use curfew_aws::cloud::Cloud;
+use curfew_aws::endpoint_kind::EndpointKind;
 
 use crate::auth::Authenticator;
 use crate::configuration_cache::ConfigurationCache;
@@ -26,5 +26,5 @@ pub struct App {
     /// The largest number of instances that a request without `all=true` may change.
     pub request_limit: usize,
     /// Whether AWS or an emulator runs the function: only an emulator's rules fire early.
-    pub cloud: Cloud,
+    pub cloud: EndpointKind,
 }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use curfew_aws::clock::Clock;
+use curfew_aws::configuration_document::{DocumentParts, ParameterContents};
 use curfew_aws::connect::Connection;
-use curfew_aws::document::{Contents, Parts};
 use curfew_aws::error::{CloudError, CloudErrorKind, presentable};
 use curfew_aws::parameter::ParameterStore;
 use curfew_core::account_regions::Targets;
@@ -47,7 +47,7 @@ pub struct LoadedConfiguration {
 struct CachedConfiguration {
     configuration: LoadedConfiguration,
     /// The parameter's value. It names its parts by hash, so an unchanged value means unchanged parts.
-    contents: Contents,
+    contents: ParameterContents,
     /// When the last read was attempted, successful or not.
     read_at: Timestamp,
 }
@@ -137,7 +137,7 @@ impl ConfigurationCache {
     async fn read(
         &self,
         cached: Option<&CachedConfiguration>,
-    ) -> Result<(LoadedConfiguration, Contents), ConfigurationReadError> {
+    ) -> Result<(LoadedConfiguration, ParameterContents), ConfigurationReadError> {
         let mut contents = self.contents().await?;
         if let Some(cached) = cached.filter(|cached| cached.contents == contents) {
             return Ok((cached.configuration.clone(), contents));
@@ -170,19 +170,22 @@ impl ConfigurationCache {
         Ok((configuration, contents))
     }
 
-    async fn document(&self, contents: &Contents) -> Result<String, ConfigurationReadError> {
+    async fn document(
+        &self,
+        contents: &ParameterContents,
+    ) -> Result<String, ConfigurationReadError> {
         match contents {
-            Contents::Whole(document) => Ok(document.clone()),
-            Contents::InParts(parts) => self.join(parts).await,
+            ParameterContents::Document(document) => Ok(document.clone()),
+            ParameterContents::InParts(parts) => self.join(parts).await,
         }
     }
 
-    async fn contents(&self) -> Result<Contents, ConfigurationReadError> {
+    async fn contents(&self) -> Result<ParameterContents, ConfigurationReadError> {
         let value = self.value(&self.parameter).await?;
-        Contents::of(&value).map_err(|error| self.invalid(error.to_string()))
+        ParameterContents::of(&value).map_err(|error| self.invalid(error.to_string()))
     }
 
-    async fn join(&self, parts: &Parts) -> Result<String, ConfigurationReadError> {
+    async fn join(&self, parts: &DocumentParts) -> Result<String, ConfigurationReadError> {
         let mut values = Vec::new();
         for name in parts.names(&self.parameter) {
             values.push(self.value(&name).await?);

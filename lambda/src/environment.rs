@@ -1,6 +1,6 @@
 //! The environment variables that the stack sets for the function.
 
-use curfew_aws::cloud::Cloud;
+use curfew_aws::endpoint_kind::EndpointKind;
 use curfew_core::select::DEFAULT_LIMIT;
 use curfew_core::token::{InvalidToken, Tokens};
 
@@ -47,7 +47,7 @@ impl Environment {
     /// Reads the variables through `get`. Fails if a required variable is missing or a value is invalid.
     pub fn read(
         get: impl Fn(&'static str) -> Option<String>,
-        cloud: Cloud,
+        cloud: EndpointKind,
     ) -> Result<Self, EnvironmentError> {
         let needed = |key| {
             get(key)
@@ -55,9 +55,9 @@ impl Environment {
                 .ok_or(EnvironmentError::Missing(key))
         };
         let auth = match (get("CURFEW_AUTH").as_deref(), cloud) {
-            (Some("none"), Cloud::Aws) => return Err(EnvironmentError::OpenOnAws),
-            (Some("none"), Cloud::Emulator | Cloud::ThisMachine)
-            | (None | Some(""), Cloud::ThisMachine) => Authenticator::None,
+            (Some("none"), EndpointKind::Aws) => return Err(EnvironmentError::OpenOnAws),
+            (Some("none"), EndpointKind::Emulator | EndpointKind::LocalEmulator)
+            | (None | Some(""), EndpointKind::LocalEmulator) => Authenticator::None,
             (None | Some(""), _) => return Err(EnvironmentError::Missing("CURFEW_AUTH")),
             (Some("iam"), _) => Authenticator::Iam,
             (Some("token"), _) => {
@@ -96,7 +96,7 @@ mod tests {
     fn read(
         auth: Option<&str>,
         tokens: &str,
-        cloud: Cloud,
+        cloud: EndpointKind,
     ) -> Result<Authenticator, EnvironmentError> {
         let get = |key: &str| match key {
             "CURFEW_AUTH" => auth.map(str::to_owned),
@@ -110,45 +110,51 @@ mod tests {
     #[test]
     fn aws_requires_token_or_iam() {
         assert_eq!(
-            read(Some("none"), "", Cloud::Aws),
+            read(Some("none"), "", EndpointKind::Aws),
             Err(EnvironmentError::OpenOnAws)
         );
         assert_eq!(
-            read(None, "", Cloud::Aws),
+            read(None, "", EndpointKind::Aws),
             Err(EnvironmentError::Missing("CURFEW_AUTH"))
         );
         assert_eq!(
-            read(None, "", Cloud::Emulator),
+            read(None, "", EndpointKind::Emulator),
             Err(EnvironmentError::Missing("CURFEW_AUTH"))
         );
         assert_eq!(
-            read(Some("none"), "", Cloud::Emulator),
+            read(Some("none"), "", EndpointKind::Emulator),
             Ok(Authenticator::None)
         );
-        assert_eq!(read(None, "", Cloud::ThisMachine), Ok(Authenticator::None));
-        assert_eq!(read(Some("iam"), "", Cloud::Aws), Ok(Authenticator::Iam));
+        assert_eq!(
+            read(None, "", EndpointKind::LocalEmulator),
+            Ok(Authenticator::None)
+        );
+        assert_eq!(
+            read(Some("iam"), "", EndpointKind::Aws),
+            Ok(Authenticator::Iam)
+        );
     }
 
     #[test]
     fn token_auth_requires_valid_digests() {
         assert_eq!(
-            read(Some("token"), "", Cloud::Emulator),
+            read(Some("token"), "", EndpointKind::Emulator),
             Err(EnvironmentError::Missing("CURFEW_TOKENS"))
         );
         assert_eq!(
-            read(Some("token"), "alice=abc", Cloud::Emulator),
+            read(Some("token"), "alice=abc", EndpointKind::Emulator),
             Err(EnvironmentError::BadTokens(InvalidToken::Digest))
         );
         assert!(matches!(
             read(
                 Some("token"),
                 &format!("alice={}", "ab".repeat(32)),
-                Cloud::Aws
+                EndpointKind::Aws
             ),
             Ok(Authenticator::Token(_))
         ));
         assert_eq!(
-            read(Some("basic"), "", Cloud::Emulator),
+            read(Some("basic"), "", EndpointKind::Emulator),
             Err(EnvironmentError::UnknownAuth("basic".into()))
         );
     }
@@ -161,7 +167,7 @@ mod tests {
                 "CURFEW_REQUEST_LIMIT" => Some(limit.to_owned()),
                 _ => Some("x".to_owned()),
             };
-            Environment::read(get, Cloud::Aws).map(|config| config.request_limit)
+            Environment::read(get, EndpointKind::Aws).map(|config| config.request_limit)
         };
         assert_eq!(read(""), Ok(DEFAULT_LIMIT));
         assert_eq!(read("5"), Ok(5));

@@ -1,8 +1,8 @@
 //! Builds the application state from the environment variables.
 
 use curfew_aws::clock::Clock;
-use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::{ConnectError, Connection, Trust};
+use curfew_aws::endpoint_kind::EndpointKind;
 use tracing::debug;
 
 use crate::app::App;
@@ -28,7 +28,7 @@ pub fn app_from_environment() -> Result<App, InitError> {
     let clock = Clock::system();
     let connection =
         Connection::of_function(emulator_endpoint(env), Trust::Mozilla)?.correcting(&clock);
-    let cloud = Cloud::of(&connection);
+    let cloud = EndpointKind::of(&connection);
     let config = Environment::read(env, cloud)?;
     Ok(App {
         cloud,

@@ -86,7 +86,7 @@ impl App {
         actor: Actor,
         deadline: Deadline,
     ) -> Result<ChangeResponse, ApiError> {
-        let observation = self.observe(targets, deadline.for_looking()).await?;
+        let observation = self.observe(targets, deadline.for_observing()).await?;
         observation.is_sufficient_for(targets)?;
         let (schedule_set, now) = (&*observation.schedule_set, observation.now);
         let world = World::without_request(schedule_set, &observation.fleet.instances);
@@ -184,8 +184,10 @@ fn step_error(outcomes: &[Outcome]) -> Option<ApiError> {
         let refusal = match &outcome.result {
             // A dropped step was superseded by a newer request, which is not a failure.
             StepResult::Done { .. } | StepResult::Dropped { .. } => return None,
-            StepResult::Failed(_) | StepResult::OutOfTime if outcome.said => return None,
-            StepResult::NotRemembered { error, .. } | StepResult::Failed(error) => error.into(),
+            StepResult::Failed(_) | StepResult::OutOfTime if outcome.request_written => {
+                return None;
+            }
+            StepResult::TagsNotWritten { error, .. } | StepResult::Failed(error) => error.into(),
             StepResult::OutOfTime => ApiError::new(
                 ErrorCode::OutOfTime,
                 "time ran out before all instances were changed",

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use curfew_aws::clock::Clock;
-use curfew_aws::cloud::Cloud;
+use curfew_aws::endpoint_kind::EndpointKind;
 use curfew_aws::error::CloudError;
 use curfew_aws::execute::{Basis, Deadline};
 use curfew_aws::fleet::{PageToken, Scope};
@@ -94,8 +94,8 @@ impl App {
     /// LocalStack's rules fire up to a minute early.
     fn early_tolerance(&self) -> SignedDuration {
         match self.cloud {
-            Cloud::Aws => SignedDuration::from_secs(5),
-            Cloud::Emulator | Cloud::ThisMachine => SignedDuration::from_secs(60),
+            EndpointKind::Aws => SignedDuration::from_secs(5),
+            EndpointKind::Emulator | EndpointKind::LocalEmulator => SignedDuration::from_secs(60),
         }
     }
 
@@ -117,7 +117,7 @@ impl App {
                 run_until_deadline(organisation, one, deadline, pass).instrument(span)
             });
         let mut total = PassReport::empty(whole_second(self.clock.now()));
-        for outcome in join_bounded(passes, Organisation::SIDE_BY_SIDE).await {
+        for outcome in join_bounded(passes, Organisation::MAX_IN_FLIGHT).await {
             match outcome {
                 Ok(report) => total.add(&report),
                 Err(api_error) => {

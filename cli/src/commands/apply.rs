@@ -159,7 +159,7 @@ impl<'a> AppliedStep<'a> {
     fn new(outcome: &'a Outcome, locations: &'a InstanceLocations) -> Self {
         let (result, after, error) = match &outcome.result {
             StepResult::Done { after } => ("done", Some(*after), None),
-            StepResult::NotRemembered { after, error } => {
+            StepResult::TagsNotWritten { after, error } => {
                 ("not_remembered", Some(*after), Some(error))
             }
             StepResult::Failed(error) => ("failed", None, Some(error)),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use curfew_aws::connect::Connection;
+use curfew_aws::endpoint_kind::EndpointKind;
 use curfew_config::{ApiAuth, Configuration};
 use curfew_deploy::guard::one_cloud;
 use curfew_deploy::trigger_rules;
@@ -101,7 +102,7 @@ pub(crate) fn deployment(
     Ok(Deployment {
         stack: configuration.stack.name.clone(),
         auth: match configuration.api.auth {
-            ApiAuth::Auto if connection.is_local() => Auth::None,
+            ApiAuth::Auto if EndpointKind::of(connection).is_local() => Auth::None,
             ApiAuth::None => Auth::None,
             ApiAuth::Auto | ApiAuth::Token => token()?,
             ApiAuth::Iam => Auth::Iam,

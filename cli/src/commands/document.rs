@@ -1,6 +1,6 @@
 //! `curfew document`: the configuration as the Lambda reads it, for other deployment tools (docs/cloudformation.md). Makes no calls.
 
-use curfew_aws::document::Stored;
+use curfew_aws::configuration_document::StoredDocument;
 use curfew_deploy::DeployError;
 use serde::Serialize;
 
@@ -20,7 +20,8 @@ struct SsmParameter {
 
 pub(crate) fn document(context: &mut Context) -> Result<(), CliError> {
     let configuration = context.configuration()?;
-    let stored = Stored::new(&configuration.document.to_json()).map_err(DeployError::from)?;
+    let stored =
+        StoredDocument::new(&configuration.document.to_json()).map_err(DeployError::from)?;
     // The text output is a single value.
     if !stored.parts.is_empty() && !context.output.is_json() {
         let message = format!(

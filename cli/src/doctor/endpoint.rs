@@ -1,8 +1,8 @@
 //! Checks the endpoint, the credentials and the clock.
 
+use curfew_aws::caller_identity::CallerIdentity;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudErrorKind;
-use curfew_aws::identity::Introduction;
 use jiff::SignedDuration;
 
 use super::Check;
@@ -12,12 +12,12 @@ const WARN_AT: SignedDuration = SignedDuration::from_mins(1);
 /// *Signature Version 4*: "requests must reach AWS within five minutes of the time stamp".
 const FAIL_AT: SignedDuration = SignedDuration::from_mins(5);
 
-pub(super) fn endpoint(conn: &Connection, introduction: &Introduction) -> Check {
+pub(super) fn endpoint(conn: &Connection, identity: &CallerIdentity) -> Check {
     let place = match conn.endpoint() {
         None => format!("AWS, {}", conn.region()),
         Some(url) => format!("{url}, {}", conn.region()),
     };
-    match &introduction.caller {
+    match &identity.caller {
         Err(error) if error.kind == CloudErrorKind::Unreachable => Check::fail(
             "endpoint",
             format!("{place} does not respond: {}", error.message),
@@ -28,8 +28,8 @@ pub(super) fn endpoint(conn: &Connection, introduction: &Introduction) -> Check 
 }
 
 /// Reports the caller identity and the source of the credentials.
-pub(super) fn credentials(introduction: &Introduction, source: Option<String>) -> Check {
-    match &introduction.caller {
+pub(super) fn credentials(identity: &CallerIdentity, source: Option<String>) -> Check {
+    match &identity.caller {
         Ok(caller) => {
             let source = source.map_or_else(String::new, |source| format!(", from {source}"));
             Check::ok(
@@ -44,9 +44,9 @@ pub(super) fn credentials(introduction: &Introduction, source: Option<String>) -
     }
 }
 
-pub(super) fn clock(introduction: &Introduction) -> Check {
+pub(super) fn clock(identity: &CallerIdentity) -> Check {
     const HINT: &str = "set the clock, for example with `timedatectl set-ntp true`; until then Curfew uses the time of AWS";
-    let Some(ahead) = introduction.clock else {
+    let Some(ahead) = identity.clock_offset else {
         return Check::skip("clock", "not checked: no response had a date");
     };
     let direction = if ahead.is_negative() { "slow" } else { "fast" };
@@ -64,7 +64,7 @@ pub(super) fn clock(introduction: &Introduction) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use curfew_aws::identity::Caller;
+    use curfew_aws::caller_identity::Caller;
 
     use super::*;
     use crate::doctor::CheckVerdict;
@@ -72,14 +72,14 @@ mod tests {
     #[test]
     fn clock_offsets_from_one_minute_are_reported() {
         let checked = |seconds: i64| {
-            let introduction = Introduction {
+            let identity = CallerIdentity {
                 caller: Ok(Caller {
                     account: "000011112222".to_owned(),
                     arn: "arn:aws:iam::000011112222:root".to_owned(),
                 }),
-                clock: Some(SignedDuration::from_secs(seconds)),
+                clock_offset: Some(SignedDuration::from_secs(seconds)),
             };
-            let check = clock(&introduction);
+            let check = clock(&identity);
             (check.verdict, check.message)
         };
         assert_eq!(checked(-59).0, CheckVerdict::Ok);

@@ -2,11 +2,11 @@
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::Tag;
+use curfew_aws::caller_identity::CallerIdentity;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
-use curfew_aws::identity::Introduction;
 use curfew_aws::organisation::Organisation;
 use curfew_config::Configuration;
 use curfew_core::instance::{Instance, InstanceState};
@@ -57,7 +57,7 @@ pub(super) async fn instances(
 pub(super) async fn permissions(
     conn: &Connection,
     deployed: &Survey<'_>,
-    introduction: &Introduction,
+    identity: &CallerIdentity,
     managed: &[Instance],
 ) -> Check {
     if !deployed.is_aws() {
@@ -66,7 +66,7 @@ pub(super) async fn permissions(
             "not checked: emulators permit everything and may ignore dry runs",
         );
     }
-    let account = introduction.caller.as_ref().map(|caller| &caller.account);
+    let account = identity.caller.as_ref().map(|caller| &caller.account);
     let own = |state| {
         let mut candidates = managed.iter();
         candidates

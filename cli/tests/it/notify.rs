@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
-use curfew_aws::calls::{CallOutcome, Calls};
+use curfew_aws::calls::{ApiCalls, CallOutcome};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::organisation::Organisation;
@@ -84,7 +84,7 @@ struct Post {
     notifier: Notifier,
     shutdown: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
-    calls: Calls,
+    calls: ApiCalls,
 }
 
 impl Post {
@@ -238,7 +238,7 @@ async fn a_topic_receives_text_and_attributes() {
     sns.until(1).await;
     let calls = post.calls.clone();
     post.end().await;
-    let counted = calls.so_far();
+    let counted = calls.counts();
     let counted = counted
         .iter()
         .map(|(call, count)| (&*call.service, &*call.action, call.outcome, *count));

@@ -7,7 +7,7 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 
 use crate::support::{Place, Sandbox};
-use curfew_aws::document::Contents;
+use curfew_aws::configuration_document::ParameterContents;
 use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -135,7 +135,7 @@ fn a_large_document_is_printed_as_several_parameters() {
         |one: &Value| [&one["name"], &one["value"]].map(|it| it.as_str().unwrap().to_owned());
     let [name, value] = texts(last);
     assert_eq!(name, "/curfew/curfew/configuration");
-    let Contents::InParts(known) = Contents::of(&value).unwrap() else {
+    let ParameterContents::InParts(known) = ParameterContents::of(&value).unwrap() else {
         panic!("{value}")
     };
     let (names, values): (Vec<String>, Vec<String>) = parts

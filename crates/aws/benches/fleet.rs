@@ -25,8 +25,8 @@ use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::execute::{Basis, Deadline};
 use curfew_aws::fleet::{Fleet, Scope};
-use curfew_aws::pace::Pace;
 use curfew_aws::pass::Pass;
+use curfew_aws::rate_limit::RateLimiter;
 use curfew_core::configuration::RawScheduleSet;
 use serde::{Deserialize, Serialize};
 
@@ -139,7 +139,7 @@ async fn one_pass() {
         ..ConnectOptions::default()
     };
     let connection = Connection::open(options).await.expect("a connection");
-    let fleet = Fleet::new(&connection).at_pace(Pace::unlimited());
+    let fleet = Fleet::new(&connection).with_rate_limiter(RateLimiter::unlimited());
     let configuration = r#"{"schedules": {"office": {"timezone": "Europe/Paris", "running": "Mon-Fri 08:00-20:00"}}}"#;
     let schedule_set = RawScheduleSet::from_json(configuration)
         .expect("configuration")

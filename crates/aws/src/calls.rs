@@ -1,5 +1,5 @@
 //! Counts API calls by action and outcome, for the process's metrics. Every client made from a connection carries the
-//! connection's [`Calls`] as an interceptor.
+//! connection's [`ApiCalls`] as an interceptor.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 
-/// What AWS's services say when they are asked too much.
+/// Parts of the error codes with which AWS's services throttle.
 const THROTTLED: [&str; 4] = [
     "RequestLimitExceeded",
     "Throttling",
@@ -19,38 +19,38 @@ const THROTTLED: [&str; 4] = [
     "SlowDown",
 ];
 
-/// How often what was called. Clones count together.
+/// The number of calls by service, action and outcome. Clones share the counts.
 #[derive(Clone, Debug, Default)]
-pub struct Calls(Arc<Mutex<BTreeMap<Call, u64>>>);
+pub struct ApiCalls(Arc<Mutex<BTreeMap<ApiCall, u64>>>);
 
-/// One sort of call.
+/// The calls that are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Call {
-    /// The service, as the SDK names it: `EC2`.
+pub struct ApiCall {
+    /// The service's name in the SDK, such as `EC2`.
     pub service: String,
-    /// What was asked for: `StopInstances`.
+    /// The action, such as `StopInstances`.
     pub action: String,
-    /// How it went.
+    /// The result of the attempt.
     pub outcome: CallOutcome,
 }
 
-/// How a call went. Each try counts for itself.
+/// The result of a call. Each attempt is counted separately, including the SDK's retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CallOutcome {
-    /// It was carried out.
+    /// The service accepted the call.
     Done,
-    /// AWS asked for patience.
+    /// The service throttled the call.
     Throttled,
-    /// AWS said no.
+    /// The service refused the call: a status of 4xx other than throttling.
     Refused,
-    /// AWS failed.
+    /// The service failed: a status of 5xx.
     Failed,
-    /// No answer came, or none that could be read.
+    /// No response arrived, or one that could not be read.
     Unanswered,
 }
 
 impl CallOutcome {
-    /// The word for it.
+    /// The value of the metric's label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -72,10 +72,10 @@ impl CallOutcome {
             return Self::Unanswered;
         };
         let body = response.body().bytes().unwrap_or_default();
-        let says = |code: &&str| body.windows(code.len()).any(|part| part == code.as_bytes());
+        let contains = |code: &&str| body.windows(code.len()).any(|part| part == code.as_bytes());
         match response.status().as_u16() {
             429 => Self::Throttled,
-            400.. if THROTTLED.iter().any(says) => Self::Throttled,
+            400.. if THROTTLED.iter().any(contains) => Self::Throttled,
             500.. => Self::Failed,
             400.. => Self::Refused,
             _ => Self::Unanswered,
@@ -83,23 +83,23 @@ impl CallOutcome {
     }
 }
 
-impl Calls {
-    /// All sorts of calls that were made, and how often.
-    pub fn so_far(&self) -> Vec<(Call, u64)> {
-        let counts = self.counts();
-        let counts = counts.iter();
-        counts.map(|(call, count)| (call.clone(), *count)).collect()
+impl ApiCalls {
+    /// All counts so far, sorted by service, action and outcome.
+    pub fn counts(&self) -> Vec<(ApiCall, u64)> {
+        let lock = self.lock();
+        let lock = lock.iter();
+        lock.map(|(call, count)| (call.clone(), *count)).collect()
     }
 
-    /// Nothing of ours panics while it holds the lock, and half a change can't be seen.
-    fn counts(&self) -> MutexGuard<'_, BTreeMap<Call, u64>> {
+    /// A poisoned lock is ignored: no code panics while it holds the lock.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ApiCall, u64>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Intercept for Calls {
+impl Intercept for ApiCalls {
     fn name(&self) -> &'static str {
-        "Calls"
+        "ApiCalls"
     }
 
     fn read_after_attempt(
@@ -108,13 +108,13 @@ impl Intercept for Calls {
         _components: &RuntimeComponents,
         configuration: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let Some(asked) = configuration.load::<Metadata>() {
-            let call = Call {
-                service: asked.service().to_owned(),
-                action: asked.name().to_owned(),
+        if let Some(metadata) = configuration.load::<Metadata>() {
+            let call = ApiCall {
+                service: metadata.service().to_owned(),
+                action: metadata.name().to_owned(),
                 outcome: CallOutcome::of(context),
             };
-            *self.counts().entry(call).or_default() += 1;
+            *self.lock().entry(call).or_default() += 1;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! What became of a request, one instance at a time: one view for the HTTP API, the page and the command line. The words are
-//! a contract: scripts read them.
+//! The result of a request for each instance, in the shape shared by the HTTP API, the page and the command line. Its words
+//! are an interface: scripts parse them.
 
 use curfew_core::assess::{Assessment, assess};
 use curfew_core::instance::{Instance, InstanceId, InstanceState, Region};
@@ -15,70 +15,71 @@ use serde::Serialize;
 use crate::error::CloudError;
 use crate::execute::{Outcome, StepResult, refusal};
 
-/// What became of one instance.
+/// The result of a request for one instance, with the instance's state before and after.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Change {
-    /// Its id.
+    /// The instance's id.
     pub id: InstanceId,
-    /// Its name.
+    /// The value of the `Name` tag; null if the instance has none.
     pub name: Option<String>,
-    /// The region it lives in.
+    /// The instance's region.
     pub region: Region,
-    /// Its state before anything was done.
+    /// The state before the request.
     pub before: InstanceState,
-    /// Its state right after the call, as EC2 answered it: a start is `pending` for a while.
+    /// The state after the call, from EC2's response: a start is `pending` for a while.
     pub after: InstanceState,
-    /// What became of the request.
+    /// The result for this instance.
     pub result: Verdict,
-    /// The call that was made, or that a `dry_run` would make.
+    /// The call that was made, or that would be made without `dry_run`; null if none is needed.
     pub action: Option<StepAction>,
     /// The cause of the change, or the reason for none, in one sentence.
     pub reason: String,
-    /// When something is next due for it, and what.
+    /// The next scheduled action for the instance, and when it is due.
     pub next_edge: Option<Edge>,
-    /// The override that is in force now.
+    /// The override in force after the request.
     #[serde(rename = "override")]
     pub override_: Option<Override>,
 }
 
-/// What became of a request for one instance.
+/// The result of a request for one instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// EC2 accepted the start; the instance is on its way.
+    /// EC2 accepted the start; the instance is starting.
     Starting,
-    /// EC2 accepted the start, and the instance runs already (emulators are that fast).
+    /// EC2 accepted the start, and the instance is already running (emulators respond with the final state).
     Started,
-    /// EC2 accepted the stop; the instance is on its way.
+    /// EC2 accepted the stop; the instance is stopping.
     Stopping,
-    /// EC2 accepted the stop, and the instance is stopped already.
+    /// EC2 accepted the stop, and the instance is already stopped.
     Stopped,
-    /// EC2 accepted the hibernation; the instance is on its way.
+    /// EC2 accepted the hibernation; the instance is stopping.
     Hibernating,
-    /// EC2 accepted the hibernation, and the instance is stopped already.
+    /// EC2 accepted the hibernation, and the instance is already stopped.
     Hibernated,
-    /// No call was needed: it was as asked. A request that lasts until the next edge is remembered all the same.
+    /// No call was needed: the instance is in the requested state. A request that lasts until the next edge is recorded
+    /// nevertheless.
     Unchanged,
-    /// No call was needed, and the override is in force.
+    /// No call was needed; the override is in force.
     Overridden,
-    /// No call was needed to give it back to its schedule.
+    /// No call was needed; the instance follows its schedule again.
     Resumed,
-    /// EC2 can't be asked while the instance is between two states; the request is remembered, and a later pass carries it out.
+    /// EC2 accepts no call while the instance changes its state. The request is recorded, and a later pass makes the call.
     Deferred,
-    /// The request is recorded on the instance, and the call came to nothing, for the reason given: a later pass tries it again.
+    /// The request is recorded on the instance, but the call failed for the given reason; a later pass retries it.
     Recorded,
-    /// Nothing was done, for the reason given.
+    /// Nothing was done, for the given reason.
     Skipped,
-    /// The request could not even be recorded, for the reason given, and so nothing was done.
+    /// The request could not be recorded, for the given reason, so nothing was done.
     Failed,
-    /// `dry_run`: nothing was done, this would be.
+    /// With `dry_run`: nothing was done; `action` is what would be done.
     Planned,
 }
 
 impl Verdict {
-    fn of(step: &Step, after: InstanceState, ask: Option<RequestKind>) -> Self {
+    fn of(step: &Step, after: InstanceState, request_kind: Option<RequestKind>) -> Self {
         let in_flight = matches!(step.state, InstanceState::Pending | InstanceState::Stopping);
         match (step.action, after) {
             (StepAction::Start, InstanceState::Running) => Self::Started,
@@ -87,11 +88,13 @@ impl Verdict {
             (StepAction::Stop, _) => Self::Stopping,
             (StepAction::Hibernate, InstanceState::Stopped) => Self::Hibernated,
             (StepAction::Hibernate, _) => Self::Hibernating,
-            // A note on a step that makes no call says what a later pass will do.
+            // A note on a step without a call says what a later pass will do.
             (StepAction::Record, _) if in_flight && step.note.is_some() => Self::Deferred,
-            (StepAction::Record, _) => match (&step.request_tags, ask) {
+            (StepAction::Record, _) => match (&step.request_tags, request_kind) {
                 (_, Some(RequestKind::Resume)) => Self::Resumed,
-                (Some(word), _) if word.override_.is_some() && word.request.is_none() => {
+                (Some(request_tags), _)
+                    if request_tags.override_.is_some() && request_tags.request.is_none() =>
+                {
                     Self::Overridden
                 }
                 _ => Self::Unchanged,
@@ -101,7 +104,7 @@ impl Verdict {
 }
 
 impl Change {
-    /// Of an instance that is left alone.
+    /// The change for an instance without a step.
     pub fn skipped(instance: &Instance, assessment: &Assessment<'_>, skip: &Skip) -> Self {
         Self {
             id: instance.id.clone(),
@@ -117,9 +120,9 @@ impl Change {
         }
     }
 
-    /// Of a step that would be made.
+    /// The change that a step would make.
     pub fn planned(instance: &Instance, step: &Step, world: &World<'_>, now: Timestamp) -> Self {
-        let mut change = Self::remembered(instance, step, &step.tag_changes, true, world, now);
+        let mut change = Self::with_tags(instance, step, &step.tag_changes, true, world, now);
         change.result = Verdict::Planned;
         change
     }
@@ -130,82 +133,87 @@ impl Change {
         outcome: &Outcome,
         world: &World<'_>,
         now: Timestamp,
-        tell: impl Fn(&CloudError) -> String,
+        render: impl Fn(&CloudError) -> String,
     ) -> Self {
-        let Outcome { step, result, said } = outcome;
+        let Outcome {
+            step,
+            result,
+            request_written,
+        } = outcome;
         let refused = match result {
             StepResult::Failed(error) => refusal(step, error),
             _ => None,
         };
-        let tried_again = refused.as_ref().and_then(|remember| match &remember.retry {
+        let next_attempt = refused.as_ref().and_then(|changes| match &changes.retry {
             RetryChange::Set(retry) => Some(retry.next_attempt_at),
             RetryChange::Keep | RetryChange::Clear => None,
         });
         let (written, after) = match result {
             StepResult::Done { after } => (step.tag_changes.clone(), *after),
-            StepResult::NotRemembered { after, .. } => (TagChanges::default(), *after),
+            StepResult::TagsNotWritten { after, .. } => (TagChanges::default(), *after),
             StepResult::Failed(_) | StepResult::OutOfTime => {
                 (refused.unwrap_or_default(), step.state)
             }
-            // A newer word decides.
+            // A newer request or override decides.
             StepResult::Dropped { .. } => (TagChanges::default(), step.state),
         };
-        let mut change = Self::remembered(instance, step, &written, *said, world, now);
+        let mut change = Self::with_tags(instance, step, &written, *request_written, world, now);
         change.after = after;
-        change.result = Verdict::of(step, after, ask(world));
-        let came_to_nothing = if *said {
+        change.result = Verdict::of(step, after, request_kind(world));
+        let failure = if *request_written {
             Verdict::Recorded
         } else {
             Verdict::Failed
         };
         match result {
             StepResult::Done { .. } => {}
-            StepResult::NotRemembered { error, .. } => {
-                change.reason = format!("it is done, and could not be remembered: {}", tell(error));
+            StepResult::TagsNotWritten { error, .. } => {
+                change.reason =
+                    format!("done, but the tags could not be written: {}", render(error));
             }
             StepResult::Failed(error) => {
-                change.result = came_to_nothing;
-                change.reason = match (tried_again, said) {
+                change.result = failure;
+                change.reason = match (next_attempt, request_written) {
                     (Some(at), true) => {
-                        format!("{}; it is recorded, and tried again at {at}", tell(error))
+                        format!("{}; it is recorded, and retried at {at}", render(error))
                     }
                     (None, true) => {
                         format!(
-                            "{}; it is recorded, and a later pass tries it again",
-                            tell(error)
+                            "{}; it is recorded, and a later pass retries it",
+                            render(error)
                         )
                     }
-                    (_, false) => tell(error),
+                    (_, false) => render(error),
                 };
             }
             StepResult::Dropped { because } => {
                 change.result = Verdict::Skipped;
-                change.reason = format!("not done after a second look: {because}");
+                change.reason = format!("not done, because the plan changed: {because}");
             }
             StepResult::OutOfTime => {
-                change.result = came_to_nothing;
-                change.reason = String::from(if *said {
-                    "time ran out before its turn came; it is recorded, and a later pass does it"
+                change.result = failure;
+                change.reason = String::from(if *request_written {
+                    "out of time; it is recorded, and a later pass executes it"
                 } else {
-                    "time ran out before its turn came"
+                    "out of time"
                 });
             }
         }
         change
     }
 
-    /// As the instance will be judged once `written` is in its tags.
-    fn remembered(
+    /// The change as the instance will be evaluated once `written` is in its tags.
+    fn with_tags(
         instance: &Instance,
         step: &Step,
         written: &TagChanges,
-        said: bool,
+        request_written: bool,
         world: &World<'_>,
         now: Timestamp,
     ) -> Self {
         let mut later = instance.clone();
-        if let Some(word) = step.request_tags.as_ref().filter(|_| said) {
-            word.write_to(&mut later.tags);
+        if let Some(request_tags) = step.request_tags.as_ref().filter(|_| request_written) {
+            request_tags.write_to(&mut later.tags);
         }
         written.write_to(&mut later.tags);
         let without_request = World {
@@ -223,7 +231,7 @@ impl Change {
             region: instance.region.clone(),
             before: instance.state,
             after: instance.state,
-            result: Verdict::of(step, instance.state, ask(world)),
+            result: Verdict::of(step, instance.state, request_kind(world)),
             action: Some(step.action),
             reason: match &step.note {
                 Some(note) => format!("{}: {note}", step.cause),
@@ -235,7 +243,7 @@ impl Change {
     }
 }
 
-fn ask(world: &World<'_>) -> Option<RequestKind> {
+fn request_kind(world: &World<'_>) -> Option<RequestKind> {
     world.request.map(|request| request.kind)
 }
 
@@ -270,7 +278,7 @@ mod tests {
         let outcome = Outcome {
             step: Step::new(&instance, action, Cause::Request(Actor::new("alice"))),
             result: StepResult::Done { after },
-            said: true,
+            request_written: true,
         };
         let schedule_set = ScheduleSet {
             tag: ScheduleSet::DEFAULT_TAG.to_owned(),
@@ -288,7 +296,7 @@ mod tests {
 
     /// Emulators answer with the final state, AWS with the one on the way.
     #[test]
-    fn what_was_done_is_told_by_the_state_that_ec2_answered() {
+    fn the_result_follows_the_state_in_ec2s_response() {
         use InstanceState::{Pending, Running, Stopped, Stopping};
         for (action, before, after, verdict) in [
             (StepAction::Start, Stopped, Pending, Verdict::Starting),

@@ -1,4 +1,4 @@
-//! The one place where time is read, and put right by what AWS says it is.
+//! The only module that reads the time; it corrects this machine's clock by AWS's.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,34 +6,34 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 
-/// Tells the time. Shells hold one and hand `now` down; nothing else reads a clock.
+/// A source of the current time. The programs pass `now` down from one; no other code reads a clock.
 ///
-/// A clock that a [`Connection`](crate::connect::Connection) corrects tells AWS's time, by the dates of EC2's answers: what one
-/// machine writes on an instance has to be comparable with what others do. Clones share the correction.
+/// A clock that a [`Connection`](crate::connect::Connection) corrects returns AWS's time, from the dates of EC2's responses:
+/// the instants that several machines write to an instance's tags must be comparable. Clones share the correction.
 #[derive(Clone)]
 pub struct Clock {
     tell: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    /// By how many milliseconds AWS's time is ahead.
+    /// How far AWS's time is ahead of this machine's, in milliseconds.
     ahead: Arc<AtomicI64>,
-    /// It tells of nothing before this instant.
+    /// `now` returns no instant before this one.
     floor: Timestamp,
 }
 
 impl Clock {
-    /// A machine's clock that is off by this much is told of. An edge is to the minute, and AWS refuses signatures that are more
-    /// than five minutes off, so less than that is noticed by nothing else.
-    pub const WORTH_TELLING: SignedDuration = SignedDuration::from_mins(1);
+    /// The clock offset from which Curfew warns. Edges have a precision of one minute, and AWS refuses signatures that are
+    /// more than five minutes off, so a smaller offset has no effect.
+    pub const WARN_AT: SignedDuration = SignedDuration::from_mins(1);
 
     /// The operating system's clock.
     pub fn system() -> Self {
         #[expect(
             clippy::disallowed_methods,
-            reason = "this is the one clock that everything else is told by"
+            reason = "all other code takes the time from this clock"
         )]
         Self::telling(Timestamp::now)
     }
 
-    /// A clock that says what `tell` says: a model's virtual time, or a fixed instant.
+    /// A clock that calls `tell` for the time, such as a model's virtual time or a fixed instant.
     pub fn telling(tell: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self {
             tell: Arc::new(tell),
@@ -42,8 +42,8 @@ impl Clock {
         }
     }
 
-    /// This clock, which does not tell of anything before `instant`: a pass that a rule made happen for a minute decides at that minute
-    /// or later, however early the rule fired and however late this machine's clock is.
+    /// This clock, with `instant` as its earliest time: a pass that a rule triggers for a minute decides at that minute or
+    /// later, even if the rule fired early or this machine's clock is slow.
     #[must_use]
     pub fn no_earlier_than(&self, instant: Timestamp) -> Self {
         Self {
@@ -52,14 +52,14 @@ impl Clock {
         }
     }
 
-    /// The current instant, by AWS's time as far as that is known.
+    /// The current instant: AWS's time once a response had a date, before that this machine's.
     pub fn now(&self) -> Timestamp {
-        let told = (self.tell)();
-        let corrected = told.checked_add(self.ahead()).unwrap_or(told);
+        let uncorrected = (self.tell)();
+        let corrected = uncorrected.checked_add(self.ahead()).unwrap_or(uncorrected);
         corrected.max(self.floor)
     }
 
-    /// The same clock without a correction: for what is to be compared with this machine's own time.
+    /// The same clock without the correction, for comparison with this machine's own timestamps.
     #[must_use]
     pub fn uncorrected(&self) -> Self {
         Self {
@@ -69,14 +69,14 @@ impl Clock {
         }
     }
 
-    /// By how much AWS's time is ahead of this machine's; negative where this machine's clock is fast, zero where they agree as
-    /// far as can be told, and before the first answer.
+    /// How far AWS's time is ahead of this machine's: negative if this machine's clock is fast, zero if no difference is
+    /// measurable or no response has arrived.
     pub fn ahead(&self) -> SignedDuration {
         SignedDuration::from_millis(self.ahead.load(Ordering::Relaxed))
     }
 
-    /// Learns AWS's time from the date of an answer, which is in whole seconds, and the instants by the uncorrected clock between
-    /// which that date was set.
+    /// Corrects the clock by the date of a response, in whole seconds, and the instants of the uncorrected clock at which the
+    /// request was sent and the response received.
     pub(crate) fn correct(&self, sent: Timestamp, date: Timestamp, received: Timestamp) {
         let ahead = corrected(self.ahead(), sent, date, received);
         let milliseconds = i64::try_from(ahead.as_millis()).unwrap_or_default();
@@ -84,8 +84,9 @@ impl Clock {
     }
 }
 
-/// The correction after an answer: none if this machine's clock may be right, else as it was if that may be right, else one by
-/// which the date was exact: it lacks a fraction of a second, so that a clock is corrected to AWS's time or to a little before.
+/// Computes the correction after a response: none if this machine's clock may be right, the previous one if that may be
+/// right, otherwise the one by which the date is exact. The date lacks a fraction of a second, so the corrected clock is at
+/// AWS's time or slightly behind it.
 fn corrected(
     before: SignedDuration,
     sent: Timestamp,
@@ -96,7 +97,7 @@ fn corrected(
     let exact = date.duration_since(sent);
     let most = exact + SignedDuration::from_secs(1);
     if least > most {
-        // The clock was set meanwhile.
+        // The clock was set between the two.
         return before;
     }
     let may_be_right = least..=most;
@@ -143,13 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_off_is_corrected_to_aws_time_at_most_and_then_goes_steadily() {
+    fn a_wrong_clock_is_corrected_to_at_most_aws_time_and_stays_monotonic() {
         let fast = after(0, 600_000, 0, 600_100);
         assert_eq!(fast, -600_000);
         assert_eq!(
             after(fast, 605_500, 6, 605_600),
             -599_600,
-            "the date says more"
+            "the date is more exact"
         );
         assert_eq!(after(-599_600, 606_900, 7, 607_000), -599_600);
         assert_eq!(after(-599_600, 608_300, 8, 608_400), -599_600);
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_corrected_is_shared_by_clones_and_left_out_on_demand() {
+    fn the_correction_is_shared_by_clones_and_optional() {
         let clock = Clock::telling(|| at(600_000));
         clock.clone().correct(at(600_000), at(0), at(600_000));
         assert_eq!(clock.now(), at(0));

@@ -1,4 +1,4 @@
-//! How to reach AWS, LocalStack or the embedded emulator: one place for endpoint, region, credentials, TLS and time-outs.
+//! Connects to AWS, LocalStack or the embedded emulator: endpoint, region, credentials, TLS and timeouts.
 
 mod client;
 mod credentials;
@@ -7,7 +7,6 @@ mod proxy;
 mod role;
 mod trust;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,88 +25,89 @@ pub use self::credentials::CredentialSource;
 use self::credentials::{Need, Profiles, region_of_the_instance};
 use self::role::AssumedRole;
 pub use self::trust::{Trust, TrustError};
-use crate::calls::Calls;
+use crate::calls::ApiCalls;
 use crate::clock::Clock;
+use crate::clock_skew::ClockSkewWatch;
 use crate::endpoint::endpoint_of;
-use crate::skew::ClockWatch;
+use crate::endpoint_kind::{EndpointKind, is_local};
 
-/// Where to connect. Everything left out comes from the environment and the shared AWS files, as for every AWS tool.
+/// Where to connect. Omitted values come from the environment and the shared AWS files, as for every AWS tool.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectOptions {
-    /// Instead of AWS's own endpoints: `http://127.0.0.1:4566`.
+    /// The endpoint instead of AWS's own, such as `http://127.0.0.1:4566`.
     pub endpoint: Option<String>,
-    /// For example `eu-west-3`.
+    /// The region, such as `eu-west-3`.
     pub region: Option<String>,
-    /// A profile of the shared AWS files. Named here, its credentials count and no others: not those of the environment, either.
+    /// A profile in the shared AWS files. If set, only its credentials are used, and those in the environment are ignored.
     pub profile: Option<String>,
     /// The root certificates that are trusted.
     pub trust: Trust,
 }
 
-/// A way to AWS, from which the service clients are made.
+/// The configuration from which all service clients are created: endpoint, region, credentials, HTTP client and counters.
 #[derive(Clone, Debug)]
 pub struct Connection {
     /// The SDK's configuration.
     pub sdk: SdkConfig,
-    /// The calls that are made by way of it, and of every connection made from it.
-    pub calls: Calls,
-    /// Where its credentials come from, once they have been asked for.
+    /// Counts the calls of this connection and of every connection made from it.
+    pub calls: ApiCalls,
+    /// The source of the credentials, once they were first resolved.
     pub source: CredentialSource,
-    pub(crate) clock_watch: ClockWatch,
+    pub(crate) clock_skew_watch: ClockSkewWatch,
     endpoint: Option<String>,
 }
 
-/// A connection that can't be described.
+/// Why a connection can't be configured.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Neither the options nor the environment nor the profile name a region.
     #[error("no AWS region is set; use --region, AWS_REGION or the profile's `region`")]
     NoRegion,
-    /// The environment has no keys, and nothing else was to be looked at.
+    /// Lambda's environment has no keys.
     #[error("the environment variable `{0}` is not set; Lambda sets it")]
     NoKey(&'static str),
     /// The configured root certificates could not be loaded.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// The profile that is named is not there.
+    /// The selected profile does not exist.
     #[error(
         "there is no profile `{}` in `{}` and `{}`: there is {known}",
         .name.escape_debug(), .files[0].display(), .files[1].display()
     )]
     UnknownProfile {
-        /// As it was named.
+        /// The selected name.
         name: String,
         /// The shared AWS files.
         files: [PathBuf; 2],
-        /// Those that are there.
+        /// The existing profiles, as text.
         known: String,
     },
     /// One of the shared AWS files can't be read.
     #[error("the AWS file `{}` can't be read", .path.display())]
     SharedFile {
-        /// Which.
+        /// The file's path.
         path: PathBuf,
-        /// Why.
+        /// The error of reading it.
         source: std::io::Error,
     },
-    /// The shared AWS files can't be understood.
+    /// The shared AWS files can't be parsed.
     #[error("the shared AWS files can't be read: {0}")]
     Profiles(String),
 }
 
 impl Connection {
-    /// An emulator is close: a call that takes longer than this has hung. AWS answers within a second or two; a page of
-    /// a thousand instances may take four.
+    /// Time limit for one attempt. AWS responds within a second or two, with a page of a thousand instances within four; an
+    /// attempt that takes longer has hung.
     const CALL_TIMEOUT: Duration = Duration::from_secs(15);
     const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-    /// The first try and two more, with the SDK's jittered backoff; a pass that still fails is followed by another pass.
+    /// The first attempt and two retries, with the SDK's jittered backoff; a pass that fails is followed by another pass.
     const ATTEMPTS: u32 = 3;
-    /// A role's credentials are renewed this long before they run out: longer than a call and its retries may take, so that none
-    /// is under way when they do.
+    /// How long before its expiry a role's credentials are renewed: longer than a call with its retries takes, so that none
+    /// is in flight at the expiry.
     const RENEWAL: Duration = Duration::from_mins(2);
 
-    /// Reads the environment, the shared AWS files and, where set, `AWS_CA_BUNDLE`. Makes no call, but for asking an instance's
-    /// metadata service for its region where nothing else names one.
+    /// Reads the environment, the shared AWS files and, if set, `AWS_CA_BUNDLE`. Makes no call, except to the instance
+    /// metadata service for the region if nothing else sets one.
     pub async fn open(options: ConnectOptions) -> Result<Self, ConnectError> {
         let endpoint = options.endpoint.or_else(|| env("AWS_ENDPOINT_URL"));
         let http = http_client(endpoint.as_deref(), options.trust)?;
@@ -124,7 +124,7 @@ impl Connection {
             .http_client(http.clone())
             .retry_config(Self::retries())
             .timeout_config(Self::timeouts())
-            // Both are looked for below: what is searched depends on the endpoint, which a profile may name, too.
+            // Both are resolved below: what is searched depends on the endpoint, which may come from a profile.
             .no_credentials()
             .region(region.clone().unwrap_or(EMULATOR_REGION));
         if let Some(url) = &endpoint {
@@ -163,9 +163,9 @@ impl Connection {
         let sdk = sdk.into_builder().region(region);
         Ok(Self {
             sdk: sdk.credentials_provider(credentials).build(),
-            calls: Calls::default(),
+            calls: ApiCalls::default(),
             source,
-            clock_watch: ClockWatch::default(),
+            clock_skew_watch: ClockSkewWatch::default(),
             endpoint,
         })
     }
@@ -201,9 +201,9 @@ impl Connection {
         let sdk = sdk.build();
         Ok(Self {
             sdk,
-            calls: Calls::default(),
+            calls: ApiCalls::default(),
             source: CredentialSource::default(),
-            clock_watch: ClockWatch::default(),
+            clock_skew_watch: ClockSkewWatch::default(),
             endpoint,
         })
     }
@@ -212,12 +212,12 @@ impl Connection {
     #[must_use]
     pub fn correcting(self, clock: &Clock) -> Self {
         Self {
-            clock_watch: ClockWatch::correcting(clock),
+            clock_skew_watch: ClockSkewWatch::correcting(clock),
             ..self
         }
     }
 
-    /// The same way to another region.
+    /// The same connection in another region.
     #[must_use]
     pub fn in_region(&self, region: &str) -> Self {
         let region = Region::new(region.to_owned());
@@ -225,25 +225,25 @@ impl Connection {
             sdk: self.sdk.clone().into_builder().region(region).build(),
             calls: self.calls.clone(),
             source: self.source.clone(),
-            clock_watch: self.clock_watch.clone(),
+            clock_skew_watch: self.clock_skew_watch.clone(),
             endpoint: self.endpoint.clone(),
         }
     }
 
-    /// The same way into another account, as its role. The role is assumed at the first call, and again before its credentials run
-    /// out; every connection made from this one shares them.
+    /// The same connection in another account, with its role's credentials. The role is assumed at the first call, and again
+    /// before its credentials expire; connections made from this one share them.
     #[must_use]
     pub fn into_account(&self, account: &TargetAccount) -> Self {
         let role = AssumedRole::new(&self.sdk, &self.calls, account.clone());
         let role = SharedCredentialsProvider::new(role);
-        // A cache for each account: the SDK's own keeps the credentials of 64 providers at most.
+        // A cache for each account: the SDK's default cache holds the credentials of at most 64 providers.
         let cache = IdentityCache::lazy().buffer_time(Self::RENEWAL).build();
         let sdk = self.sdk.clone().into_builder();
         Self {
             sdk: sdk.credentials_provider(role).identity_cache(cache).build(),
             calls: self.calls.clone(),
             source: self.source.clone(),
-            clock_watch: self.clock_watch.clone(),
+            clock_skew_watch: self.clock_skew_watch.clone(),
             endpoint: self.endpoint.clone(),
         }
     }
@@ -266,72 +266,32 @@ impl Connection {
             .as_ref()
     }
 
-    /// The endpoint, where it is not AWS's own.
+    /// The configured endpoint; none for AWS's own.
     pub fn endpoint(&self) -> Option<&str> {
         self.endpoint.as_deref()
     }
 
-    /// Where a service is asked, if not at AWS's own endpoint: `AWS_ENDPOINT_URL_S3` and the `services` of a profile name one for a
-    /// service alone. The service by its id: `S3`, `CloudFormation`.
+    /// The endpoint configured for a service; none for AWS's own. `AWS_ENDPOINT_URL_S3` and the `services` of a profile set
+    /// one for a single service. The service is named by its id, such as `S3` or `CloudFormation`.
     pub fn endpoint_of(&self, service: &'static str) -> Option<String> {
         endpoint_of(service, &self.sdk)
     }
+}
 
-    /// Whether this is an emulator on this machine rather than AWS.
-    pub fn is_local(&self) -> bool {
-        self.endpoint().is_some_and(is_local)
+// Here and not with the type, so that the modules don't depend on each other.
+impl EndpointKind {
+    /// The kind of a connection's endpoint.
+    pub fn of(connection: &Connection) -> Self {
+        Self::at(connection.endpoint())
     }
-}
-
-/// Loopback by address or by one of the names that resolve to it, LocalStack's included.
-pub(crate) fn is_local(url: &str) -> bool {
-    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = authority.split(['/', '?']).next().unwrap_or_default();
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => authority
-            .rsplit_once(':')
-            .map_or(authority, |(host, _)| host),
-    };
-    is_loopback(host)
-}
-
-fn is_loopback(host: &str) -> bool {
-    let named = [
-        "localhost",
-        "localhost.localstack.cloud",
-        "host.docker.internal",
-    ];
-    host.parse::<IpAddr>()
-        .is_ok_and(|address| address.is_loopback())
-        || named.contains(&host)
-        || host.ends_with(".localhost")
-        || host.ends_with(".localhost.localstack.cloud")
-}
-
-/// Whether a host is reached from this machine alone, so that no proxy could stand between: loopback, and the link, where the metadata
-/// services are.
-#[cfg(feature = "proxy")]
-fn is_direct(host: &str) -> bool {
-    /// EC2's and EKS's metadata services by IPv6, which are in a network of their own: `fd00:ec2::/32`.
-    const METADATA: [u16; 2] = [0xfd00, 0x0ec2];
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    is_loopback(bare)
-        || match bare.parse::<IpAddr>() {
-            Ok(IpAddr::V4(address)) => address.is_link_local(),
-            Ok(IpAddr::V6(address)) => {
-                address.is_unicast_link_local() || address.segments()[..2] == METADATA
-            }
-            Err(_) => false,
-        }
 }
 
 const ACCESS_KEY: &str = "AWS_ACCESS_KEY_ID";
 const SECRET_KEY: &str = "AWS_SECRET_ACCESS_KEY";
-/// The region of emulators, unless one is configured.
+/// The region of emulators if none is configured.
 const EMULATOR_REGION: Region = Region::from_static("us-east-1");
 
-/// Emulators accept any key, so that Curfew can be tried without configuring one.
+/// Emulators accept any key, so Curfew needs no configured one there.
 fn emulator_credentials() -> Credentials {
     Credentials::new("test", "test", None, None, "emulator")
 }
@@ -350,7 +310,10 @@ fn is_on(key: &str) -> bool {
 }
 
 /// A connector for `url`, an endpoint outside AWS.
-pub(crate) fn web_connector(url: &str, trust: Trust) -> Result<SharedHttpConnector, TrustError> {
+pub(crate) fn webhook_connector(
+    url: &str,
+    trust: Trust,
+) -> Result<SharedHttpConnector, TrustError> {
     let roots = roots(Some(url), trust)?;
     Ok(client::connector(roots, Connection::CONNECT_TIMEOUT))
 }
@@ -366,30 +329,5 @@ fn roots(endpoint: Option<&str>, trust: Trust) -> Result<RootCertStore, TrustErr
         Ok(RootCertStore::empty())
     } else {
         trust.roots(env("AWS_CA_BUNDLE").as_deref())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_loopback_is_local() {
-        for local in [
-            "http://127.0.0.1:4566",
-            "http://localhost:4566/",
-            "http://[::1]:4566",
-            "http://localhost.localstack.cloud:4566",
-            "https://abc.execute-api.localhost.localstack.cloud:4566/x",
-        ] {
-            assert!(is_local(local), "{local}");
-        }
-        for remote in [
-            "https://ec2.eu-west-3.amazonaws.com",
-            "http://10.0.0.1:4566",
-            "http://localhost.example.com",
-        ] {
-            assert!(!is_local(remote), "{remote}");
-        }
     }
 }

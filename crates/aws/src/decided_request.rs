@@ -1,5 +1,5 @@
-//! A request as the HTTP API and the command line both handle it: decided about what was observed, then either shown or carried out, and
-//! returned as one change for each instance.
+//! A request as handled by the HTTP API and the command line: decided on an observed fleet, then previewed or executed, with
+//! one change returned for each instance.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use crate::error::CloudError;
 use crate::execute::{Deadline, Outcome};
 use crate::organisation::ObservedFleet;
 
-/// A request, and what it comes to for the instances that it selects.
+/// A request and the decision for each selected instance.
 #[derive(Debug)]
 pub struct DecidedRequest<'s, 'a> {
     schedule_set: &'a ScheduleSet,
@@ -30,7 +30,7 @@ pub struct DecidedRequest<'s, 'a> {
 }
 
 impl<'s, 'a> DecidedRequest<'s, 'a> {
-    /// Decides, at `now`, what `ask` comes to for the instances of `selection`, which was made of `fleet`.
+    /// Decides, at `now`, the request `ask` for the instances of `selection`, which must be a selection from `fleet`.
     pub fn decide(
         selection: &Selection<'s, 'a>,
         schedule_set: &'a ScheduleSet,
@@ -54,17 +54,17 @@ impl<'s, 'a> DecidedRequest<'s, 'a> {
         }
     }
 
-    /// The number of steps.
+    /// The number of decided steps.
     pub fn steps(&self) -> usize {
         self.decided.steps.len()
     }
 
-    /// The first instance that is left alone.
+    /// The first instance without a step.
     pub fn first_skip(&self) -> Option<&Skip> {
         self.decided.skipped.first().map(|(_, skip)| skip)
     }
 
-    /// Returns the changes that carrying it out would make, sorted by instance.
+    /// Returns the changes that executing the request would make, sorted by instance.
     pub fn dry_run(&self) -> Vec<Change> {
         let world = self.world();
         let by_id = self.by_id();
@@ -75,7 +75,7 @@ impl<'s, 'a> DecidedRequest<'s, 'a> {
         }))
     }
 
-    /// Carries it out in every account-region concerned.
+    /// Executes the request in every account-region with a selected instance.
     pub async fn carry_out(&self, clock: &Clock, deadline: Deadline) -> Vec<Outcome> {
         let steps = self.decided.steps.clone();
         let work = self
@@ -84,7 +84,7 @@ impl<'s, 'a> DecidedRequest<'s, 'a> {
         work.await
     }
 
-    /// Returns the changes that these outcomes are, sorted by instance; `tell` words an error for the caller.
+    /// Converts outcomes to changes, sorted by instance; `tell` renders an error for the caller.
     pub fn changes(
         &self,
         outcomes: &[Outcome],
@@ -107,7 +107,7 @@ impl<'s, 'a> DecidedRequest<'s, 'a> {
         instances.map(|one| (&one.id, one)).collect()
     }
 
-    /// These changes and those of what is left alone.
+    /// `changes` and those of the skipped instances, sorted by instance.
     fn sorted(&self, changes: impl Iterator<Item = Change>) -> Vec<Change> {
         let skipped = self.decided.skipped.iter();
         let skipped =

@@ -1,9 +1,10 @@
-//! Where the configuration says that a service is, if it says so.
+//! The configured endpoint of a service.
 
 use aws_config::SdkConfig;
 use aws_types::service_config::ServiceConfigKey;
 
-/// An endpoint that is set for this service alone goes before one for all, unless that one was given by hand.
+/// Returns the endpoint of this service. An endpoint set for the service alone has precedence over one for all services,
+/// unless the latter was passed by the caller.
 pub(crate) fn endpoint_of(service: &'static str, sdk: &SdkConfig) -> Option<String> {
     let for_all = sdk.endpoint_url().map(str::to_owned);
     if sdk.get_origin("endpoint_url").is_client_config() {

@@ -1,4 +1,4 @@
-//! What can go wrong between us and AWS, sorted by what a person can do about it.
+//! Errors of calls to AWS, classified by what a user can do about them.
 
 use std::error::Error as StdError;
 
@@ -6,60 +6,60 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use crate::pace::Limit;
+use crate::rate_limit::Limit;
 
-/// The beginning of the message for calls that were skipped because an equal one had failed.
-const INFERRED: &str = "others were refused likewise";
+/// The prefix of the message for calls that were skipped because an equal call had failed.
+const INFERRED: &str = "an equal call failed";
 
 /// A call to AWS that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("`{operation}` {}: {message}", self.kind.verb())]
 pub struct CloudError {
-    /// The call, with its service: `ec2:StopInstances`.
+    /// The operation with its service, such as `ec2:StopInstances`.
     pub operation: &'static str,
-    /// What sort of failure it is.
+    /// The class of the failure.
     pub kind: CloudErrorKind,
-    /// AWS's error code, when AWS answered: `UnauthorizedOperation`.
+    /// AWS's error code, such as `UnauthorizedOperation`, if AWS responded.
     pub code: Option<String>,
-    /// AWS's sentence, or the transport's.
+    /// AWS's message, or the transport's.
     pub message: String,
-    /// What the SDK said.
+    /// The SDK's error.
     #[source]
     pub source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// The sorts of failure that lead to different actions.
+/// The classes of failure, each with its own handling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloudErrorKind {
-    /// No answer: wrong endpoint, no network, a timeout, an answer cut off.
+    /// No response: wrong endpoint, no network, a timeout, a truncated response.
     Unreachable,
-    /// Not sent: the pass came to its end before.
+    /// The call was not sent: the pass ended first.
     NotSent,
     /// There are no credentials, or AWS does not know them.
     Credentials,
-    /// The credentials are known and have run out.
+    /// The credentials have expired.
     Expired,
-    /// The credentials are good and may not do this.
+    /// The credentials are valid but not permitted to do this.
     Denied,
-    /// AWS asks for patience.
+    /// AWS throttled the call.
     Throttled,
     /// The object does not exist.
     NotFound,
-    /// AWS has no room for this instance type in this zone now.
+    /// AWS has no capacity for this instance type in this zone at the moment.
     Capacity,
     /// The object is in a state that forbids the call.
     WrongState,
     /// The account is blocked or not verified yet, or has no subscription to the product.
     Account,
-    /// The account's quota is used up.
+    /// A quota of the account is exceeded.
     Quota,
-    /// AWS failed on its side.
+    /// AWS failed internally.
     Service,
-    /// Anything else: the request itself was refused.
+    /// Any other refusal of the request.
     Refused,
 }
 
-/// EC2's codes for a lack of capacity, of its own, on a Dedicated Host or in a reservation, or at the price that is offered.
+/// EC2's codes for a lack of capacity: its own, on a Dedicated Host, in a reservation, or at the offered Spot price.
 pub(crate) const CAPACITY_CODES: [&str; 12] = [
     "InsufficientInstanceCapacity",
     "InsufficientHostCapacity",
@@ -94,8 +94,7 @@ impl CloudErrorKind {
         }
     }
 
-    /// By AWS's error codes, those of EC2 first. All that the page documents for starting, stopping and tagging instances are told
-    /// apart by what a person can do about them.
+    /// Classifies AWS's error codes, all those that the page below documents for starting, stopping and tagging instances.
     ///
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>
     fn of_code(code: &str, status: Option<u16>, message: &str) -> Self {
@@ -108,7 +107,7 @@ impl CloudErrorKind {
             | "RetryableError"
             | "ConcurrentTagAccess" => Self::Throttled,
             "RequestExpired" | "ExpiredToken" | "ExpiredTokenException" => Self::Expired,
-            // EC2 also has it for what known credentials may not use, such as the image of an instance.
+            // EC2 also returns this code where known credentials may not use a resource, such as the instance's image.
             "AuthFailure" if !message.contains("credentials") && !message.is_empty() => {
                 Self::Denied
             }
@@ -157,7 +156,7 @@ impl CloudErrorKind {
 }
 
 impl CloudError {
-    /// Sorts what the SDK returned for `operation`.
+    /// Classifies the SDK's error for `operation`.
     pub fn from_sdk<E>(
         operation: &'static str,
         error: SdkError<E, aws_smithy_runtime_api::client::orchestrator::HttpResponse>,
@@ -165,13 +164,13 @@ impl CloudError {
     where
         E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
     {
-        let mut told = Self::told(operation, &error);
-        told.source = Some(Box::new(error));
-        told
+        let mut result = Self::from_sdk_ref(operation, &error);
+        result.source = Some(Box::new(error));
+        result
     }
 
-    /// The same of an error that stays where it is.
-    pub(crate) fn told<E>(
+    /// The same, for an error that the caller keeps.
+    pub(crate) fn from_sdk_ref<E>(
         operation: &'static str,
         error: &SdkError<E, aws_smithy_runtime_api::client::orchestrator::HttpResponse>,
     ) -> Self
@@ -201,7 +200,7 @@ impl CloudError {
         };
         let message = match error.message() {
             Some(message) if !message.is_empty() => message.trim_end_matches('.').to_owned(),
-            // SSM, for one, has codes without a sentence.
+            // Some services, such as SSM, return codes without a message.
             Some(_) if code.is_some() => code.clone().unwrap_or_default(),
             _ => innermost(error),
         };
@@ -214,7 +213,7 @@ impl CloudError {
         }
     }
 
-    /// An error that we found ourselves in an answer of AWS.
+    /// An error that Curfew detected in a response of AWS.
     pub fn new(operation: &'static str, kind: CloudErrorKind, message: impl Into<String>) -> Self {
         Self {
             operation,
@@ -225,7 +224,7 @@ impl CloudError {
         }
     }
 
-    /// The same failure, told once more: a batch that fails, fails for each of its members. The source stays with the first.
+    /// A copy without the source, for the other instances of a failed batch.
     #[must_use]
     pub fn repeated(&self) -> Self {
         let Self {
@@ -244,7 +243,7 @@ impl CloudError {
         }
     }
 
-    /// The same failure for an instance whose call was skipped, because the failure applies to all.
+    /// The same failure for an instance with a skipped call, because the failure applies to all.
     #[must_use]
     pub fn inferred(&self) -> Self {
         let repeated = self.repeated();
@@ -258,18 +257,18 @@ impl CloudError {
         }
     }
 
-    /// Whether the instance was not asked about.
+    /// Whether the call was skipped for this instance.
     pub fn is_inferred(&self) -> bool {
         self.message.starts_with(INFERRED)
     }
 
-    /// Whether AWS's code begins like this.
-    pub(crate) fn is_about(&self, prefix: &str) -> bool {
+    /// Whether AWS's code starts with `prefix`.
+    pub(crate) fn code_starts_with(&self, prefix: &str) -> bool {
         let code = self.code.as_deref();
         code.is_some_and(|code| code.starts_with(prefix))
     }
 
-    /// Where EC2 asks for patience: what it counted. It says so in its sentence, if at all.
+    /// For a throttled call, the limit that was exceeded, from the message; `Requests` if the message doesn't say.
     pub fn limit(&self) -> Limit {
         if self.message.contains("resource") {
             Limit::Resources
@@ -278,7 +277,7 @@ impl CloudError {
         }
     }
 
-    /// What a person can do about it.
+    /// What a user can do about the error.
     pub fn hint(&self) -> &'static str {
         if let Some(hint) = self.code.as_deref().and_then(hint_for) {
             return hint;
@@ -287,8 +286,8 @@ impl CloudError {
             CloudErrorKind::Unreachable => {
                 "check the endpoint, the region's name and the network; Curfew tries again at the next pass"
             }
-            CloudErrorKind::NotSent => "the next pass goes on from what EC2 says then",
-            // EC2's word for keys that it does not know, which it also has for a region that the account has not enabled.
+            CloudErrorKind::NotSent => "the next pass continues",
+            // EC2's code for unknown keys, which it also returns for a region that the account has not enabled.
             CloudErrorKind::Credentials if self.code.as_deref() == Some("AuthFailure") => {
                 "set AWS_PROFILE or other keys; if they work in other regions, enable this one for the account"
             }
@@ -302,12 +301,14 @@ impl CloudError {
             CloudErrorKind::Denied => {
                 "grant this action to the role or user; docs/iam.md lists what Curfew needs and why"
             }
-            CloudErrorKind::Throttled => "wait a moment; Curfew goes on at the next pass",
+            CloudErrorKind::Throttled => "wait a moment; Curfew continues at the next pass",
             CloudErrorKind::NotFound => "check the id, the region and the account",
-            CloudErrorKind::Capacity => "AWS has no room now; Curfew tries again at each pass",
+            CloudErrorKind::Capacity => {
+                "AWS has no capacity at the moment; Curfew retries at each pass"
+            }
             CloudErrorKind::WrongState => "wait until it has settled; Curfew tries again later",
             CloudErrorKind::Service => {
-                "try again later; the AWS Health Dashboard tells of wider trouble"
+                "try again later; the AWS Health Dashboard lists known incidents"
             }
             CloudErrorKind::Account => "ask AWS Support what the account still needs",
             CloudErrorKind::Quota => {
@@ -332,7 +333,7 @@ impl CloudError {
     }
 }
 
-/// What a person can do about an error of this code, where that is more than its kind tells.
+/// What a user can do about an error of this code, where the code is more specific than its class.
 fn hint_for(code: &str) -> Option<&'static str> {
     Some(match code {
         "OptInRequired" => {
@@ -344,16 +345,14 @@ fn hint_for(code: &str) -> Option<&'static str> {
         }
         "Blocked" | "AccountDisabled" => "ask AWS Support: it alone can open the account again",
         "IncorrectSpotRequestState" => {
-            "an instance that AWS interrupted is started again by AWS alone, when there is Spot capacity; otherwise look at the \
+            "an instance that AWS interrupted is started again by AWS alone, when there is Spot capacity; otherwise check the \
              status of its Spot request"
         }
         "SpotMaxPriceTooLow" => {
             "raise the highest price of its Spot request, or wait until the Spot price falls"
         }
         "CustomerKeyHasBeenRevoked" => "enable the KMS key of its volumes again, or grant its use",
-        "TagLimitExceeded" => {
-            "remove a tag from it: Curfew needs a few of the 50 to remember what it did"
-        }
+        "TagLimitExceeded" => "remove a tag from it: Curfew needs a few of the 50 for its state",
         "TagPolicyViolation" => {
             "allow tags with keys that begin with `curfew:` in the organization's tag policy"
         }
@@ -361,14 +360,14 @@ fn hint_for(code: &str) -> Option<&'static str> {
     })
 }
 
-/// AWS's message without account ids and without encoded authorization messages.
+/// AWS's message without account ids and without the encoded authorization message.
 pub fn presentable(message: &str) -> String {
     let message = message
         .split(" Encoded authorization failure message")
         .next()
         .unwrap_or_default();
     let mut clean = String::with_capacity(message.len());
-    // An account id is a word of its own; an instance's id may well contain twelve digits.
+    // An account id is delimited on both sides; an instance's id may contain twelve digits.
     for word in message.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
         let digits = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
         let rest = &word[digits.len()..];
@@ -400,20 +399,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn account_ids_and_encoded_messages_stay_inside() {
-        let told = presentable(
+    fn account_ids_and_encoded_messages_are_removed() {
+        let message = presentable(
             "You are not authorized: User: arn:aws:sts::123456789012:assumed-role/r/s may not ec2:StopInstances on \
              arn:aws:ec2:eu-west-3:123456789012:instance/i-123456789012abcde.\n Encoded authorization failure message: xyz",
         );
         assert_eq!(
-            told,
+            message,
             "You are not authorized: User: arn:aws:sts::…:assumed-role/r/s may not ec2:StopInstances on \
              arn:aws:ec2:eu-west-3:…:instance/i-123456789012abcde. "
         );
     }
 
     #[test]
-    fn codes_are_sorted_by_what_can_be_done() {
+    fn error_codes_are_classified() {
         use CloudErrorKind as Kind;
         for (code, status, kind) in [
             ("RequestLimitExceeded", Some(503), Kind::Throttled),
@@ -453,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn known_credentials_that_may_not_use_something_are_not_unknown() {
+    fn denied_use_of_a_resource_is_not_a_credentials_error() {
         let kind = |message| CloudErrorKind::of_code("AuthFailure", Some(401), message);
         let unknown = "AWS was not able to validate the provided access credentials";
         assert_eq!(kind(unknown), CloudErrorKind::Credentials);
@@ -462,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_says_what_a_person_can_do() {
+    fn a_hint_says_what_a_user_can_do() {
         let hint = |code: &str| {
             let kind = CloudErrorKind::of_code(code, Some(400), "");
             let mut error = CloudError::new("ec2:StartInstances", kind, "no");

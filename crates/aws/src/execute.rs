@@ -1,20 +1,21 @@
-//! Carrying out a plan: batches side by side, the isolation of bad members, and the memory that is written afterwards.
+//! Executes a plan: calls in concurrent batches, isolation of instances that EC2 refuses, and the tags that record the
+//! result.
 //!
-//! No choices are made here. What a step says is done, or its failure is reported.
+//! It decides nothing: each step is executed as planned, or its failure is reported.
 
-mod again;
 mod batch;
+mod capacity_pools;
+mod circuit_breaker;
 mod deadline;
 mod guard;
 mod hibernation;
 mod isolate;
-mod memory;
 mod outcome;
 mod refusal;
+mod replan;
 mod report;
-mod room;
-mod trouble;
-mod types;
+mod tag_writes;
+mod type_fallback;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -29,36 +30,36 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use self::batch::{Answer, Batch, Call};
+use self::batch::{Batch, BatchCall, BatchResponse};
+use self::capacity_pools::CapacityPools;
+use self::circuit_breaker::CircuitBreaker;
 pub use self::deadline::Deadline;
 use self::guard::{Guard, Moment};
 use self::hibernation::NotHibernated;
-use self::isolate::Families;
-use self::memory::{Ledger, Writes};
+use self::isolate::BatchLineage;
 pub use self::outcome::{Outcome, StepResult};
 pub use self::refusal::refusal;
-use self::room::Rooms;
-use self::trouble::Trouble;
-use self::types::Types;
+use self::tag_writes::{TagEdit, TagWrites};
+use self::type_fallback::TypeFallbacks;
 use crate::clock::Clock;
 use crate::error::{CloudError, CloudErrorKind};
 use crate::fleet::{Fleet, StateChange};
 
-/// Instances per `StartInstances`, `StopInstances` or `CreateTags`. AWS asks for "smaller batches"; a hundred keeps a call
-/// under EC2's answer time and makes one bad member cost a handful of calls to isolate. Larger saves calls when all goes well
-/// and loses more when it does not.
+/// Instances per `StartInstances`, `StopInstances` or `CreateTags`. AWS recommends smaller batches; a call for a hundred
+/// stays below EC2's timeout, and isolating one bad instance costs a handful of calls. A larger batch saves calls when all
+/// succeed and costs more when one is refused.
 const BATCH: usize = 100;
 
-/// Calls under way at once. EC2 answers a call for a hundred instances in a second or two, so that four keep up with the five
-/// calls a second that it allows; more would only queue for its tokens.
-const SIDE_BY_SIDE: usize = 4;
+/// Concurrent calls. EC2 answers a call for a hundred instances in a second or two, so four use up the five calls per second
+/// that it allows; more would only wait for its tokens.
+const MAX_IN_FLIGHT: usize = 4;
 
 /// The input of a plan except the instances: enough to plan again.
 #[derive(Clone, Copy, Debug)]
 pub struct Basis<'a> {
     /// The schedules.
     pub schedule_set: &'a ScheduleSet,
-    /// The request that the pass is for.
+    /// The request that the pass executes, if any.
     pub request: Option<&'a Request>,
     /// Provides the instants of decisions.
     pub clock: &'a Clock,
@@ -90,34 +91,34 @@ impl<'a> Basis<'a> {
     }
 }
 
-/// A plan that is to be carried out.
+/// A plan to execute.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Order<'a> {
     pub(crate) plan: &'a Plan,
-    /// The instances that it was made for.
+    /// The instances that the plan was computed from.
     pub(crate) instances: &'a [Instance],
-    /// When the observation of each of them began.
+    /// When the observation of each instance began.
     pub(crate) begun: &'a [Instant],
     pub(crate) basis: Basis<'a>,
 }
 
-/// Carries out the steps of a plan, and reports each: in their order, and to the log.
+/// Executes the steps of a plan. Logs each outcome, and returns them in the plan's order.
 ///
-/// - Nothing is called or written after the plan's next edge: the next pass decides what is left.
-/// - A call rests on an observation that is a few seconds old at most. Where EC2's rate limit delayed it for longer, its
-///   instances are observed and planned again first, and a step that comes out different is dropped.
-/// - A batch's tags are written as soon as EC2 accepted it, and no batch is begun so late that the caller's deadline would
-///   leave no time for that.
-/// - A batch that is refused because of one instance is split until that instance stands alone; all others proceed.
-/// - Where no call can succeed any more (expired credentials, no connection, an action that is not permitted), the remaining
+/// - No call is made and no tag written after the plan's next edge: the next pass decides about the rest.
+/// - A call is sent within a few seconds of the observation that its step was planned on. If EC2's rate limit delays it for
+///   longer, its instances are observed and planned again first, and a step that comes out different is dropped.
+/// - A batch's tags are written as soon as EC2 accepted its call, and no batch is begun so late that the caller's deadline
+///   would leave no time for them.
+/// - A batch that is refused because of one instance is split until that instance is alone; all others proceed.
+/// - If no call can succeed any more (expired credentials, no connection, an action that is not permitted), the remaining
 ///   steps fail for that reason without a call each.
 pub(crate) async fn execute(fleet: &Fleet, order: Order<'_>, deadline: Deadline) -> Vec<Outcome> {
     let steps = order.plan.steps.clone();
     let mut work = Execution::new(fleet, order, &steps, deadline);
-    // What a person says is the wish itself: it is written first, so that a failing call is tried again by a later pass.
-    work.queue_words();
+    // A request is recorded first, so that a later pass retries a call that fails.
+    work.queue_request_tags();
     work.run().await;
-    work.queue_first_memories();
+    work.queue_first_state();
     work.run().await;
     work.queue_changes();
     work.queue_records();
@@ -131,7 +132,11 @@ pub(crate) async fn execute(fleet: &Fleet, order: Order<'_>, deadline: Deadline)
     let mut outcomes: Vec<Outcome> = steps
         .into_iter()
         .zip(results)
-        .map(|(step, (result, said))| Outcome { step, result, said })
+        .map(|(step, (result, request_written))| Outcome {
+            step,
+            result,
+            request_written,
+        })
         .collect();
     for (outcome, member) in outcomes.iter_mut().zip(0..) {
         not_hibernated.amend(member, &mut outcome.step);
@@ -140,72 +145,77 @@ pub(crate) async fn execute(fleet: &Fleet, order: Order<'_>, deadline: Deadline)
     outcomes
 }
 
-/// Writes the tags of requests and makes no call. Returns the steps whose tags were written, and the outcomes of the others.
-pub(crate) async fn say(
+/// Writes the tags of requests and makes no other call. Returns the steps with written tags, and the outcomes of the
+/// others.
+pub(crate) async fn write_request_tags(
     fleet: &Fleet,
     order: Order<'_>,
     deadline: Deadline,
 ) -> (Vec<Step>, Vec<Outcome>) {
     let steps = order.plan.steps.clone();
     let mut work = Execution::new(fleet, order, &steps, deadline);
-    work.queue_words();
+    work.queue_request_tags();
     work.run().await;
     let (results, _) = work.into_results();
-    let (mut standing, mut unsaid) = (Vec::new(), Vec::new());
-    for (step, (result, said)) in steps.into_iter().zip(results) {
-        if said {
+    let (mut standing, mut failed) = (Vec::new(), Vec::new());
+    for (step, (result, request_written)) in steps.into_iter().zip(results) {
+        if request_written {
             standing.push(step);
         } else {
-            unsaid.push(Outcome { step, result, said });
+            failed.push(Outcome {
+                step,
+                result,
+                request_written,
+            });
         }
     }
-    unsaid.iter().for_each(report::log);
-    (standing, unsaid)
+    failed.iter().for_each(report::log);
+    (standing, failed)
 }
 
-/// The work of one plan. A *member* is a step, by its position in `steps`.
+/// The state of executing one plan. A *member* is a step, by its index in `steps`.
 struct Execution<'a> {
     fleet: &'a Fleet,
     steps: &'a [Step],
     basis: Basis<'a>,
-    /// The instant of the plan.
+    /// The plan's instant.
     decided_at: Timestamp,
     guard: Guard,
-    /// When the observation began that each member's step rests on.
-    seen: Vec<Moment>,
-    progress: Vec<Progress>,
+    /// When the observation began that each member's step was planned from.
+    observed_at: Vec<Moment>,
+    progress: Vec<StepProgress>,
     /// Whether the request's tag was written, for each step.
-    said: Vec<bool>,
-    /// Why `curfew:last` can't be written here: then nothing more is done that would have to be remembered.
-    unremembered: Option<CloudError>,
-    /// Members that are acted on although their first memory could not be written, and why it could not.
-    unadopted: HashMap<usize, CloudError>,
+    request_written: Vec<bool>,
+    /// Why `curfew:last` can't be written here. If set, calls that would have to be recorded are not made.
+    unrecordable: Option<CloudError>,
+    /// The error of writing the first `curfew:last`, for members that are called nevertheless.
+    first_state_errors: HashMap<usize, CloudError>,
     queue: VecDeque<Batch>,
-    families: Families,
-    rooms: Rooms,
-    types: Types,
+    lineages: BatchLineage,
+    capacity_pools: CapacityPools,
+    types: TypeFallbacks,
     not_hibernated: NotHibernated,
-    ledger: Ledger,
-    trouble: Trouble,
+    tag_writes: TagWrites,
+    breaker: CircuitBreaker,
 }
 
-/// How far a member is.
+/// The progress of a member.
 #[derive(Debug)]
-enum Progress {
-    /// Its call is still to come, or it needs none.
+enum StepProgress {
+    /// The call is pending, or none is needed.
     Open,
-    /// EC2 accepted its call, and this is its state.
+    /// EC2 accepted the call; the instance's state in its response.
     Accepted(InstanceState),
-    /// It is over.
+    /// The member is finished.
     Settled(StepResult),
 }
 
-/// How a batch ended, unless by being split into others.
+/// How a batch ended, if it was not split.
 #[derive(Clone, Copy, Debug)]
-enum End<'a> {
+enum BatchEnd<'a> {
     Accepted,
     Refused(&'a CloudError),
-    /// Not asked, or asked and not answered.
+    /// The call was not made, or not answered.
     Unknown,
 }
 
@@ -225,55 +235,59 @@ impl<'a> Execution<'a> {
         let known = |step: &Step| {
             *by_id
                 .get(&step.instance)
-                .expect("steps are for what was seen")
+                .expect("every step is for an instance of the order")
         };
-        let seen = steps.iter().map(|step| Some(known(step).0));
-        let types = Types::of(steps.iter().zip(seen.clone()));
+        let of_steps = steps.iter().map(|step| Some(known(step).0));
+        let types = TypeFallbacks::of(steps.iter().zip(of_steps.clone()));
         Self {
             fleet,
             steps,
             basis,
             decided_at: plan.at,
-            seen: (steps.iter())
+            observed_at: (steps.iter())
                 .map(|step| guard.moment(known(step).1))
                 .collect(),
             guard,
-            progress: steps.iter().map(|_| Progress::Open).collect(),
-            said: vec![false; steps.len()],
-            unremembered: None,
-            unadopted: HashMap::new(),
+            progress: steps.iter().map(|_| StepProgress::Open).collect(),
+            request_written: vec![false; steps.len()],
+            unrecordable: None,
+            first_state_errors: HashMap::new(),
             queue: VecDeque::new(),
-            families: Families::default(),
-            rooms: Rooms::of(seen),
+            lineages: BatchLineage::default(),
+            capacity_pools: CapacityPools::of(of_steps),
             types,
             not_hibernated: NotHibernated::default(),
-            ledger: Ledger::of(steps),
-            trouble: Trouble::default(),
+            tag_writes: TagWrites::of(steps),
+            breaker: CircuitBreaker::default(),
         }
     }
 
-    fn queue_words(&mut self) {
+    fn queue_request_tags(&mut self) {
         let steps = self.steps.iter().zip(0..);
-        let wanting = steps
-            .filter_map(|(step, member)| Some((Writes::word(step.request_tags.as_ref()?), member)));
-        for (writes, members) in memory::alike(wanting) {
-            self.queue_back(&Call::Say(writes), &members);
+        let wanting = steps.filter_map(|(step, member)| {
+            Some((TagEdit::request(step.request_tags.as_ref()?), member))
+        });
+        for (writes, members) in tag_writes::grouped(wanting) {
+            self.queue_back(&BatchCall::WriteRequest(writes), &members);
         }
     }
 
-    fn queue_first_memories(&mut self) {
+    fn queue_first_state(&mut self) {
         let steps = self.steps.iter().zip(&self.progress).zip(0..);
         let wanting = steps.filter_map(|((step, progress), member)| match progress {
-            Progress::Open => Some((Writes::first(step.adopt.as_ref()?).mending(step), member)),
-            Progress::Accepted(_) | Progress::Settled(_) => None,
+            StepProgress::Open => Some((
+                TagEdit::first_state(step.adopt.as_ref()?).replacing(step),
+                member,
+            )),
+            StepProgress::Accepted(_) | StepProgress::Settled(_) => None,
         });
-        for (writes, members) in memory::alike(wanting) {
-            self.queue_back(&Call::Adopt(writes), &members);
+        for (writes, members) in tag_writes::grouped(wanting) {
+            self.queue_back(&BatchCall::WriteFirstState(writes), &members);
         }
     }
 
-    /// Members that will be remembered alike, and of the same type and zone, stand together: that makes for few tag writes,
-    /// and for few batches in which a lack of capacity concerns some members only.
+    /// Sorts members by the tags to write, and by capacity pool: this makes for few tag writes, and few batches in which a
+    /// lack of capacity concerns only some members.
     fn queue_changes(&mut self) {
         for action in [StepAction::Start, StepAction::Stop, StepAction::Hibernate] {
             let members = self.open(action);
@@ -283,22 +297,27 @@ impl<'a> Execution<'a> {
     }
 
     fn queue_change(&mut self, action: StepAction, mut members: Vec<usize>) {
-        members.sort_by_key(|member| (self.ledger.group(*member), self.rooms.pool(*member)));
+        members.sort_by_key(|member| {
+            (
+                self.tag_writes.group(*member),
+                self.capacity_pools.pool(*member),
+            )
+        });
         for member in &members {
-            self.ledger.expect(*member);
+            self.tag_writes.expect(*member);
         }
-        self.queue_back(&Call::Change(action), &members);
+        self.queue_back(&BatchCall::Change(action), &members);
     }
 
-    /// Steps without a call are remembered together with those that had one, where both are remembered alike.
+    /// Queues the tags of steps without a call, in one write with equal tags of other steps.
     fn queue_records(&mut self) {
         let records: Vec<usize> = self.open(StepAction::Record).collect();
         for member in records {
-            self.ledger.expect(member);
-            self.ledger.accept(member);
+            self.tag_writes.expect(member);
+            self.tag_writes.accept(member);
         }
-        for members in self.ledger.due() {
-            for (call, members) in self.memory_of(&members) {
+        for members in self.tag_writes.due() {
+            for (call, members) in self.tag_calls(&members) {
                 self.queue_back(&call, &members);
             }
         }
@@ -306,51 +325,53 @@ impl<'a> Execution<'a> {
 
     fn open(&self, action: StepAction) -> impl Iterator<Item = usize> + '_ {
         (0..self.steps.len()).filter(move |member| {
-            self.steps[*member].action == action && matches!(self.progress[*member], Progress::Open)
+            self.steps[*member].action == action
+                && matches!(self.progress[*member], StepProgress::Open)
         })
     }
 
-    fn queue_back(&mut self, call: &Call, members: &[usize]) {
+    fn queue_back(&mut self, call: &BatchCall, members: &[usize]) {
         for members in members.chunks(BATCH) {
-            self.trouble.expect(call);
-            let batch = Batch::new(call.clone(), members.to_vec(), self.families.found());
+            self.breaker.expect(call);
+            let batch = Batch::new(call.clone(), members.to_vec(), self.lineages.start());
             self.queue.push_back(batch);
         }
     }
 
-    /// Makes the calls in the queue, and those that their answers ask for.
+    /// Makes the queued calls, and those that their results require.
     async fn run(&mut self) {
-        let mut under_way = JoinSet::new();
+        let mut in_flight = JoinSet::new();
         loop {
-            while under_way.len() < SIDE_BY_SIDE
+            while in_flight.len() < MAX_IN_FLIGHT
                 && let Some(batch) = self.next()
             {
                 let ids = self.ids(&batch);
-                let seen = self.oldest(&batch);
-                let sent = batch.send(self.fleet.clone(), ids, self.guard.clone(), seen);
-                under_way.spawn(sent.in_current_span());
+                let observed_at = self.oldest_observation(&batch);
+                let sent = batch.send(self.fleet.clone(), ids, self.guard.clone(), observed_at);
+                in_flight.spawn(sent.in_current_span());
             }
-            match under_way.join_next().await {
-                Some(Ok((batch, answer))) => self.take(&batch, answer),
+            match in_flight.join_next().await {
+                Some(Ok((batch, response))) => self.handle(&batch, response),
                 Some(Err(broken)) => std::panic::resume_unwind(broken.into_panic()),
                 None => return,
             }
         }
     }
 
-    /// The next batch that is worth a call now; what isn't is settled.
+    /// Returns the next batch to send now; settles batches that are not worth a call.
     fn next(&mut self) -> Option<Batch> {
         while let Some(batch) = self.queue.pop_front() {
-            if let Some(error) = self.trouble.with(&batch.call) {
+            if let Some(error) = self.breaker.open_for(&batch.call) {
                 self.fail(&batch, &batch.members, &error);
-                self.ended(&batch, End::Unknown);
-            } else if !self.guard.may_begin() && !batch.call.is_memory() || !self.guard.may_write()
+                self.on_end(&batch, BatchEnd::Unknown);
+            } else if !self.guard.may_begin() && !batch.call.records_step()
+                || !self.guard.may_write()
             {
-                self.leave(&batch, &batch.members);
-                self.ended(&batch, End::Unknown);
+                self.out_of_time(&batch, &batch.members);
+                self.on_end(&batch, BatchEnd::Unknown);
             } else if let Some(batch) = self
-                .with_memory(batch)
-                .and_then(|batch| self.with_room(batch))
+                .without_unrecordable(batch)
+                .and_then(|batch| self.without_short_pools(batch))
                 .and_then(|batch| self.in_time(batch))
             {
                 return Some(batch);
@@ -359,10 +380,10 @@ impl<'a> Execution<'a> {
         None
     }
 
-    /// Takes those out of a batch that would have to be remembered where nothing can be: they would be called for at every pass.
-    fn with_memory(&mut self, batch: Batch) -> Option<Batch> {
-        let acts = matches!(batch.call, Call::Change(_) | Call::GiveType(_));
-        let Some(error) = self.unremembered.as_ref().filter(|_| acts) else {
+    /// Removes members from a batch if their call could not be recorded: it would be repeated at every pass.
+    fn without_unrecordable(&mut self, batch: Batch) -> Option<Batch> {
+        let acts = matches!(batch.call, BatchCall::Change(_) | BatchCall::SetType(_));
+        let Some(error) = self.unrecordable.as_ref().filter(|_| acts) else {
             return Some(batch);
         };
         let error = error.inferred();
@@ -371,23 +392,23 @@ impl<'a> Execution<'a> {
         });
         self.fail(&batch, &others, &error);
         if firm.is_empty() {
-            self.ended(&batch, End::Unknown);
+            self.on_end(&batch, BatchEnd::Unknown);
             return None;
         }
-        Some(batch.of(firm))
+        Some(batch.with_members(firm))
     }
 
-    /// When the longest ago of a batch's members was seen, if its call rests on that.
-    fn oldest(&self, batch: &Batch) -> Option<Moment> {
-        if !batch.call.rests_on_what_was_seen() {
+    /// The start of the oldest observation of the batch's members, if its call depends on it.
+    fn oldest_observation(&self, batch: &Batch) -> Option<Moment> {
+        if !batch.call.needs_fresh_observation() {
             return None;
         }
-        let seen = batch.members.iter().map(|member| self.seen[*member]);
-        seen.reduce(Moment::earlier)
+        let observed_at = batch.members.iter().map(|member| self.observed_at[*member]);
+        observed_at.reduce(Moment::earlier)
     }
 
-    /// What was done is remembered also after the caller's deadline, as long as it waits; what only needs remembering is left
-    /// to the next pass.
+    /// After the caller's deadline, only the tags of executed calls are written; those of steps without a call are left to
+    /// the next pass.
     fn in_time(&mut self, batch: Batch) -> Option<Batch> {
         if self.guard.may_begin() {
             return Some(batch);
@@ -396,69 +417,73 @@ impl<'a> Execution<'a> {
             .members
             .iter()
             .partition(|member| self.steps[**member].action != StepAction::Record);
-        self.leave(&batch, &left);
+        self.out_of_time(&batch, &left);
         if kept.is_empty() {
-            self.ended(&batch, End::Unknown);
+            self.on_end(&batch, BatchEnd::Unknown);
             return None;
         }
-        Some(batch.of(kept))
+        Some(batch.with_members(kept))
     }
 
-    fn take(&mut self, batch: &Batch, answer: Answer) {
-        match answer {
-            Answer::Done(changes) => self.done(batch, &changes),
-            Answer::Seen(seen) => self.decide_again(batch, &seen),
-            Answer::NotSeen(error) => self.not_seen(batch, &error),
-            Answer::Late(_) if batch.may_be_sent_again() => {
-                let again = batch.sent_again();
+    fn handle(&mut self, batch: &Batch, response: BatchResponse) {
+        match response {
+            BatchResponse::Done(changes) => self.succeeded(batch, &changes),
+            BatchResponse::Reobserved(observed) => self.replan(batch, &observed),
+            BatchResponse::ObservationFailed(error) => self.observation_failed(batch, &error),
+            BatchResponse::MaybeFailed(_) if batch.may_repeat() => {
+                let again = batch.repeated_once();
                 self.replace(batch, vec![again], Turn::Next);
             }
-            Answer::TooSlow { affordable } if affordable == 0 || batch.members.len() == 1 => {
-                self.leave(batch, &batch.members);
-                self.ended(batch, End::Unknown);
+            BatchResponse::RateLimited { affordable }
+                if affordable == 0 || batch.members.len() == 1 =>
+            {
+                self.out_of_time(batch, &batch.members);
+                self.on_end(batch, BatchEnd::Unknown);
             }
-            Answer::TooSlow { affordable } => {
-                // Not all of them, whatever rounding says: all of them were too many.
+            BatchResponse::RateLimited { affordable } => {
+                // Fewer than all, whatever the rounding: all were too many.
                 let some = affordable.min(batch.members.len() - 1);
                 let (now, later) = batch.members.split_at(some);
-                self.leave(batch, later);
-                self.queue.push_front(batch.of(now.to_vec()));
+                self.out_of_time(batch, later);
+                self.queue.push_front(batch.with_members(now.to_vec()));
             }
-            Answer::Late(error) | Answer::Failed(error) => self.refused(batch, &error),
+            BatchResponse::MaybeFailed(error) | BatchResponse::Failed(error) => {
+                self.refused(batch, &error);
+            }
         }
     }
 
-    /// EC2 accepted a batch's call, for the members that its answer names.
-    fn done(&mut self, batch: &Batch, changes: &[StateChange]) {
+    /// Handles an accepted call, for the members named in EC2's response.
+    fn succeeded(&mut self, batch: &Batch, changes: &[StateChange]) {
         let (named, left_out) = self.named_in(batch, changes);
         if !named.is_empty() {
-            self.trouble.accepted(&batch.call);
+            self.breaker.accepted(&batch.call);
         }
         if left_out.is_empty() {
             self.accept(batch, changes);
-            self.ended(batch, End::Accepted);
+            self.on_end(batch, BatchEnd::Accepted);
             return;
         }
-        let rest = batch.of(left_out);
+        let rest = batch.with_members(left_out);
         if !named.is_empty() {
-            let named = batch.of(named);
-            self.rooms.split(batch, 2);
+            let named = batch.with_members(named);
+            self.capacity_pools.split(batch, 2);
             self.accept(&named, changes);
-            self.ended(&named, End::Accepted);
+            self.on_end(&named, BatchEnd::Accepted);
         }
-        if rest.may_be_sent_again() {
-            self.queue.push_front(rest.sent_again());
+        if rest.may_repeat() {
+            self.queue.push_front(rest.repeated_once());
         } else {
             let error = self.not_named(&rest);
-            self.trouble.failed(&error);
+            self.breaker.failed(&error);
             self.fail(&rest, &rest.members, &error);
-            self.ended(&rest, End::Unknown);
+            self.on_end(&rest, BatchEnd::Unknown);
         }
     }
 
-    /// A batch's members that EC2's answer names, and the others: of those it is not known that anything was done about them.
+    /// Splits a batch's members into those that EC2's response names and the others, in an unknown state.
     fn named_in(&self, batch: &Batch, changes: &[StateChange]) -> (Vec<usize>, Vec<usize>) {
-        let Call::Change(_) = batch.call else {
+        let BatchCall::Change(_) = batch.call else {
             return (batch.members.clone(), Vec::new());
         };
         let named: HashSet<&InstanceId> = changes.iter().map(|change| &change.instance).collect();
@@ -469,7 +494,7 @@ impl<'a> Execution<'a> {
     }
 
     fn not_named(&self, batch: &Batch) -> CloudError {
-        /// So many ids are still read.
+        /// The number of ids in the message.
         const SHOWN: usize = 5;
         let ids = batch.members.iter();
         let mut ids: Vec<String> = ids
@@ -481,19 +506,19 @@ impl<'a> Execution<'a> {
         if more > 0 {
             ids = format!("{ids} and {more} more");
         }
-        let message = format!("the answer leaves out {ids}, so that nothing may have been done");
+        let message = format!("the response does not include {ids}, so nothing may have been done");
         CloudError::new(batch.call.operation(), CloudErrorKind::Service, message)
     }
 
     /// Handles a refused batch by what caused the refusal.
     fn refused(&mut self, batch: &Batch, error: &CloudError) {
         match error.kind {
-            CloudErrorKind::Capacity if batch.call == Call::Change(StepAction::Start) => {
-                self.room_missing(batch, error);
+            CloudErrorKind::Capacity if batch.call == BatchCall::Change(StepAction::Start) => {
+                self.capacity_lacking(batch, error);
             }
             // These calls are made for one instance each; a denial for one is a denial for all.
-            CloudErrorKind::Denied if matches!(batch.call, Call::GiveType(_)) => {
-                self.trouble.hopeless(&batch.call, error);
+            CloudErrorKind::Denied if matches!(batch.call, BatchCall::SetType(_)) => {
+                self.breaker.trip(&batch.call, error);
                 self.isolate(batch, error);
             }
             CloudErrorKind::NotFound
@@ -504,7 +529,7 @@ impl<'a> Execution<'a> {
             | CloudErrorKind::Quota
             | CloudErrorKind::Refused => self.isolate(batch, error),
             CloudErrorKind::Throttled if batch.may_wait() => {
-                let parts = batch.waiting(error);
+                let parts = batch.after_throttling(error);
                 self.replace(batch, parts, Turn::Next);
             }
             CloudErrorKind::Throttled
@@ -513,16 +538,16 @@ impl<'a> Execution<'a> {
             | CloudErrorKind::Credentials
             | CloudErrorKind::Expired
             | CloudErrorKind::Service => {
-                self.trouble.failed(error);
+                self.breaker.failed(error);
                 self.fail(batch, &batch.members, error);
-                self.ended(batch, End::Unknown);
+                self.on_end(batch, BatchEnd::Unknown);
             }
         }
     }
 
     /// Puts the parts of a batch in its place.
     fn replace(&mut self, batch: &Batch, parts: Vec<Batch>, turn: Turn) {
-        self.rooms.split(batch, parts.len());
+        self.capacity_pools.split(batch, parts.len());
         match turn {
             Turn::Next => parts
                 .into_iter()
@@ -532,67 +557,72 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// Whatever waits for the end of a batch goes on.
-    fn ended(&mut self, batch: &Batch, end: End<'_>) {
-        self.family_goes_on(batch, end);
-        self.search_goes_on(batch, end);
+    /// Continues what waits for the end of a batch.
+    fn on_end(&mut self, batch: &Batch, end: BatchEnd<'_>) {
+        self.update_lineage(batch, end);
+        self.continue_search(batch, end);
     }
 
-    /// EC2 answers with each instance's state; where it says none, the call's own meaning stands in.
+    /// Records the accepted members' states, from EC2's response, or from the call if the response has none.
     fn accept(&mut self, batch: &Batch, changes: &[StateChange]) {
         let presumed = match batch.call {
-            Call::Change(StepAction::Start) => InstanceState::Pending,
-            Call::Change(_) => InstanceState::Stopping,
-            Call::GiveType(ref to) => {
+            BatchCall::Change(StepAction::Start) => InstanceState::Pending,
+            BatchCall::Change(_) => InstanceState::Stopping,
+            BatchCall::SetType(ref to) => {
                 for member in &batch.members {
-                    self.type_given(*member, to);
+                    self.type_changed(*member, to);
                 }
                 return;
             }
-            Call::Say(_) => {
+            BatchCall::WriteRequest(_) => {
                 for member in &batch.members {
-                    self.said[*member] = true;
+                    self.request_written[*member] = true;
                 }
                 return;
             }
-            Call::Adopt(_) | Call::PlaceType(_) | Call::Remember(_) | Call::Forget(_) => return,
+            BatchCall::WriteFirstState(_)
+            | BatchCall::TagFallback(_)
+            | BatchCall::WriteTags(_)
+            | BatchCall::RemoveTags(_) => return,
         };
-        let told: HashMap<&InstanceId, InstanceState> = changes
+        let after_by_id: HashMap<&InstanceId, InstanceState> = changes
             .iter()
             .filter_map(|change| Some((&change.instance, change.after?)))
             .collect();
         for member in &batch.members {
-            let after = told.get(&self.steps[*member].instance).copied();
-            self.progress[*member] = Progress::Accepted(after.unwrap_or(presumed));
-            self.ledger.accept(*member);
-            self.tell_type(*member);
+            let after = after_by_id.get(&self.steps[*member].instance).copied();
+            self.progress[*member] = StepProgress::Accepted(after.unwrap_or(presumed));
+            self.tag_writes.accept(*member);
+            self.log_fallback(*member);
         }
-        self.write_what_is_due();
+        self.queue_due_tags();
     }
 
-    /// These members of a batch fail for this reason.
+    /// Fails members of a batch with an error.
     fn fail(&mut self, batch: &Batch, members: &[usize], error: &CloudError) {
         let is_last = match &batch.call {
-            Call::Adopt(writes) | Call::Remember(writes) => writes.last().is_some(),
+            BatchCall::WriteFirstState(writes) | BatchCall::WriteTags(writes) => {
+                writes.last().is_some()
+            }
             _ => false,
         };
-        // What AWS refuses for an instance's own sake, such as one more tag, says nothing of the others.
+        // A refusal that is specific to the instance, such as of one more tag, doesn't concern the others.
         let concerns_all = !matches!(
             error.kind,
             CloudErrorKind::NotFound | CloudErrorKind::Refused
         );
-        if is_last && concerns_all && self.unremembered.is_none() {
-            self.unremembered = Some(error.repeated());
+        if is_last && concerns_all && self.unrecordable.is_none() {
+            self.unrecordable = Some(error.repeated());
         }
         for member in members {
             let acts_all_the_same =
                 self.steps[*member].on_tag_write_failure == TagWriteFailure::CallAnyway;
-            if matches!(batch.call, Call::Adopt(_)) && acts_all_the_same {
-                self.unadopted.insert(*member, error.repeated());
+            if matches!(batch.call, BatchCall::WriteFirstState(_)) && acts_all_the_same {
+                self.first_state_errors.insert(*member, error.repeated());
                 continue;
             }
-            let result = if batch.call.is_memory() {
-                StepResult::NotRemembered {
+            let result = if batch.call.records_step() {
+                StepResult::TagsNotWritten {
                     after: self.after(*member),
                     error: error.repeated(),
                 }
@@ -601,53 +631,53 @@ impl<'a> Execution<'a> {
             };
             self.settle(&batch.call, *member, result);
         }
-        self.write_what_is_due();
+        self.queue_due_tags();
     }
 
-    /// There is no time for these members of a batch.
-    fn leave(&mut self, batch: &Batch, members: &[usize]) {
+    /// Settles members of a batch for which no time is left.
+    fn out_of_time(&mut self, batch: &Batch, members: &[usize]) {
         for member in members {
             let acted = self.steps[*member].action != StepAction::Record;
-            let result = if batch.call.is_memory() && acted {
-                StepResult::NotRemembered {
+            let result = if batch.call.records_step() && acted {
+                StepResult::TagsNotWritten {
                     after: self.after(*member),
-                    error: batch.not_sent("the pass ended before its turn came"),
+                    error: batch.not_sent("the pass ended first"),
                 }
-            } else if let Some(told) = &batch.told_to_wait {
-                StepResult::Failed(told.repeated())
+            } else if let Some(throttling) = &batch.throttled_by {
+                StepResult::Failed(throttling.repeated())
             } else {
                 StepResult::OutOfTime
             };
             self.settle(&batch.call, *member, result);
         }
-        self.write_what_is_due();
+        self.queue_due_tags();
     }
 
-    /// The first thing that goes wrong with a member is what is told of it.
-    fn settle(&mut self, call: &Call, member: usize, result: StepResult) {
-        if let Call::Change(_) = call {
-            self.ledger.give_up(member);
+    /// Settles a member. The first error of a member is the reported one.
+    fn settle(&mut self, call: &BatchCall, member: usize, result: StepResult) {
+        if let BatchCall::Change(_) = call {
+            self.tag_writes.give_up(member);
         }
-        let goes_on = match &result {
+        let continues_after = match &result {
             StepResult::Failed(error) => {
-                self.types.goes_on(call, member, error)
-                    || self.not_hibernated.goes_on(call, member, error)
+                self.types.continues_after(call, member, error)
+                    || self.not_hibernated.continues_after(call, member, error)
             }
             _ => false,
         };
-        if !goes_on && !matches!(self.progress[member], Progress::Settled(_)) {
-            self.progress[member] = Progress::Settled(result);
+        if !continues_after && !matches!(self.progress[member], StepProgress::Settled(_)) {
+            self.progress[member] = StepProgress::Settled(result);
         }
     }
 
-    /// The state of a member, as far as EC2 said.
+    /// The last known state of a member's instance.
     fn after(&self, member: usize) -> InstanceState {
         match &self.progress[member] {
-            Progress::Accepted(after)
-            | Progress::Settled(
-                StepResult::Done { after } | StepResult::NotRemembered { after, .. },
+            StepProgress::Accepted(after)
+            | StepProgress::Settled(
+                StepResult::Done { after } | StepResult::TagsNotWritten { after, .. },
             ) => *after,
-            Progress::Open | Progress::Settled(_) => self.steps[member].state,
+            StepProgress::Open | StepProgress::Settled(_) => self.steps[member].state,
         }
     }
 
@@ -659,23 +689,26 @@ impl<'a> Execution<'a> {
     }
 
     fn into_results(mut self) -> (Vec<(StepResult, bool)>, NotHibernated) {
-        let whole = self.progress.into_iter().zip(self.steps).zip(0..);
-        let results = whole.map(|((progress, step), member)| match progress {
-            Progress::Open => StepResult::Done { after: step.state },
-            Progress::Accepted(after) => match self.unadopted.remove(&member) {
-                Some(error) => StepResult::NotRemembered { after, error },
+        let members = self.progress.into_iter().zip(self.steps).zip(0..);
+        let results = members.map(|((progress, step), member)| match progress {
+            StepProgress::Open => StepResult::Done { after: step.state },
+            StepProgress::Accepted(after) => match self.first_state_errors.remove(&member) {
+                Some(error) => StepResult::TagsNotWritten { after, error },
                 None => StepResult::Done { after },
             },
-            Progress::Settled(result) => result,
+            StepProgress::Settled(result) => result,
         });
-        (results.zip(self.said).collect(), self.not_hibernated)
+        (
+            results.zip(self.request_written).collect(),
+            self.not_hibernated,
+        )
     }
 }
 
-/// When the parts of a refused batch have their turn.
+/// When the parts of a refused batch are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     Next,
-    /// After all that has not been tried yet: bad batches don't use up the time of good ones.
+    /// After all batches that were not tried yet, so that bad batches don't use up the time of good ones.
     Last,
 }

@@ -1,11 +1,11 @@
-//! The instances of one account and region: how they are observed, and the calls that change them.
+//! The instances of one account and region: observing them, and the calls that change them.
 
-mod no_room;
+mod described_instance;
+mod no_capacity_retry;
 mod observe;
-mod own_memory;
+mod own_writes;
+mod response_filter;
 mod send_by;
-mod sighting;
-mod trim;
 
 use std::collections::BTreeSet;
 
@@ -16,75 +16,78 @@ use aws_sdk_ec2::types::{AttributeValue, Tag};
 use curfew_core::instance::{InstanceId, InstanceState, InstanceType, Region};
 use curfew_core::state_tags::{LAST_TAG, LastApplied};
 
-use self::no_room::NoRoom;
+use self::no_capacity_retry::NoCapacityRetry;
 pub use self::observe::{Observation, PageToken};
-use self::own_memory::OwnMemory;
+use self::own_writes::OwnWrites;
 pub(crate) use self::send_by::SendBy;
+use crate::clock_skew::RetryOnSkew;
 use crate::connect::Connection;
 use crate::error::CloudError;
-use crate::pace::Pace;
-use crate::skew::SignAnew;
-use crate::whole::{AskAgain, WholeAnswer};
+use crate::rate_limit::RateLimiter;
+use crate::truncated_response::{RejectTruncated, RetryTruncated};
 
 /// The instances of one account in one region.
 #[derive(Clone, Debug)]
 pub struct Fleet {
     client: Client,
     region: Region,
-    pace: Pace,
-    own_memory: OwnMemory,
+    rate_limiter: RateLimiter,
+    own_writes: OwnWrites,
     send_by: Option<SendBy>,
 }
 
 /// The instances to observe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Every instance that is not terminated.
+    /// Every instance instances that is not terminated.
     All,
     /// One page of [`All`](Self::All): the first, or the one that [`Observation::next_page`] named.
     Page(Option<PageToken>),
-    /// These instances, in every state.
+    /// These instances, instances, every their state.
     Only(BTreeSet<InstanceId>),
 }
 
-/// What a state-changing call answered for one instance.
+/// The result of a start or stop for one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateChange {
-    /// The instance.
+    /// The instance's id.
     pub instance: InstanceId,
-    /// Its state before the call.
+    /// The state before the call, if known to Curfew.
     pub before: Option<InstanceState>,
-    /// Its state right after it.
+    /// The state after the call, if known to Curfew.
     pub after: Option<InstanceState>,
 }
 
 impl Fleet {
-    /// The fleet in the connection's region, at EC2's published rate limits. Clones share the limits; a second fleet of the
-    /// same account and region shares them by [`Self::at_pace`].
+    /// The fleet in the connection's region, with EC2's published rate limits. Clones share the rate limiter; a second fleet
+    /// of the same account and region shares it by [`Self::with_rate_limiter`].
     pub fn new(connection: &Connection) -> Self {
         let configuration = aws_sdk_ec2::config::Builder::from(&connection.sdk)
             .interceptor(connection.calls.clone())
-            .interceptor(connection.clock_watch.clone())
-            .retry_classifier(SignAnew)
-            .interceptor(WholeAnswer)
-            .retry_classifier(AskAgain)
-            .retry_classifier(NoRoom);
+            .interceptor(connection.clock_skew_watch.clone())
+            .retry_classifier(RetryOnSkew)
+            .interceptor(RejectTruncated)
+            .retry_classifier(RetryTruncated)
+            .retry_classifier(NoCapacityRetry);
         Self {
             client: Client::from_conf(configuration.build()),
             region: Region::new(connection.region()),
-            pace: Pace::published(),
-            own_memory: OwnMemory::default(),
+            rate_limiter: RateLimiter::published(),
+            own_writes: OwnWrites::default(),
             send_by: None,
         }
     }
 
-    /// The same fleet at another pace, or at one that others keep too.
+    /// The same fleet with another rate limiter, which others may share.
     #[must_use]
-    pub fn at_pace(self, pace: Pace) -> Self {
-        Self { pace, ..self }
+    pub fn with_rate_limiter(self, rate_limiter: RateLimiter) -> Self {
+        Self {
+            rate_limiter,
+            ..self
+        }
     }
 
-    /// The same fleet, sending no changing call after an instant.
+    /// The same fleet, which sends no changing call after `send_by`.
     #[must_use]
     pub(crate) fn sending_by(&self, send_by: &SendBy) -> Self {
         Self {
@@ -105,29 +108,29 @@ impl Fleet {
         }
     }
 
-    /// How fast this fleet's account is called in its region.
-    pub fn pace(&self) -> &Pace {
-        &self.pace
+    /// The rate limiter of this fleet's account and region.
+    pub fn rate_limiter(&self) -> &RateLimiter {
+        &self.rate_limiter
     }
 
-    /// The region.
+    /// The region of all instances.
     pub fn region(&self) -> &Region {
         &self.region
     }
 
-    /// `StartInstances`, all or nothing. Like every changing call it is sent at once: the caller that orders several calls
-    /// keeps the rate limit.
+    /// `StartInstances`, all or nothing. Like every changing call it is sent at once: the caller acquires the rate limiter's
+    /// tokens.
     pub async fn start(&self, ids: &[InstanceId]) -> Result<Vec<StateChange>, CloudError> {
         let call = self
             .client
             .start_instances()
             .set_instance_ids(Some(strings(ids)));
-        let answer = self
+        let response = self
             .limited(call.customize())
             .send()
             .await
             .map_err(|error| CloudError::from_sdk("ec2:StartInstances", error))?;
-        Ok(answer
+        Ok(response
             .starting_instances()
             .iter()
             .filter_map(state_change)
@@ -149,12 +152,12 @@ impl Fleet {
         } else {
             call
         };
-        let answer = self
+        let response = self
             .limited(call.customize())
             .send()
             .await
             .map_err(|error| CloudError::from_sdk("ec2:StopInstances", error))?;
-        Ok(answer
+        Ok(response
             .stopping_instances()
             .iter()
             .filter_map(state_change)
@@ -176,7 +179,7 @@ impl Fleet {
             .map_err(|error| CloudError::from_sdk("ec2:ModifyInstanceAttribute", error))
     }
 
-    /// `CreateTags`: sets these tags, of keys and values, on all of `ids`, or on none.
+    /// `CreateTags`: sets these tags, as keys and values, on all of `ids`, or on none.
     pub async fn tag<K: AsRef<str>>(
         &self,
         ids: &[InstanceId],
@@ -197,25 +200,25 @@ impl Fleet {
             .map_err(|error| CloudError::from_sdk("ec2:CreateTags", error))
     }
 
-    /// Those of `ids` that have a newer `curfew:last` than this by now: read right before it is written.
+    /// The subset of `ids` with a `curfew:last` newer than `last`, read right before it is written.
     pub(crate) async fn overtaken(
         &self,
         ids: &[InstanceId],
         last: &LastApplied,
-        mends: Option<&str>,
+        replaces: Option<&str>,
     ) -> Result<BTreeSet<InstanceId>, CloudError> {
         let scope = Scope::Only(ids.iter().cloned().collect());
         let present = self.observe(&scope).await?;
         let overtaken = present.instances.into_iter().filter(|instance| {
             let tag = instance.tags.get(LAST_TAG).map(String::as_str);
-            !last.may_be_written_over(tag, mends)
+            !last.may_be_written_over(tag, replaces)
         });
         Ok(overtaken.map(|instance| instance.id).collect())
     }
 
-    /// This process has written `last` to these.
-    pub(crate) fn remembered(&self, ids: &[InstanceId], last: &LastApplied) {
-        self.own_memory.remember(ids, last);
+    /// Registers that this process wrote `last` to these instances.
+    pub(crate) fn wrote(&self, ids: &[InstanceId], last: &LastApplied) {
+        self.own_writes.insert(ids, last);
     }
 
     /// `DeleteTags`: removes the tags of these keys, whatever their values, from all of `ids`.

@@ -1,13 +1,13 @@
-//! A function of Lambda, as far as it is looked at from outside.
+//! Checks that a Lambda function exists.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use serde::Deserialize;
 
 use crate::connect::Connection;
 use crate::error::CloudError;
-use crate::service::{Action, Protocol};
+use crate::minimal_client::{Protocol, ServiceAction};
 
-const GET_CONFIGURATION: Action = Action {
+const GET_CONFIGURATION: ServiceAction = ServiceAction {
     service: "Lambda",
     host: "lambda",
     name: "GetFunctionConfiguration",
@@ -15,12 +15,12 @@ const GET_CONFIGURATION: Action = Action {
 };
 
 #[derive(Debug, Deserialize)]
-struct Configuration {}
+struct FunctionConfiguration {}
 
 /// `GetFunctionConfiguration`: fails with [`NotFound`](crate::error::CloudErrorKind::NotFound) where there is no function of this
 /// name in the connection's account and region.
 /// <https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html>
-pub async fn look_up(connection: &Connection, name: &str) -> Result<(), CloudError> {
+pub async fn check_exists(connection: &Connection, name: &str) -> Result<(), CloudError> {
     GET_CONFIGURATION
         .by(&connection.sdk, &connection.calls, read)
         .invoke(format!("/2015-03-31/functions/{name}/configuration"))
@@ -29,6 +29,6 @@ pub async fn look_up(connection: &Connection, name: &str) -> Result<(), CloudErr
         .map_err(|error| CloudError::from_sdk("lambda:GetFunctionConfiguration", error))
 }
 
-fn read(body: &[u8]) -> Result<Configuration, BoxError> {
+fn read(body: &[u8]) -> Result<FunctionConfiguration, BoxError> {
     Ok(serde_json::from_slice(body)?)
 }

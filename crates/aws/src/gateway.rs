@@ -1,13 +1,13 @@
-//! API Gateway's configuration of an account and region.
+//! Reads API Gateway's settings of an account and region.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use serde::Deserialize;
 
 use crate::connect::Connection;
 use crate::error::CloudError;
-use crate::service::{Action, Protocol};
+use crate::minimal_client::{Protocol, ServiceAction};
 
-const GET_ACCOUNT: Action = Action {
+const GET_ACCOUNT: ServiceAction = ServiceAction {
     service: "API Gateway",
     host: "apigateway",
     name: "GetAccount",
@@ -16,7 +16,7 @@ const GET_ACCOUNT: Action = Action {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Account {
+struct GatewayAccount {
     cloudwatch_role_arn: Option<String>,
 }
 
@@ -27,12 +27,12 @@ pub async fn may_write_logs(connection: &Connection) -> Result<bool, CloudError>
         .by(&connection.sdk, &connection.calls, read)
         .invoke("/account".to_owned())
         .await
-        // What a policy has to allow.
+        // The IAM action, which differs from the operation's name.
         .map_err(|error| CloudError::from_sdk("apigateway:GET", error))?;
     let role = account.cloudwatch_role_arn;
     Ok(role.is_some_and(|arn| !arn.is_empty()))
 }
 
-fn read(body: &[u8]) -> Result<Account, BoxError> {
+fn read(body: &[u8]) -> Result<GatewayAccount, BoxError> {
     Ok(serde_json::from_slice(body)?)
 }

@@ -1,4 +1,4 @@
-//! Running futures concurrently, up to a bound.
+//! Runs futures concurrently, up to a bound.
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn no_more_than_the_bound_is_under_way_and_the_order_stays() {
+    async fn the_bound_is_kept_and_the_order_preserved() {
         let (busy, most) = (Cell::new(0), Cell::new(0));
         let begun = Instant::now();
         let work = (0..10_u64).map(|number| {
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_to_do_is_done_at_once() {
+    async fn no_work_completes_at_once() {
         let none: Vec<std::future::Ready<u8>> = Vec::new();
         assert!(join_bounded(none, 4).await.is_empty());
     }

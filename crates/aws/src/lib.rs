@@ -1,31 +1,31 @@
-//! What Curfew knows of AWS: how to connect, how to observe a fleet, how to carry out a plan, and how to keep the
-//! EventBridge rules that wake it. Decisions are `curfew-core`'s; nothing here makes one.
+//! Access to AWS: connecting, observing a fleet, executing a plan, and keeping the EventBridge rules that trigger the Lambda.
+//! Decisions are made by `curfew-core`.
 
+pub mod caller_identity;
 pub mod calls;
 pub mod change;
 pub mod clock;
-pub mod cloud;
+mod clock_skew;
+pub mod configuration_document;
 pub mod connect;
 pub mod decided_request;
-pub mod document;
 mod endpoint;
+pub mod endpoint_kind;
 pub mod error;
 pub mod execute;
 pub mod fleet;
 pub mod function;
 pub mod gateway;
-pub mod identity;
 pub mod join_bounded;
+mod minimal_client;
 pub mod organisation;
-pub mod pace;
 pub mod pages;
 pub mod parameter;
 pub mod pass;
 pub mod progress;
 pub mod queue;
+pub mod rate_limit;
 mod requested;
 pub mod rules;
-mod service;
-mod skew;
-pub mod web;
-mod whole;
+mod truncated_response;
+pub mod webhook_client;

@@ -3,7 +3,7 @@
 mod error;
 mod execute;
 mod observed;
-mod survey;
+mod region_results;
 
 use std::sync::{Arc, OnceLock};
 
@@ -20,7 +20,7 @@ use crate::pass::Pass;
 
 pub use error::{AccountRegionError, AccountRegionFailure};
 pub use observed::ObservedFleet;
-pub use survey::{Survey, Whole};
+pub use region_results::{CombinedPass, RegionResults};
 
 /// Every managed account and region.
 #[derive(Clone, Debug)]
@@ -37,13 +37,13 @@ pub struct AccountRegionFleet {
     pub account_region: AccountRegion,
     /// The account; `None` for the account of Curfew's own credentials.
     pub account: Option<Arc<TargetAccount>>,
-    gate: Arc<Gate>,
+    connection: Arc<AccountConnection>,
     fleet: Arc<OnceLock<Fleet>>,
 }
 
 /// The connection to an account, which its regions share.
 #[derive(Debug)]
-struct Gate {
+struct AccountConnection {
     home: Connection,
     inside: OnceLock<Connection>,
 }
@@ -51,38 +51,40 @@ struct Gate {
 impl Organisation {
     /// The maximum number of account-regions processed concurrently. A full page of instances takes 2 to 3 MB until it is reduced, so
     /// that this many fit into a function of 256 MB. More is no faster: a small function's time then goes into parsing responses.
-    pub const SIDE_BY_SIDE: usize = 32;
+    pub const MAX_IN_FLIGHT: usize = 32;
 
     /// All account-regions of `targets`, reached through `connection`, whose region is home. Makes no call, and creates clients only
     /// when needed: creating a thousand takes a small function a second.
     pub fn open(connection: &Connection, targets: &Targets) -> Self {
         let home = Region::new(connection.region());
-        let gate = || {
-            Arc::new(Gate {
+        let connection = || {
+            Arc::new(AccountConnection {
                 home: connection.clone(),
                 inside: OnceLock::new(),
             })
         };
         let mut account_regions = Vec::new();
-        let mut add = |account: Option<Arc<TargetAccount>>, gate: &Arc<Gate>, region: &Region| {
+        let mut add = |account: Option<Arc<TargetAccount>>,
+                       connection: &Arc<AccountConnection>,
+                       region: &Region| {
             account_regions.push(AccountRegionFleet {
                 account_region: AccountRegion {
                     account: account.as_ref().map(|account| account.id.clone()),
                     region: region.clone(),
                 },
                 account,
-                gate: Arc::clone(gate),
+                connection: Arc::clone(connection),
                 fleet: Arc::default(),
             });
         };
-        let own = gate();
+        let own = connection();
         for region in targets.regions(&home) {
             add(None, &own, region);
         }
         for account in &targets.accounts {
-            let (account, gate) = (Arc::new(account.clone()), gate());
+            let (account, connection) = (Arc::new(account.clone()), connection());
             for region in &account.regions {
-                add(Some(Arc::clone(&account)), &gate, region);
+                add(Some(Arc::clone(&account)), &connection, region);
             }
         }
         Self {
@@ -122,8 +124,8 @@ impl Organisation {
     }
 
     /// Describes the instances of `scope` in every account-region. Account-regions without a response by the deadline count as failed.
-    pub async fn observe(&self, scope: &Scope, deadline: Deadline) -> Survey<Vec<Instance>> {
-        self.survey(|fleet| {
+    pub async fn observe(&self, scope: &Scope, deadline: Deadline) -> RegionResults<Vec<Instance>> {
+        self.for_each(|fleet| {
             in_time(deadline, async {
                 Ok(fleet.observe(scope).await?.instances)
             })
@@ -132,30 +134,30 @@ impl Organisation {
     }
 
     /// Observes and plans in every account-region. Changes nothing.
-    pub async fn dry_run(&self, basis: Basis<'_>, deadline: Deadline) -> Survey<Pass> {
-        self.survey(|fleet| in_time(deadline, Pass::dry_run(fleet, &Scope::All, basis)))
+    pub async fn dry_run(&self, basis: Basis<'_>, deadline: Deadline) -> RegionResults<Pass> {
+        self.for_each(|fleet| in_time(deadline, Pass::dry_run(fleet, &Scope::All, basis)))
             .await
     }
 
     /// Queries every account-region; those that the deadline leaves out count as failed.
-    async fn survey<'a, T, F>(&'a self, ask: impl Fn(&'a Fleet) -> F) -> Survey<T>
+    async fn for_each<'a, T, F>(&'a self, ask: impl Fn(&'a Fleet) -> F) -> RegionResults<T>
     where
         F: Future<Output = Result<T, AccountRegionFailure>>,
     {
         let account_regions = self.account_regions.iter();
         let work: Vec<_> = account_regions.map(|one| ask(one.fleet())).collect();
-        let outcomes = join_bounded(work, Self::SIDE_BY_SIDE).await;
-        let mut survey = Survey {
+        let outcomes = join_bounded(work, Self::MAX_IN_FLIGHT).await;
+        let mut results = RegionResults {
             answers: Vec::new(),
             failures: Vec::new(),
         };
         for (one, outcome) in self.account_regions.iter().zip(outcomes) {
             match outcome {
-                Ok(answer) => survey.answers.push((one.clone(), answer)),
-                Err(failure) => survey.failures.push(self.failed(one, failure)),
+                Ok(answer) => results.answers.push((one.clone(), answer)),
+                Err(failure) => results.failures.push(self.failed(one, failure)),
             }
         }
-        survey
+        results
     }
 
     /// Adds the account-region to a failure, if more than one is configured.
@@ -192,13 +194,13 @@ impl AccountRegionFleet {
     /// The fleet of this account-region. Makes no call: the first call through it assumes the account's role.
     pub fn fleet(&self) -> &Fleet {
         self.fleet.get_or_init(|| {
-            let inside = self.gate.inside(self.account.as_deref());
+            let inside = self.connection.inside(self.account.as_deref());
             Fleet::new(&inside.in_region(self.account_region.region.as_str()))
         })
     }
 }
 
-impl Gate {
+impl AccountConnection {
     fn inside(&self, account: Option<&TargetAccount>) -> &Connection {
         self.inside.get_or_init(|| match account {
             Some(account) => self.home.into_account(account),

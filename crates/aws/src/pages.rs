@@ -1,7 +1,7 @@
-//! The pages of a list: each names the next one, and the list ends.
+//! Follows the pages of a list: each page has the token of the next one, until the list ends.
 //!
-//! The SDK's paginators stop only where a page's token repeats at once; page tokens in a longer circle would be followed for
-//! ever. Every paged call of Curfew follows its tokens here.
+//! The SDK's paginators stop only if a page repeats its own token; a longer cycle of tokens would be followed forever. Every
+//! paged call of Curfew follows its tokens here.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ pub struct PageTokens {
 }
 
 impl PageTokens {
-    /// Of a list that is read from its first page; the operation as errors name it, such as `ec2:DescribeInstances`.
+    /// Starts a list at its first page. `operation` is its name in errors, such as `ec2:DescribeInstances`.
     pub fn new(operation: &'static str) -> Self {
         Self {
             operation,
@@ -23,19 +23,19 @@ impl PageTokens {
         }
     }
 
-    /// Of a list that is read from the page of this token on.
+    /// Starts a list at the page with this token.
     #[must_use]
     pub fn from_page(mut self, token: &str) -> Self {
         self.named.insert(token.to_owned());
         self
     }
 
-    /// The token of the page to read next, by what the last page named; none after the last page. Some services end a list by
-    /// an empty token.
+    /// The token of the next page, from the last page's token; none after the last page. Some services end a list with an
+    /// empty token.
     ///
     /// # Errors
     ///
-    /// When the list has named this page before: it would never end.
+    /// If the list repeats a token: it would never end.
     pub fn follow(&mut self, named: Option<String>) -> Result<Option<String>, CloudError> {
         let Some(token) = named.filter(|token| !token.is_empty()) else {
             return Ok(None);
@@ -74,13 +74,13 @@ mod tests {
     }
 
     #[test]
-    fn a_list_ends_with_a_page_that_names_no_other() {
+    fn a_list_ends_with_a_page_without_a_token() {
         assert_eq!(follow(&["a", "b"]), Ok(3));
         assert_eq!(follow(&["a", ""]), Ok(2), "an empty token is none");
     }
 
     #[test]
-    fn a_list_that_goes_round_is_an_error_whatever_the_size_of_the_circle() {
+    fn a_cycle_of_pages_is_an_error_whatever_its_length() {
         for round in [&["a", "a"][..], &["a", "b", "a"], &["a", "b", "c", "b"]] {
             let error = follow(round).unwrap_err();
             assert!(error.contains("`events:ListRules`"), "{error}");

@@ -1,4 +1,4 @@
-//! Parameters of SSM, in which a function's configuration is: read by the Lambda, written by a deployment.
+//! SSM parameters, which hold a function's configuration: read by the Lambda, written by a deployment.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use serde::Deserialize;
@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 use crate::connect::Connection;
 use crate::error::{CloudError, CloudErrorKind};
+use crate::minimal_client::{ActionClient, Protocol, ServiceAction};
 use crate::pages::PageTokens;
-use crate::service::{Action, Call, Protocol};
 
-const GET_PARAMETER: Action = action("GetParameter");
-const PUT_PARAMETER: Action = action("PutParameter");
-const DELETE_PARAMETER: Action = action("DeleteParameter");
-const GET_PARAMETERS_BY_PATH: Action = action("GetParametersByPath");
+const GET_PARAMETER: ServiceAction = action("GetParameter");
+const PUT_PARAMETER: ServiceAction = action("PutParameter");
+const DELETE_PARAMETER: ServiceAction = action("DeleteParameter");
+const GET_PARAMETERS_BY_PATH: ServiceAction = action("GetParametersByPath");
 
-const fn action(name: &'static str) -> Action {
-    Action {
+const fn action(name: &'static str) -> ServiceAction {
+    ServiceAction {
         service: "SSM",
         host: "ssm",
         name,
@@ -28,14 +28,14 @@ const fn action(name: &'static str) -> Action {
     }
 }
 
-/// SSM's parameters in one account and region, for reading. The Lambda has this one alone.
+/// Read access to SSM's parameters in one account and region, which is all that the Lambda needs.
 #[derive(Clone, Debug)]
 pub struct ParameterStore {
-    get: Call<Value>,
+    get: ActionClient<Value>,
 }
 
 impl ParameterStore {
-    /// The one of the connection's region. Nothing is read yet.
+    /// The store in the connection's region. Makes no call.
     pub fn new(connection: &Connection) -> Self {
         Self {
             get: GET_PARAMETER.by(&connection.sdk, &connection.calls, read),
@@ -47,28 +47,28 @@ impl ParameterStore {
         Ok(self.get(name).await?.unwrap_or_default())
     }
 
-    /// The value as SSM returned it; none if the answer has none.
+    /// The value as SSM returned it; none if the response has none.
     async fn get(&self, name: &str) -> Result<Option<String>, CloudError> {
-        let question = json!({ "Name": name }).to_string();
-        let answer = self
+        let request = json!({ "Name": name }).to_string();
+        let response = self
             .get
-            .invoke(question)
+            .invoke(request)
             .await
             .map_err(|error| CloudError::from_sdk("ssm:GetParameter", error))?;
-        Ok(answer["Parameter"]["Value"].as_str().map(str::to_owned))
+        Ok(response["Parameter"]["Value"].as_str().map(str::to_owned))
     }
 }
 
-/// SSM's parameters in one account and region, for reading, writing, listing and deleting.
+/// Read and write access to SSM's parameters in one account and region.
 #[derive(Clone, Debug)]
 pub struct ParameterEditor {
     store: ParameterStore,
-    put: Call<IgnoredAny>,
-    delete: Call<IgnoredAny>,
-    list: Call<ParametersPage>,
+    put: ActionClient<IgnoredAny>,
+    delete: ActionClient<IgnoredAny>,
+    list: ActionClient<ParametersPage>,
 }
 
-/// A page of `GetParametersByPath`, as far as it is read.
+/// A page of `GetParametersByPath`, reduced to the fields that are read.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ParametersPage {
@@ -83,7 +83,7 @@ struct ListedParameter {
 }
 
 impl ParameterEditor {
-    /// The one of the connection's region. Makes no call.
+    /// The editor in the connection's region. Makes no call.
     pub fn new(connection: &Connection) -> Self {
         let (sdk, calls) = (&connection.sdk, &connection.calls);
         Self {
@@ -104,17 +104,17 @@ impl ParameterEditor {
 
     /// `PutParameter`: creates a parameter of type `String`, or replaces its value.
     pub async fn put(&self, name: &str, description: &str, value: &str) -> Result<(), CloudError> {
-        let question = json!({
+        let request = json!({
             "Name": name,
             "Description": description,
             "Value": value,
             "Type": "String",
             "Overwrite": true,
-            // Costs nothing up to 4096 bytes, and lets a parameter that was larger once be written when it is smaller again.
+            // Free up to 4096 bytes, and a parameter that was larger before can become smaller again.
             "Tier": "Intelligent-Tiering",
         });
         self.put
-            .invoke(question.to_string())
+            .invoke(request.to_string())
             .await
             .map_err(|error| CloudError::from_sdk("ssm:PutParameter", error))?;
         Ok(())
@@ -122,10 +122,10 @@ impl ParameterEditor {
 
     /// `DeleteParameter`. Succeeds if there is no such parameter.
     pub async fn delete(&self, name: &str) -> Result<(), CloudError> {
-        let question = json!({ "Name": name }).to_string();
+        let request = json!({ "Name": name }).to_string();
         let deleted = self
             .delete
-            .invoke(question)
+            .invoke(request)
             .await
             .map_err(|error| CloudError::from_sdk("ssm:DeleteParameter", error));
         match deleted {
@@ -141,13 +141,13 @@ impl ParameterEditor {
         let mut token: Option<String> = None;
         let mut names = Vec::new();
         loop {
-            let mut question = json!({ "Path": path, "Recursive": true });
+            let mut request = json!({ "Path": path, "Recursive": true });
             if let Some(token) = token {
-                question["NextToken"] = token.into();
+                request["NextToken"] = token.into();
             }
             let page = self
                 .list
-                .invoke(question.to_string())
+                .invoke(request.to_string())
                 .await
                 .map_err(|error| CloudError::from_sdk(operation, error))?;
             let parameters = page.parameters.unwrap_or_default();
@@ -164,7 +164,7 @@ fn read<O: DeserializeOwned>(body: &[u8]) -> Result<O, BoxError> {
     Ok(serde_json::from_slice(body)?)
 }
 
-/// Of a call whose result is not read. An empty body is no error, as for the SDK; one that breaks off is.
+/// Parses the response of a call without a result. An empty body is valid, as for the SDK; a truncated one is not.
 fn discard(body: &[u8]) -> Result<IgnoredAny, BoxError> {
     if body.is_empty() {
         return Ok(IgnoredAny);

@@ -1,18 +1,18 @@
-//! What long work in a cloud tells while it is under way. Showing it is the caller's business.
+//! Reports the progress of long operations. The caller displays it.
 
-/// Is told what is going on. One step at a time; beginning one ends the one before.
+/// Receives progress reports. Steps don't overlap: beginning one ends the one before.
 pub trait Progress: Send + Sync {
-    /// A step begins: `Installing the emulator`.
+    /// A step begins, such as `Installing the emulator`.
     fn begin(&self, step: &str);
-    /// Where the step has got to: `Function: created`.
+    /// The state of the step, such as `Function: created`.
     fn detail(&self, text: &str);
-    /// The step has ended; says what came of it: `The emulator is installed`.
+    /// The step has ended with this result, such as `The emulator is installed`.
     fn end(&self, result: &str);
-    /// A line that stays, for what a person should know.
+    /// A line that stays visible, with something that the user should know.
     fn note(&self, text: &str);
 }
 
-/// Says nothing: for `--quiet` and for tests of something else.
+/// Discards the reports, for `--quiet` and tests.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

@@ -1,4 +1,4 @@
-//! Sending to a FIFO queue of SQS.
+//! Sends messages to a FIFO queue of SQS.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use serde::Deserialize;
@@ -6,9 +6,9 @@ use serde_json::json;
 
 use crate::connect::Connection;
 use crate::error::{CloudError, CloudErrorKind};
-use crate::service::{Action, Call, Protocol};
+use crate::minimal_client::{ActionClient, Protocol, ServiceAction};
 
-const SEND_MESSAGE_BATCH: Action = Action {
+const SEND_MESSAGE_BATCH: ServiceAction = ServiceAction {
     service: "SQS",
     host: "sqs",
     name: "SendMessageBatch",
@@ -19,10 +19,10 @@ const SEND_MESSAGE_BATCH: Action = Action {
     },
 };
 
-/// A queue to send to.
+/// A client that sends to one queue.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    send: Call<Sent>,
+    send: ActionClient<SendBatchResult>,
     url: String,
 }
 
@@ -30,23 +30,24 @@ pub struct Queue {
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-understanding-logic.html>
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FifoMessage {
-    /// What is sent.
+    /// The text of the message.
     pub body: String,
-    /// Messages of one group are received one after the other. At most 128 ASCII letters, digits and punctuation.
+    /// Messages of one group are received in order. At most 128 ASCII letters, digits and punctuation.
     pub group: String,
-    /// For five minutes, SQS drops what it is sent with the same one, whatever became of the first. As for `group`.
+    /// SQS drops further messages with the same id for five minutes, whatever happened to the first. Same characters as
+    /// `group`.
     pub deduplication: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Sent {
-    failed: Option<Vec<Unsent>>,
+struct SendBatchResult {
+    failed: Option<Vec<FailedEntry>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Unsent {
+struct FailedEntry {
     code: String,
     message: Option<String>,
 }
@@ -56,7 +57,7 @@ impl Queue {
     /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>
     pub const BATCH: usize = 10;
 
-    /// The queue of that URL.
+    /// A client for the queue at this URL. Makes no call.
     pub fn new(connection: &Connection, url: impl Into<String>) -> Self {
         Self {
             send: SEND_MESSAGE_BATCH.by(&connection.sdk, &connection.calls, read),
@@ -64,9 +65,9 @@ impl Queue {
         }
     }
 
-    /// `SendMessageBatch`, of at most [`Self::BATCH`] messages. After a failure some of them may be in the queue.
+    /// `SendMessageBatch`, with at most [`Self::BATCH`] messages. After a failure, some of them may have been sent.
     pub async fn send(&self, messages: &[FifoMessage]) -> Result<(), CloudError> {
-        // What a policy has to allow.
+        // The IAM action, which differs from the operation's name.
         let operation = "sqs:SendMessage";
         let entries = messages.iter().enumerate().map(|(number, message)| {
             json!({
@@ -76,15 +77,15 @@ impl Queue {
                 "MessageDeduplicationId": message.deduplication,
             })
         });
-        let question = json!({ "QueueUrl": self.url, "Entries": entries.collect::<Vec<_>>() });
-        let answer = self
+        let request = json!({ "QueueUrl": self.url, "Entries": entries.collect::<Vec<_>>() });
+        let response = self
             .send
-            .invoke(question.to_string())
+            .invoke(request.to_string())
             .await
             .map_err(|error| CloudError::from_sdk(operation, error))?;
-        match answer.failed.unwrap_or_default().first() {
+        match response.failed.unwrap_or_default().first() {
             None => Ok(()),
-            Some(Unsent { code, message }) => Err(CloudError::new(
+            Some(FailedEntry { code, message }) => Err(CloudError::new(
                 operation,
                 CloudErrorKind::Service,
                 message.as_deref().unwrap_or(code),
@@ -93,6 +94,6 @@ impl Queue {
     }
 }
 
-fn read(body: &[u8]) -> Result<Sent, BoxError> {
+fn read(body: &[u8]) -> Result<SendBatchResult, BoxError> {
     Ok(serde_json::from_slice(body)?)
 }

@@ -1,7 +1,7 @@
-//! Carrying out a request in one account-region.
+//! Executes a request in one account-region.
 //!
-//! The order loses no request: its tag is written first, then the instances are observed, then comes the call, and then `curfew:last`.
-//! A pass that runs meanwhile sees the tag, or its effect is observed.
+//! No request is lost: its tag is written first, then the instances are observed, then the call is made, and then
+//! `curfew:last` is written. A concurrent pass sees the tag, or its effect is observed.
 
 use std::collections::HashMap;
 
@@ -12,12 +12,12 @@ use curfew_core::step::{Step, StepAction};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::execute::{Basis, Deadline, Order, Outcome, StepResult, say};
+use crate::execute::{Basis, Deadline, Order, Outcome, StepResult, write_request_tags};
 use crate::fleet::{Fleet, Scope};
 use crate::pass::Pass;
 
-/// Carries out the steps that a request came to, which were planned on `instances`: one `CreateTags` for what is said alike, one
-/// look at those instances alone, and then a pass over them. What can't be said is not done.
+/// Executes the steps of a request, planned on `instances`: one `CreateTags` for equal tags, one observation of the tagged
+/// instances, and a pass over them. If a step's tag can't be written, the step is not executed.
 pub(crate) async fn carry_out(
     fleet: &Fleet,
     schedule_set: &ScheduleSet,
@@ -27,7 +27,7 @@ pub(crate) async fn carry_out(
     deadline: Deadline,
 ) -> Vec<Outcome> {
     let basis = Basis::new(schedule_set, clock);
-    let asked = Plan {
+    let plan = Plan {
         at: clock.now(),
         steps,
         skipped: Vec::new(),
@@ -35,72 +35,72 @@ pub(crate) async fn carry_out(
         outdated_at: None,
     };
     let order = Order {
-        plan: &asked,
+        plan: &plan,
         instances,
         begun: &vec![Instant::now(); instances.len()],
         basis,
     };
-    let (said, mut outcomes) = say(fleet, order, deadline).await;
-    if said.is_empty() {
+    let (written, mut outcomes) = write_request_tags(fleet, order, deadline).await;
+    if written.is_empty() {
         return outcomes;
     }
-    let ids = said.iter().map(|step| step.instance.clone()).collect();
-    let mut fresh = match fleet.observe(&Scope::Only(ids)).await {
-        Ok(fresh) => fresh,
+    let ids = written.iter().map(|step| step.instance.clone()).collect();
+    let mut observed = match fleet.observe(&Scope::Only(ids)).await {
+        Ok(observed) => observed,
         Err(error) => {
-            outcomes.extend(said.into_iter().map(|step| Outcome {
+            outcomes.extend(written.into_iter().map(|step| Outcome {
                 step,
                 result: StepResult::Failed(error.repeated()),
-                said: true,
+                request_written: true,
             }));
             return outcomes;
         }
     };
-    let words: HashMap<&InstanceId, &Step> =
-        said.iter().map(|step| (&step.instance, step)).collect();
-    for instance in &mut fresh.instances {
-        if let Some(word) = words
+    let steps_by_id: HashMap<&InstanceId, &Step> =
+        written.iter().map(|step| (&step.instance, step)).collect();
+    for instance in &mut observed.instances {
+        if let Some(request_tags) = steps_by_id
             .get(&instance.id)
             .and_then(|step| step.request_tags.as_ref())
         {
-            word.complete(&mut instance.tags);
+            request_tags.complete(&mut instance.tags);
         }
     }
-    let mut pass = Pass::decide(fresh, basis, clock.now());
+    let mut pass = Pass::decide(observed, basis, clock.now());
     Box::pin(pass.carry_out(fleet, basis, deadline)).await;
-    let fresh = pass.instances;
+    let observed = pass.instances;
     let mut done: HashMap<InstanceId, Outcome> = (pass.outcomes)
         .into_iter()
         .map(|outcome| (outcome.step.instance.clone(), outcome))
         .collect();
-    outcomes.extend(said.into_iter().map(|asked| {
+    outcomes.extend(written.into_iter().map(|step| {
         let mut outcome = done
-            .remove(&asked.instance)
-            .unwrap_or_else(|| nothing_to_do(&asked, &fresh));
-        outcome.step.request_tags = asked.request_tags;
-        outcome.said = true;
+            .remove(&step.instance)
+            .unwrap_or_else(|| nothing_to_do(&step, &observed));
+        outcome.step.request_tags = step.request_tags;
+        outcome.request_written = true;
         outcome
     }));
     outcomes
 }
 
-/// There is nothing to do for it now: EC2 is moving it, or another pass has applied the word already.
-fn nothing_to_do(asked: &Step, fresh: &[Instance]) -> Outcome {
-    let seen = fresh.iter().find(|one| one.id == asked.instance);
-    let state = seen.map_or(asked.state, |instance| instance.state);
+/// The outcome if no step is needed now: the instance is changing its state, or another pass has applied the request.
+fn nothing_to_do(requested: &Step, observed: &[Instance]) -> Outcome {
+    let instance_now = observed.iter().find(|one| one.id == requested.instance);
+    let state = instance_now.map_or(requested.state, |instance| instance.state);
     let mut step = Step {
         state,
         action: StepAction::Record,
         types: None,
         adopt: None,
-        ..asked.clone()
+        ..requested.clone()
     };
-    if asked.action != StepAction::Record {
-        step.note = Some(format!("it is {state} now; a later pass goes on"));
+    if requested.action != StepAction::Record {
+        step.note = Some(format!("it is {state} now; a later pass continues"));
     }
     Outcome {
         step,
         result: StepResult::Done { after: state },
-        said: true,
+        request_written: true,
     }
 }

@@ -1,7 +1,8 @@
-//! The EventBridge rules that wake the Lambda: what there should be against what there is, and the calls in between.
+//! The EventBridge rules that trigger the Lambda: the difference between the desired and the existing rules, and the calls
+//! that apply it.
 //!
-//! A rule is immutable: its name ends in a hash of its content, so a changed schedule is a new rule and the old one is
-//! deleted (LocalStack can't update a rule). Nothing here decides when a schedule has its edges.
+//! Rules are immutable: a rule's name ends in a hash of its content, so a changed schedule is a new rule and the old one is
+//! deleted (LocalStack can't update rules). The times of the rules are computed elsewhere.
 
 mod name;
 
@@ -17,28 +18,28 @@ use serde_json::json;
 use crate::error::{CloudError, CloudErrorKind};
 use crate::pages::PageTokens;
 
-/// A rule as it should be.
+/// A desired rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TriggerRule {
-    /// `curfew-STACK-edges-HASH` or `curfew-STACK-heartbeat-HASH`.
+    /// The name: `curfew-STACK-edges-HASH` or `curfew-STACK-heartbeat-HASH`.
     pub name: String,
     /// EventBridge's schedule expression, in UTC.
     pub expression: String,
-    /// The schedules with these edges, for readers of the rule; none for the heartbeat.
+    /// The schedules with these edges, for display; none for the heartbeat.
     pub schedules: Vec<ScheduleName>,
     input: String,
 }
 
 impl TriggerRule {
-    /// The id of the one target that a rule has: the Lambda.
+    /// The id of the rule's only target, the Lambda.
     pub const TARGET: &'static str = "curfew";
 
-    /// From this many rules on, `curfew check` warns: a bus has room for 300 unless AWS has raised that, other applications use it too,
-    /// and asking for more takes days.
+    /// The number of rules from which `curfew check` warns: a bus allows 300 unless AWS has raised the quota, other
+    /// applications use it too, and raising it takes days.
     pub const MANY: usize = 200;
 
-    /// The rule that fires at this UTC cron for the edges of `schedules`. Its input names the cron: the Lambda computes from it the minute
-    /// that the trigger is for.
+    /// The rule that fires at this UTC cron for the edges of `schedules`. Its input has the cron, from which the Lambda
+    /// computes the minute of the trigger.
     pub fn for_edges(stack: &StackName, expression: &str, schedules: Vec<ScheduleName>) -> Self {
         let input = json!({ "command": "wake", "cron": expression }).to_string();
         Self {
@@ -49,7 +50,7 @@ impl TriggerRule {
         }
     }
 
-    /// The rule that bounds every delay, for example with `rate(5 minutes)`.
+    /// The rule of the heartbeat, which bounds every delay, for example with `rate(5 minutes)`.
     pub fn heartbeat(stack: &StackName, expression: &str) -> Self {
         let input = json!({ "command": "wake" }).to_string();
         Self {
@@ -60,13 +61,13 @@ impl TriggerRule {
         }
     }
 
-    /// What the Lambda is invoked with.
+    /// The event with which the rule invokes the Lambda.
     pub fn input(&self) -> &str {
         &self.input
     }
 
-    /// What all rules of a stack say in EventBridge. By it a rule that has lost its target is known to be this stack's: the stacks
-    /// `a` and `a-b` have names that begin alike.
+    /// The description of all rules of a stack. It identifies a rule that has lost its target: names don't, since those of
+    /// the stacks `a` and `a-b` have a common prefix.
     pub fn description(stack: &StackName) -> String {
         format!("Wakes the Curfew stack {stack}; made and removed by curfew")
     }
@@ -76,45 +77,45 @@ fn content(expression: &str, input: &str) -> String {
     format!("{expression}\n{input}")
 }
 
-/// A rule as it is.
+/// An existing rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExistingRule {
-    /// Its name, which begins like one of ours.
+    /// The name, with the prefix of the stack's rules.
     pub name: String,
-    /// Its schedule expression, where it has one.
+    /// The schedule expression; none if the rule matches events.
     pub expression: Option<String>,
-    /// What the rule triggers.
+    /// The rule's targets.
     pub wakes: Wakes,
 }
 
-/// The target of a rule.
+/// The targets of an existing rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wakes {
-    /// Our Lambda, perhaps among others.
+    /// The stack's Lambda, possibly among others.
     Us,
-    /// No target: one of Curfew's rules, left by an interrupted registration.
+    /// No target: a rule of the stack, left by an interrupted registration.
     Nobody,
-    /// Others: not our rule, whatever its name says.
+    /// Other targets only: not a rule of the stack, despite its name.
     Others,
 }
 
-/// What has to happen so that the rules are as they should be.
+/// The changes from the existing to the desired rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RuleChanges {
-    /// Rules to remove first: same name, other content, changed by hand.
+    /// Rules to remove first: they have the name of a desired rule but were changed by hand.
     pub replace: Vec<String>,
-    /// To be made, with their target.
+    /// Rules to create, with their target.
     pub create: Vec<TriggerRule>,
-    /// To be given the target that they lack.
+    /// Rules without a target, to be given one.
     pub complete: Vec<TriggerRule>,
-    /// To be removed: no schedule has these edges any more.
+    /// Rules to remove: no schedule has these edges any more.
     pub delete: Vec<String>,
-    /// As they should be.
+    /// Rules that stay as they are.
     pub keep: Vec<String>,
 }
 
 impl RuleChanges {
-    /// Whether there is nothing to do.
+    /// Whether nothing has to change.
     pub fn is_empty(&self) -> bool {
         self.replace.is_empty()
             && self.create.is_empty()
@@ -123,7 +124,7 @@ impl RuleChanges {
     }
 }
 
-/// Compares what is with what should be.
+/// Computes the changes from the existing to the desired rules.
 pub fn difference(existing: &[ExistingRule], wanted: &[TriggerRule]) -> RuleChanges {
     let existing: BTreeMap<&str, &ExistingRule> = existing
         .iter()
@@ -151,9 +152,9 @@ pub fn difference(existing: &[ExistingRule], wanted: &[TriggerRule]) -> RuleChan
     changes
 }
 
-/// Says so when the bus, which had so many rules before, is nearly full after `changes`.
+/// Returns a warning if the bus is nearly full after `changes`; `on_bus` is its current number of rules.
 fn nearly_full(on_bus: usize, changes: &RuleChanges) -> Option<String> {
-    /// A bus allows 300 rules unless AWS has raised that; this is early enough to ask.
+    /// A bus allows 300 rules unless AWS has raised the quota; this leaves time to request that.
     const MANY: usize = 250;
     let now = on_bus + changes.create.len() - changes.delete.len() - changes.replace.len();
     (now >= MANY).then(|| {
@@ -161,12 +162,12 @@ fn nearly_full(on_bus: usize, changes: &RuleChanges) -> Option<String> {
     })
 }
 
-/// What reconciling did, or would do.
+/// The result of [`Rules::reconcile`] or [`Rules::preview`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RuleReport {
-    /// What was done.
+    /// The applied changes, or those that would be applied.
     pub changes: RuleChanges,
-    /// What a person should know, one sentence each.
+    /// Warnings for the user, one sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -188,7 +189,8 @@ impl Rules {
         }
     }
 
-    /// Makes the rules as they should be. Makes no writing call where they already are; interrupted, the next call completes it.
+    /// Applies the changes to the desired rules. Makes no writing call if there are none; if interrupted, the next call
+    /// completes the changes.
     pub async fn reconcile(&self, wanted: &[TriggerRule]) -> Result<RuleReport, CloudError> {
         let (existing, on_bus) = self.observe().await?;
         let changes = difference(&existing, wanted);
@@ -210,7 +212,7 @@ impl Rules {
         Ok(RuleReport { changes, warnings })
     }
 
-    /// What [`reconcile`](Self::reconcile) would do, and warn of.
+    /// Returns what [`reconcile`](Self::reconcile) would change and warn of.
     pub async fn preview(&self, wanted: &[TriggerRule]) -> Result<RuleReport, CloudError> {
         let (existing, on_bus) = self.observe().await?;
         let changes = difference(&existing, wanted);
@@ -218,7 +220,7 @@ impl Rules {
         Ok(RuleReport { changes, warnings })
     }
 
-    /// The names of the rules that wake this stack's Lambda by a schedule.
+    /// The names of the scheduled rules that target this stack's Lambda.
     pub async fn names(&self) -> Result<Vec<String>, CloudError> {
         let (existing, _) = self.observe().await?;
         Ok(existing
@@ -228,7 +230,7 @@ impl Rules {
             .collect())
     }
 
-    /// Every rule with Curfew's name prefix, and how many rules the bus has in all.
+    /// Returns every rule with Curfew's name prefix, and the number of all rules on the bus.
     async fn observe(&self) -> Result<(Vec<ExistingRule>, usize), CloudError> {
         let prefix = format!("{}-", self.stack.prefix());
         let waking_us = self.names_by_target().await?;
@@ -316,7 +318,7 @@ impl Rules {
             .input(rule.input())
             .build()
             .expect("a target has its id and its ARN");
-        let answer = self
+        let response = self
             .client
             .put_targets()
             .rule(&rule.name)
@@ -324,7 +326,7 @@ impl Rules {
             .send()
             .await
             .map_err(|error| CloudError::from_sdk("events:PutTargets", error))?;
-        match answer.failed_entries().first() {
+        match response.failed_entries().first() {
             None => Ok(()),
             Some(failed) => Err(CloudError::new(
                 "events:PutTargets",
@@ -338,7 +340,7 @@ impl Rules {
         }
     }
 
-    /// Removes our target, and the rule unless others hang on it; then says so.
+    /// Removes the Lambda from the rule's targets, and deletes the rule unless it has others; then returns a warning.
     async fn remove(&self, name: &str) -> Result<Option<String>, CloudError> {
         let targets = match self.targets(name).await {
             // Deleted by another process since it was observed.
@@ -357,11 +359,11 @@ impl Rules {
                 .send()
                 .await
                 .map_err(|error| CloudError::from_sdk("events:RemoveTargets", error));
-            let answer = match removed {
+            let response = match removed {
                 Err(error) if error.kind == CloudErrorKind::NotFound => return Ok(None),
-                answer => answer?,
+                response => response?,
             };
-            if let Some(failed) = answer.failed_entries().first() {
+            if let Some(failed) = response.failed_entries().first() {
                 return Err(CloudError::new(
                     "events:RemoveTargets",
                     CloudErrorKind::Refused,
@@ -430,7 +432,7 @@ mod tests {
     const EVENING: &str = "cron(0 19 ? * MON-FRI *)";
 
     #[test]
-    fn what_is_there_already_is_left_alone() {
+    fn existing_desired_rules_are_kept() {
         let wanted = [
             rule(MORNING),
             TriggerRule::heartbeat(&stack(), "rate(5 minutes)"),
@@ -440,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_schedule_is_a_new_rule_and_the_old_one_goes() {
+    fn a_changed_schedule_is_a_new_rule_and_the_old_one_is_deleted() {
         let old = rule(MORNING);
         let new = rule(EVENING);
         assert_ne!(old.name, new.name);
@@ -450,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_rule_gets_its_target_or_goes() {
+    fn a_rule_without_a_target_gets_it_or_is_deleted() {
         let half = rule(EVENING);
         let there = [existing(&half, Wakes::Nobody)];
         assert_eq!(
@@ -461,13 +463,13 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_of_somebody_else_is_never_touched() {
+    fn a_rule_with_other_targets_is_never_changed() {
         let theirs = rule(EVENING);
         assert!(difference(&[existing(&theirs, Wakes::Others)], &[]).is_empty());
     }
 
     #[test]
-    fn a_rule_that_somebody_edited_is_made_anew() {
+    fn an_edited_rule_is_replaced() {
         let wanted = rule(EVENING);
         let mut edited = existing(&wanted, Wakes::Us);
         edited.expression = Some(MORNING.to_owned());
@@ -478,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_is_the_same_whichever_schedules_have_its_edges() {
+    fn a_rules_name_does_not_depend_on_its_schedules() {
         let one = rule(MORNING);
         let lab = vec!["office".parse().unwrap(), "lab".parse().unwrap()];
         let more = TriggerRule::for_edges(&stack(), MORNING, lab);
@@ -486,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lambda_is_told_the_cron_from_which_it_knows_the_minute() {
+    fn the_input_has_the_cron_of_the_rule() {
         assert_eq!(
             rule(EVENING).input(),
             r#"{"command":"wake","cron":"cron(0 19 ? * MON-FRI *)"}"#

@@ -1,7 +1,7 @@
 //! The configuration's way to the Lambda: one SSM parameter, replaced as a whole, and where it is too small, others that it names.
 
+use curfew_aws::configuration_document::{DamagedDocument, ParameterContents, StoredDocument};
 use curfew_aws::connect::Connection;
-use curfew_aws::document::{Contents, Damaged, Stored};
 use curfew_aws::error::CloudError;
 use curfew_aws::parameter::ParameterEditor;
 use curfew_core::stack_name::StackName;
@@ -41,13 +41,13 @@ impl ConfigurationParameter {
     }
 
     /// What the Lambda reads; none if there is no parameter.
-    pub(super) async fn read(&self) -> Result<Option<Result<String, Damaged>>, CloudError> {
+    pub(super) async fn read(&self) -> Result<Option<Result<String, DamagedDocument>>, CloudError> {
         let Some(value) = self.editor.value(&self.name).await? else {
             return Ok(None);
         };
-        Ok(Some(match Contents::of(&value) {
-            Ok(Contents::Whole(found)) => Ok(found),
-            Ok(Contents::InParts(parts)) => {
+        Ok(Some(match ParameterContents::of(&value) {
+            Ok(ParameterContents::Document(found)) => Ok(found),
+            Ok(ParameterContents::InParts(parts)) => {
                 let mut values = Vec::new();
                 for name in parts.names(&self.name) {
                     values.extend(self.editor.value(&name).await?);
@@ -59,7 +59,7 @@ impl ConfigurationParameter {
     }
 
     /// Writes what the Lambda shall read. Until the last call it reads what it read before.
-    pub(super) async fn put(&self, stored: &Stored) -> Result<(), CloudError> {
+    pub(super) async fn put(&self, stored: &StoredDocument) -> Result<(), CloudError> {
         for (suffix, value) in &stored.parts {
             let name = format!("{}/{suffix}", self.name);
             self.editor.put(&name, DESCRIPTION, value).await?;
@@ -72,8 +72,8 @@ impl ConfigurationParameter {
     /// Removes the parts of documents that are no longer read. Makes no writing call where there are none.
     pub(super) async fn prune(&self) -> Result<(), CloudError> {
         let value = self.editor.value(&self.name).await?.unwrap_or_default();
-        let current: Vec<_> = match Contents::of(&value) {
-            Ok(Contents::InParts(parts)) => parts.names(&self.name).collect(),
+        let current: Vec<_> = match ParameterContents::of(&value) {
+            Ok(ParameterContents::InParts(parts)) => parts.names(&self.name).collect(),
             _ => Vec::new(),
         };
         let mut stale = self.parts().await?;

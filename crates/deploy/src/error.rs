@@ -1,6 +1,6 @@
 //! What can go wrong with a deployment, and what a person can do about it.
 
-use curfew_aws::document::TooLarge;
+use curfew_aws::configuration_document::DocumentTooLarge;
 use curfew_aws::error::CloudError;
 use curfew_core::configuration::DocumentVersion;
 use curfew_core::published::LostSchedules;
@@ -26,7 +26,7 @@ pub enum DeployError {
     },
     /// The configuration doesn't fit.
     #[error(transparent)]
-    ConfigurationTooLarge(#[from] TooLarge),
+    ConfigurationTooLarge(#[from] DocumentTooLarge),
     /// The policy doesn't fit.
     #[error(
         "the policy for the instances that the schedules match takes {size} bytes, {} more than CloudFormation's {LONGEST_PARAMETER}",

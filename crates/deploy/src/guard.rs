@@ -5,13 +5,13 @@ pub mod cost;
 
 use aws_credential_types::provider::ProvideCredentials as _;
 use aws_credential_types::provider::error::CredentialsError;
+use curfew_aws::caller_identity::{Caller, caller_identity};
 use curfew_aws::clock::Clock;
-use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::Connection;
+use curfew_aws::endpoint_kind::EndpointKind;
 use curfew_aws::error::CloudError;
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
-use curfew_aws::identity::{Caller, introduce};
 use curfew_aws::organisation::{AccountRegionError, Organisation};
 use curfew_config::Configuration;
 
@@ -115,7 +115,7 @@ pub async fn look(
     configuration: &Configuration,
     clock: &Clock,
 ) -> Result<Option<Outlook>, GuardError> {
-    let cloud = Cloud::of(conn);
+    let cloud = EndpointKind::of(conn);
     let provider = conn.sdk.credentials_provider();
     let provider = provider.ok_or_else(|| {
         GuardError::NoCredentials(CredentialsError::not_loaded("none are configured"))
@@ -124,22 +124,24 @@ pub async fn look(
     let credentials = credentials.map_err(GuardError::NoCredentials)?;
     let key = credentials.access_key_id();
     match (cloud, &configuration.aws.profile, conn.endpoint()) {
-        (Cloud::Emulator | Cloud::ThisMachine, Some(profile), Some(endpoint)) if is_of_aws(key) => {
+        (EndpointKind::Emulator | EndpointKind::LocalEmulator, Some(profile), Some(endpoint))
+            if is_of_aws(key) =>
+        {
             return Err(GuardError::RealKeys {
                 endpoint: endpoint.to_owned(),
                 profile: profile.clone(),
             });
         }
-        (Cloud::Emulator | Cloud::ThisMachine, _, _) => return Ok(None),
-        (Cloud::Aws, _, _) if key.len() < SHORTEST_KEY => {
+        (EndpointKind::Emulator | EndpointKind::LocalEmulator, _, _) => return Ok(None),
+        (EndpointKind::Aws, _, _) if key.len() < SHORTEST_KEY => {
             return Err(GuardError::EmulatorKeys {
                 key: key.to_owned(),
                 region: conn.region().to_owned(),
             });
         }
-        (Cloud::Aws, _, _) => {}
+        (EndpointKind::Aws, _, _) => {}
     }
-    let caller = introduce(conn).await.caller?;
+    let caller = caller_identity(conn).await.caller?;
     let organisation = Organisation::open(conn, &configuration.targets);
     let survey = organisation.observe(&Scope::All, Deadline::NONE).await;
     let seen = survey.answers.iter().flat_map(|(_, instances)| instances);
@@ -160,14 +162,14 @@ pub async fn look(
 /// Refuses a configuration in which one service has another endpoint than the others: half of a deployment would be made or
 /// removed there.
 pub fn one_cloud(conn: &Connection) -> Result<(), GuardError> {
-    let cloud = Cloud::of(conn);
+    let cloud = EndpointKind::of(conn);
     let place = |endpoint: Option<&str>| match endpoint {
         Some(url) => format!("`{url}`"),
         None => format!("AWS, {}", conn.region()),
     };
     for service in SERVICES {
         let own = conn.endpoint_of(service);
-        if Cloud::at(own.as_deref()).is_aws() != cloud.is_aws() {
+        if EndpointKind::at(own.as_deref()).is_aws() != cloud.is_aws() {
             return Err(GuardError::TwoClouds {
                 service,
                 own: place(own.as_deref()),

@@ -3,8 +3,8 @@
 use std::env;
 
 use aws_sdk_cloudformation::types::Stack as Description;
-use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::Connection;
+use curfew_aws::endpoint_kind::EndpointKind;
 use curfew_core::configuration::DocumentVersion;
 use serde::Serialize;
 
@@ -70,8 +70,8 @@ pub(super) fn of_stack(stack: &Description) -> Result<StackOutputs, &'static str
 
 impl StackOutputs {
     pub(super) fn with_rules(self, conn: &Connection, rules: Vec<String>) -> Outputs {
-        let (api_url, forwarded_url) = match (Cloud::of(conn), conn.endpoint()) {
-            (Cloud::Emulator | Cloud::ThisMachine, Some(endpoint)) => {
+        let (api_url, forwarded_url) = match (EndpointKind::of(conn), conn.endpoint()) {
+            (EndpointKind::Emulator | EndpointKind::LocalEmulator, Some(endpoint)) => {
                 let path = format!("restapis/{}/{}/_user_request_", self.api_id, self.stage);
                 let forwarded = Codespace::from_environment()
                     .and_then(|codespace| codespace.forwarded(endpoint, &path));

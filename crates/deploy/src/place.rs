@@ -1,6 +1,6 @@
 //! The account and region of a deployment.
 
-use aws_sdk_sts::Client as Sts;
+use curfew_aws::caller_identity::caller_identity;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_core::stack_name::StackName;
@@ -15,20 +15,14 @@ pub(super) struct Account {
 
 impl Account {
     pub(super) async fn of(conn: &Connection) -> Result<Self, CloudError> {
-        let operation = "sts:GetCallerIdentity";
-        let identity = Sts::new(&conn.sdk)
-            .get_caller_identity()
-            .send()
-            .await
-            .map_err(|error| CloudError::from_sdk(operation, error))?;
-        let partition = identity.arn().and_then(|arn| arn.split(':').nth(1));
-        let (Some(id), Some(partition)) = (identity.account(), partition) else {
-            let what = "the answer names no account";
-            return Err(CloudError::new(operation, CloudErrorKind::Service, what));
-        };
+        let caller = caller_identity(conn).await.caller?;
+        let partition = caller.partition().map(str::to_owned).ok_or_else(|| {
+            let what = "the response names no account";
+            CloudError::new("sts:GetCallerIdentity", CloudErrorKind::Service, what)
+        })?;
         Ok(Self {
-            id: id.to_owned(),
-            partition: partition.to_owned(),
+            id: caller.account,
+            partition,
         })
     }
 

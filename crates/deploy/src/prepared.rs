@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use curfew_aws::cloud::Cloud;
+use curfew_aws::configuration_document::StoredDocument;
 use curfew_aws::connect::Connection;
-use curfew_aws::document::Stored;
+use curfew_aws::endpoint_kind::EndpointKind;
 use curfew_aws::error::CloudError;
 use curfew_aws::gateway::may_write_logs;
 use curfew_aws::progress::Progress;
@@ -28,7 +28,7 @@ pub(super) struct Prepared<'a> {
     pub(super) artifact: Artifact,
     pub(super) bucket: Bucket,
     pub(super) configuration: ConfigurationParameter,
-    stored: Stored,
+    stored: StoredDocument,
     pub(super) stack: Stack<'a>,
     pub(super) rules: Rules,
     pub(super) parameters: Parameters,
@@ -42,7 +42,7 @@ impl<'a> Prepared<'a> {
         deployment: &'a Deployment,
         progress: &dyn Progress,
     ) -> Result<Self, DeployError> {
-        let cloud = Cloud::of(conn);
+        let cloud = EndpointKind::of(conn);
         let stack = &deployment.stack;
         if cloud.is_aws() && deployment.auth == Auth::None {
             return Err(DeployError::Open {
@@ -50,12 +50,12 @@ impl<'a> Prepared<'a> {
             });
         }
         let configuration = ConfigurationParameter::new(conn, stack);
-        let stored = Stored::new(&deployment.configuration_document)?;
+        let stored = StoredDocument::new(&deployment.configuration_document)?;
         let artifact = load(deployment.lambda_zip.clone()).await?;
         match cloud {
-            Cloud::Aws => artifact.check_for_lambda()?,
+            EndpointKind::Aws => artifact.check_for_lambda()?,
             // LocalStack may run it in Amazon Linux or as a process here; only the latter takes any glibc.
-            Cloud::Emulator | Cloud::ThisMachine => {
+            EndpointKind::Emulator | EndpointKind::LocalEmulator => {
                 artifact.check_for_this_machine()?;
                 if let Err(error) = artifact.check_for_lambda() {
                     progress.note(&format!(
@@ -72,9 +72,9 @@ impl<'a> Prepared<'a> {
         }
         let bucket = Bucket::new(conn, stack, &account);
         let policy = match cloud {
-            Cloud::Aws => deployment.reach.statements(&account, conn.region()),
+            EndpointKind::Aws => deployment.reach.statements(&account, conn.region()),
             // None evaluates conditions on an instance's tags rightly.
-            Cloud::Emulator | Cloud::ThisMachine => "account".to_owned(),
+            EndpointKind::Emulator | EndpointKind::LocalEmulator => "account".to_owned(),
         };
         if policy.len() > LONGEST_PARAMETER {
             return Err(DeployError::ReachTooLarge { size: policy.len() });
@@ -212,8 +212,8 @@ async fn shared(
 /// The emulator's address, from which the function's environment names the work queue: a queue keeps the address that it was made
 /// under, so that a moved port is a changed parameter.
 fn endpoint(conn: &Connection) -> String {
-    match (Cloud::of(conn), conn.endpoint()) {
-        (Cloud::Emulator | Cloud::ThisMachine, Some(endpoint)) => {
+    match (EndpointKind::of(conn), conn.endpoint()) {
+        (EndpointKind::Emulator | EndpointKind::LocalEmulator, Some(endpoint)) => {
             endpoint.trim_end_matches('/').to_owned()
         }
         _ => String::new(),
@@ -229,7 +229,7 @@ async fn access_log(
 ) -> Result<String, CloudError> {
     const HINT: &str = "docs/deploy.md says how to give API Gateway the role";
     let off = || "off".to_owned();
-    if !Cloud::of(conn).is_aws() {
+    if !EndpointKind::of(conn).is_aws() {
         return Ok(off());
     }
     match may_write_logs(conn).await {
@@ -250,7 +250,7 @@ async fn access_log(
 
 fn parameters(
     deployment: &Deployment,
-    cloud: Cloud,
+    cloud: EndpointKind,
     artifact: &Artifact,
     bucket: &Bucket,
     policy: String,
@@ -263,8 +263,8 @@ fn parameters(
         Auth::Iam => ("iam", String::new()),
     };
     let fallback = match cloud {
-        Cloud::Aws => "",
-        Cloud::Emulator | Cloud::ThisMachine => INSIDE_LOCALSTACK,
+        EndpointKind::Aws => "",
+        EndpointKind::Emulator | EndpointKind::LocalEmulator => INSIDE_LOCALSTACK,
     };
     Parameters::from([
         ("CodeBucket", bucket.name.clone()),

@@ -1,9 +1,9 @@
 //! The part of a deployment that is data: the schedules' rules and the Lambda's configuration. A changed schedule needs no stack update.
 
+use curfew_aws::configuration_document::StoredDocument;
 use curfew_aws::connect::Connection;
-use curfew_aws::document::Stored;
 use curfew_aws::error::{CloudError, CloudErrorKind};
-use curfew_aws::function::look_up;
+use curfew_aws::function::check_exists;
 use curfew_aws::rules::{RuleReport, Rules, TriggerRule};
 use curfew_core::configuration::DocumentVersion;
 use curfew_core::published::{LostSchedules, PublishedDocument, have_same_content};
@@ -30,7 +30,7 @@ pub async fn publish(
             document: DocumentVersion::CURRENT,
         });
     }
-    match look_up(conn, &found.function).await {
+    match check_exists(conn, &found.function).await {
         Err(error) if error.kind == CloudErrorKind::NotFound => {
             return Err(DeployError::NoFunction {
                 stack: stack.clone(),
@@ -42,7 +42,7 @@ pub async fn publish(
         looked => looked?,
     }
     let parameter = ConfigurationParameter::new(conn, stack);
-    let stored = Stored::new(document)?;
+    let stored = StoredDocument::new(document)?;
     let deployed = parameter.read().await?.and_then(Result::ok);
     if let Some(loss) = lost(deployed.as_deref(), document) {
         let stack = stack.clone();

@@ -13,8 +13,8 @@ use std::time::Duration;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::config::Builder;
 use aws_sdk_cloudformation::types::{ChangeSetType, Stack as Description, TemplateStage};
-use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::Connection;
+use curfew_aws::endpoint_kind::EndpointKind;
 use curfew_aws::error::CloudError;
 use curfew_aws::pages::PageTokens;
 use curfew_core::stack_name::StackName;
@@ -67,9 +67,9 @@ impl<'a> Stack<'a> {
             client: Client::from_conf(config.build()),
             name,
             // An emulator is done within a second; AWS throttles frequent polling.
-            poll: match Cloud::of(conn) {
-                Cloud::Aws => Duration::from_secs(2),
-                Cloud::Emulator | Cloud::ThisMachine => Duration::from_millis(100),
+            poll: match EndpointKind::of(conn) {
+                EndpointKind::Aws => Duration::from_secs(2),
+                EndpointKind::Emulator | EndpointKind::LocalEmulator => Duration::from_millis(100),
             },
         }
     }

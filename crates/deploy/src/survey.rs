@@ -1,7 +1,7 @@
 //! What is deployed, looked at and left as it is: for `curfew doctor`.
 
-use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::Connection;
+use curfew_aws::endpoint_kind::EndpointKind;
 use curfew_aws::error::CloudError;
 use curfew_aws::rules::{RuleChanges, Rules, TriggerRule};
 use curfew_core::stack_name::StackName;
@@ -49,15 +49,17 @@ impl<'a> Survey<'a> {
 
     /// Whether this is AWS itself.
     pub fn is_aws(&self) -> bool {
-        Cloud::of(self.conn).is_aws()
+        EndpointKind::of(self.conn).is_aws()
     }
 
     /// The Lambda's code on this machine, if it can run where it would be deployed.
     pub async fn code(&self) -> Result<Artifact, ArtifactError> {
         let artifact = load(None).await?;
-        match Cloud::of(self.conn) {
-            Cloud::Aws => artifact.check_for_lambda()?,
-            Cloud::Emulator | Cloud::ThisMachine => artifact.check_for_this_machine()?,
+        match EndpointKind::of(self.conn) {
+            EndpointKind::Aws => artifact.check_for_lambda()?,
+            EndpointKind::Emulator | EndpointKind::LocalEmulator => {
+                artifact.check_for_this_machine()?;
+            }
         }
         Ok(artifact)
     }

@@ -7,6 +7,7 @@ use aws_sdk_ec2::types::{
     Filter, InstanceStateName, InstanceType, Reservation, ResourceType, Tag, TagSpecification,
 };
 use curfew_aws::connect::Connection;
+use curfew_aws::endpoint_kind::EndpointKind;
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::pages::PageTokens;
 
@@ -22,7 +23,7 @@ const FLEET: [(&str, &str, &str); 3] = [
 
 /// Launches the missing instances of the fleet and returns their names. Refuses to launch anything on AWS.
 pub async fn launch(conn: &Connection) -> Result<Vec<&'static str>, CloudError> {
-    if !conn.is_local() {
+    if !EndpointKind::of(conn).is_local() {
         return Err(CloudError::new(
             "ec2:RunInstances",
             CloudErrorKind::Refused,

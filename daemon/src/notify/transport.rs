@@ -8,7 +8,7 @@ use aws_sdk_sns::Client;
 use aws_sdk_sns::config::Builder;
 use curfew_aws::connect::{Connection, Trust, TrustError};
 use curfew_aws::error::{CloudError, CloudErrorKind};
-use curfew_aws::web::{WebClient, WebError};
+use curfew_aws::webhook_client::{WebhookClient, WebhookError};
 use curfew_config::{Destination, TopicArn, WebhookUrl};
 use curfew_files::read_text;
 use serde_json::json;
@@ -18,8 +18,14 @@ use super::message::NotificationMessage;
 /// The transport of a destination.
 #[derive(Clone, Debug)]
 pub(super) enum Transport {
-    Webhook { client: WebClient, url: WebhookUrl },
-    Topic { client: Client, arn: TopicArn },
+    Webhook {
+        client: WebhookClient,
+        url: WebhookUrl,
+    },
+    Topic {
+        client: Client,
+        arn: TopicArn,
+    },
 }
 
 /// A message that was not delivered.
@@ -27,7 +33,7 @@ pub(super) enum Transport {
 pub enum SendError {
     /// The webhook could not be reached.
     #[error("the webhook could not be reached")]
-    Web(#[from] WebError),
+    Web(#[from] WebhookError),
     /// The webhook responded with an error status.
     #[error("the webhook answered {status}")]
     Status {
@@ -130,7 +136,7 @@ impl Transport {
         connection: &Connection,
     ) -> Result<Self, OpenError> {
         let webhook = |url: WebhookUrl| {
-            let client = WebClient::to(url.secret(), Trust::OperatingSystem)?;
+            let client = WebhookClient::to(url.secret(), Trust::OperatingSystem)?;
             Ok::<_, TrustError>(Self::Webhook { client, url })
         };
         Ok(match destination {

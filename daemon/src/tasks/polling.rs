@@ -7,7 +7,7 @@ use std::time::Duration;
 use curfew_aws::clock::Clock;
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
-use curfew_aws::organisation::{AccountRegionFleet, Organisation, Survey};
+use curfew_aws::organisation::{AccountRegionFleet, Organisation, RegionResults};
 use curfew_core::account_regions::AccountRegion;
 use curfew_core::instance::Instance;
 use curfew_core::schedule_set::ScheduleSet;
@@ -175,7 +175,7 @@ impl Polling {
 
     /// Logs account-regions that stop responding, and those that respond again, once each; the polls of those that don't
     /// become less frequent.
-    fn log_responsiveness(&mut self, survey: &Survey<Vec<Instance>>) {
+    fn log_responsiveness(&mut self, survey: &RegionResults<Vec<Instance>>) {
         for (one, _) in &survey.answers {
             self.responded(&one.account_region);
         }
@@ -202,7 +202,7 @@ impl Polling {
     }
 
     /// Polls the responding account-regions, and concurrently those of the others with a due retry.
-    async fn poll(&mut self) -> Survey<Vec<Instance>> {
+    async fn poll(&mut self) -> RegionResults<Vec<Instance>> {
         let now = Instant::now();
         let newest = self.newest.borrow().clone();
         let observed: Vec<AccountRegion> = self

@@ -136,7 +136,7 @@ struct PassPermits {
 impl Default for PassPermits {
     fn default() -> Self {
         Self {
-            sound: Arc::new(Semaphore::new(Organisation::SIDE_BY_SIDE)),
+            sound: Arc::new(Semaphore::new(Organisation::MAX_IN_FLIGHT)),
             doubtful: Arc::new(Semaphore::new(RETRY_SLOTS)),
         }
     }

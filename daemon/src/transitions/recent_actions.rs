@@ -40,7 +40,7 @@ impl RecentActions {
             };
             let done = matches!(
                 result,
-                StepResult::Done { .. } | StepResult::NotRemembered { .. }
+                StepResult::Done { .. } | StepResult::TagsNotWritten { .. }
             );
             if done {
                 let act = RecentAction {

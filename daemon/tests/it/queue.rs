@@ -146,7 +146,7 @@ async fn events_are_journalled_once_before_their_messages_are_deleted() {
     })
     .await;
     daemon.end().await;
-    let calls = setup.connection.calls.so_far();
+    let calls = setup.connection.calls.counts();
     for action in ["ReceiveMessage", "DeleteMessageBatch"] {
         let counted = calls.iter().any(|(call, count)| {
             let call = (call.service.as_str(), call.action.as_str(), call.outcome);

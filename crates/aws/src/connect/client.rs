@@ -1,10 +1,11 @@
-//! HTTP/1.1 for the SDK, over TLS by ring: one pool of connections for all the clients of a [`Connection`](super::Connection).
+//! An HTTP/1.1 client for the SDK, over TLS by ring, with one connection pool for all clients of a
+//! [`Connection`](super::Connection).
 //!
-//! `aws-smithy-http-client` would do the same, but can't be given roots that are compiled in, reads its roots again for every
-//! client, and always brings HTTP/2, which EC2, EventBridge and SSM have no use for: docs/performance.md has the figures.
+//! `aws-smithy-http-client` can't use compiled-in root certificates, reads them again for every client, and always includes
+//! HTTP/2, which EC2, EventBridge and SSM don't need; docs/performance.md has the figures.
 //!
-//! Proxies are only there with the feature `proxy`. What is deliberately absent: HTTP/2, time limits on reading (an attempt has one
-//! as a whole).
+//! Proxies are supported with the feature `proxy`. HTTP/2 and timeouts on reading are absent on purpose: an attempt has one
+//! timeout as a whole.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -36,17 +37,15 @@ use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 
 #[cfg(feature = "proxy")]
-use super::proxy::{Proxies, ProxyConnector};
+use super::proxy::{Proxies, ProxyConnector as StreamConnector};
 
-/// What makes connections: directly, or where there may be proxies, through those.
-#[cfg(feature = "proxy")]
-type StreamConnector = ProxyConnector;
+/// Makes connections. With the feature `proxy`, the connector of the same name also makes them through proxies.
 #[cfg(not(feature = "proxy"))]
 type StreamConnector = HttpsConnector<TcpConnector>;
 
-/// A client that believes `roots` and gives up on a connection (TLS included) that does not come about in `connect_timeout`.
+/// A client that trusts `roots` and limits the time to connect, including TLS, to `connect_timeout`.
 pub(super) fn http_client(roots: RootCertStore, connect_timeout: Duration) -> SharedHttpClient {
-    SharedHttpClient::new(Pool {
+    SharedHttpClient::new(ConnectionPool {
         connector: connector(roots, connect_timeout),
     })
 }
@@ -66,10 +65,10 @@ fn pooled(
 ) -> SharedHttpConnector {
     let mut tcp = TcpConnector::new();
     tcp.enforce_http(false);
-    // A request leaves in one piece; holding back its last packet only costs a round trip.
+    // A request is sent in one piece; delaying its last packet would cost a round trip.
     tcp.set_nodelay(true);
     #[cfg(feature = "proxy")]
-    let connector = ProxyConnector::new(proxies.clone(), tcp, tls(roots));
+    let connector = StreamConnector::new(proxies.clone(), tcp, tls(roots));
     #[cfg(not(feature = "proxy"))]
     let connector = HttpsConnector::from((tcp, tls(roots)));
     let connector = InTime {
@@ -77,7 +76,7 @@ fn pooled(
         limit: connect_timeout,
     };
     let pool = Client::builder(TokioExecutor::new())
-        // Without a timer, the pool would never close idle connections.
+        // Without a timer, the pool never closes idle connections.
         .pool_timer(TokioTimer::new())
         .build(connector);
     SharedHttpConnector::new(PooledConnector {
@@ -98,13 +97,13 @@ fn tls(roots: RootCertStore) -> ClientConfig {
     config
 }
 
-/// Returns the same connections whatever the runtime configuration: they are built with the right one.
+/// Returns the same connector whatever the runtime configuration: it is built with the right one.
 #[derive(Debug)]
-struct Pool {
+struct ConnectionPool {
     connector: SharedHttpConnector,
 }
 
-impl HttpClient for Pool {
+impl HttpClient for ConnectionPool {
     fn http_connector(
         &self,
         _: &HttpConnectorSettings,
@@ -141,8 +140,8 @@ impl HttpConnector for PooledConnector {
         #[cfg(feature = "proxy")]
         self.proxies.authorize(&mut request);
         let connection = capture_connection(&mut request);
-        if let Some(asked) = request.extensions().get::<CaptureSmithyConnection>() {
-            asked.set_connection_retriever(move || described(&connection));
+        if let Some(capture) = request.extensions().get::<CaptureSmithyConnection>() {
+            capture.set_connection_retriever(move || described(&connection));
         }
         let response = self.pool.request(request);
         HttpConnectorFuture::new(async move {
@@ -153,7 +152,7 @@ impl HttpConnector for PooledConnector {
     }
 }
 
-/// The connection that a request went over, so that the SDK can have it closed when it seems broken.
+/// The metadata of a request's connection, with which the SDK closes a connection that seems broken.
 fn described(connection: &CaptureConnection) -> Option<ConnectionMetadata> {
     let mut extras = http::Extensions::new();
     connection
@@ -179,7 +178,7 @@ fn described(connection: &CaptureConnection) -> Option<ConnectionMetadata> {
     Some(described.build())
 }
 
-/// What the SDK should think of a failure: all but our own mistakes is the network's doing, and worth another try.
+/// Classifies a failure for the SDK's retries: all but invalid requests are network errors, which are retried.
 fn sorted(error: ClientError) -> ConnectorError {
     let causes = || std::iter::successors(error.source(), |&cause| cause.source());
     let is_user = causes()
@@ -197,14 +196,14 @@ fn sorted(error: ClientError) -> ConnectorError {
     }
 }
 
-/// A connector that gives up after a while, over TCP and TLS together.
+/// A connector with a time limit for TCP and TLS together.
 #[derive(Clone)]
 struct InTime {
     connector: StreamConnector,
     limit: Duration,
 }
 
-/// No connection could be made.
+/// The connection was not established within the limit.
 #[derive(Debug, thiserror::Error)]
 #[error("no connection to `{host}` within {} s", limit.as_secs_f32())]
 struct NoConnectionInTime {
@@ -354,7 +353,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_seems_broken_is_not_used_again() {
+    async fn a_broken_connection_is_not_reused() {
         let server = Server::start(None).await;
         let client = http_client(RootCertStore::empty(), PATIENCE);
         let url = format!("http://{}/", server.address);
@@ -370,7 +369,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_is_believed_for_a_root_that_counts_and_for_no_other() {
+    async fn a_server_is_trusted_only_with_a_trusted_root() {
         let (root, tls) = authority();
         let server = Server::start(Some(tls)).await;
         let url = || format!("https://localhost:{}/", server.address.port());
@@ -381,12 +380,12 @@ mod tests {
         let client = http_client(other, PATIENCE);
         let error = send(&client, request(url())).await.unwrap_err();
         assert!(error.is_io(), "{error:?}");
-        let told = aws_smithy_types::error::display::DisplayErrorContext(&error).to_string();
-        assert!(told.contains("invalid peer certificate"), "{told}");
+        let message = aws_smithy_types::error::display::DisplayErrorContext(&error).to_string();
+        assert!(message.contains("invalid peer certificate"), "{message}");
     }
 
     #[tokio::test]
-    async fn a_server_that_never_begins_to_speak_tls_is_given_up() {
+    async fn a_tls_handshake_that_hangs_times_out() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let client = http_client(RootCertStore::empty(), Duration::from_millis(20));
@@ -396,7 +395,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_nobody_listens_is_a_matter_of_the_network() {
+    async fn a_refused_connection_is_a_network_error() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         drop(listener);
@@ -437,13 +436,13 @@ mod tests {
 
     #[cfg(feature = "proxy")]
     #[tokio::test]
-    async fn https_goes_through_a_tunnel_and_http_with_its_whole_url() {
+    async fn https_uses_a_tunnel_and_http_an_absolute_url() {
         let rcgen::CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(["ec2.example".to_owned()]).unwrap();
         let (roots, tls) = certified(&cert, &signing_key);
         let (address, mut questions) = proxy(tls).await;
         let proxies = Proxies::at(&format!("http://user:secret@{address}"));
-        let client = SharedHttpClient::new(Pool {
+        let client = SharedHttpClient::new(ConnectionPool {
             connector: pooled(roots, PATIENCE, proxies),
         });
         // No such name can be resolved: the proxy does that.
@@ -471,7 +470,7 @@ mod tests {
 
     #[cfg(feature = "proxy")]
     #[tokio::test]
-    async fn a_proxy_that_is_not_there_is_named() {
+    async fn an_unreachable_proxy_is_named() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = format!("http://user:secret@{}", listener.local_addr().unwrap());
         drop(listener);
@@ -479,16 +478,16 @@ mod tests {
             (proxy.as_str(), "made no connection"),
             ("socks5://127.0.0.1:1080", "only `http://` and `https://`"),
         ] {
-            let client = SharedHttpClient::new(Pool {
+            let client = SharedHttpClient::new(ConnectionPool {
                 connector: pooled(RootCertStore::empty(), PATIENCE, Proxies::at(proxy)),
             });
             let url = "https://ec2.example/".to_owned();
             let error = send(&client, request(url)).await.unwrap_err();
             assert!(error.is_io(), "{error:?}");
-            let told = aws_smithy_types::error::display::DisplayErrorContext(&error).to_string();
-            assert!(told.contains("the proxy `"), "{told}");
-            assert!(told.contains(expected), "{told}");
-            assert!(!told.contains("secret"), "{told}");
+            let message = aws_smithy_types::error::display::DisplayErrorContext(&error).to_string();
+            assert!(message.contains("the proxy `"), "{message}");
+            assert!(message.contains(expected), "{message}");
+            assert!(!message.contains("secret"), "{message}");
         }
     }
 }

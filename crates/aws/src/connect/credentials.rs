@@ -1,5 +1,6 @@
-//! Where credentials come from: the profile that was named, or else the environment, the shared AWS files, a web identity, a container
-//! or the instance, in the order of the AWS CLI. The Lambda does without this: its environment has the keys.
+//! Credential sources: the selected profile alone, or else the environment, the shared AWS files, a web identity, a
+//! container's role and the instance's role, in the order of the AWS CLI. The Lambda doesn't use this module: its environment
+//! has the keys.
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
@@ -29,15 +30,15 @@ use super::{ConnectError, env};
 /// the whole limit is spent waiting. The AWS CLI uses the same value.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// People keep some hundreds of profiles in these files, of some hundred bytes each.
+/// Largest accepted file. Real files have some hundred profiles of some hundred bytes.
 const LARGEST_FILE: u64 = 4 << 20;
 
-/// What credentials come from that have been found: known once they have been asked for.
+/// The name of the source that provided credentials, once they were resolved. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct CredentialSource(Arc<Mutex<Option<String>>>);
 
 impl CredentialSource {
-    /// In words: `the profile "ops"`.
+    /// A description such as ``the profile `ops` ``; none before credentials were resolved.
     pub fn name(&self) -> Option<String> {
         self.0
             .lock()
@@ -53,16 +54,16 @@ impl CredentialSource {
     }
 }
 
-/// What the shared AWS files are read for.
+/// Whether credentials may have to come from the shared AWS files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
     /// Credentials may have to come from them.
     Credentials,
-    /// Nothing, unless a profile is named: the endpoint is an emulator's.
+    /// They are not needed unless a profile is selected: the endpoint is an emulator's.
     None,
 }
 
-/// The shared AWS files, and the profile in them that counts.
+/// The shared AWS files, and the selected profile.
 #[derive(Debug)]
 pub(super) struct Profiles {
     set: ProfileSet,
@@ -71,8 +72,8 @@ pub(super) struct Profiles {
 }
 
 impl Profiles {
-    /// Reads the shared AWS files. A profile that is named, by the caller or by `AWS_PROFILE`, has to be there; an emulator that needs
-    /// none does not depend on `AWS_PROFILE`.
+    /// Reads the shared AWS files. A profile selected by the caller or by `AWS_PROFILE` must exist; for an emulator, which
+    /// needs no credentials, `AWS_PROFILE` is ignored.
     pub(super) async fn load(named: Option<&str>, need: Need) -> Result<Self, ConnectError> {
         let files = [
             ("AWS_CONFIG_FILE", "config"),
@@ -83,7 +84,7 @@ impl Profiles {
         });
         for path in &files {
             match curfew_files::check(path, LARGEST_FILE) {
-                // Without them there are no profiles, which the SDK knows.
+                // A missing file means no profiles; the SDK handles that.
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     let path = path.clone();
                     return Err(ConnectError::SharedFile {
@@ -140,14 +141,14 @@ impl Profiles {
         }
     }
 
-    /// The region that the profile names.
+    /// The profile's region.
     pub(super) fn region(&self) -> Option<Region> {
         let profile = self.set.get_profile(&self.selected)?;
         let region = profile.get("region").filter(|region| !region.is_empty());
         region.map(|region| Region::new(region.to_owned()))
     }
 
-    /// The profile's credentials, and nothing else's.
+    /// The credentials of the profile, and of no other source.
     pub(super) fn alone(self, conf: &ProviderConfig, found: &CredentialSource) -> Sources {
         Sources {
             sources: vec![self.source(conf)],
@@ -193,7 +194,7 @@ impl Profiles {
     }
 }
 
-/// The path that a leading `~/` stands for, as the SDK reads it; as it is where there is no home.
+/// Expands a leading `~/` as the SDK does; without `HOME`, the path is unchanged.
 fn expanded(path: String) -> PathBuf {
     match (path.strip_prefix("~/"), env("HOME")) {
         (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
@@ -201,7 +202,7 @@ fn expanded(path: String) -> PathBuf {
     }
 }
 
-/// The region that the instance is in, if this is one.
+/// The region of the instance that this process runs on; none elsewhere.
 pub(super) async fn region_of_the_instance(conf: &ProviderConfig) -> Option<Region> {
     let provider = ImdsRegionProvider::builder().imds_client(metadata(conf));
     let provider = provider.configure(conf).build();
@@ -209,12 +210,12 @@ pub(super) async fn region_of_the_instance(conf: &ProviderConfig) -> Option<Regi
 }
 
 fn metadata(conf: &ProviderConfig) -> imds::Client {
-    // One that refuses will do so again.
+    // Retrying is useless: a service that refuses once refuses again.
     let client = imds::Client::builder().configure(conf).max_attempts(1);
     client.build()
 }
 
-/// The instance's role, which is given up in time.
+/// The credentials of the instance's role, with a time limit.
 #[derive(Debug)]
 struct InstanceRole(ImdsCredentialsProvider);
 
@@ -227,7 +228,7 @@ impl InstanceRole {
     async fn provide(&self) -> Provided {
         match timeout(METADATA_TIMEOUT, self.0.provide_credentials()).await {
             Ok(provided) => provided,
-            // While the service is out of order, credentials that it gave before are good for as long as they last.
+            // While the service doesn't respond, credentials that it provided before are used until they expire.
             Err(_) => self.0.fallback_on_interrupt().ok_or_else(|| {
                 let message = format!("no answer within {} s", METADATA_TIMEOUT.as_secs());
                 CredentialsError::not_loaded(message)
@@ -272,14 +273,14 @@ impl Source {
     }
 }
 
-/// Why there are no credentials. It says all that there is to say: people are shown the innermost error.
+/// Why no source has credentials. The message is complete: users see the innermost error.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct NoCredentials(String);
 
 impl Sources {
     async fn provide(&self) -> Provided {
-        let mut told = String::new();
+        let mut reasons = String::new();
         for Source { name, provider } in &self.sources {
             let error = match provider.provide_credentials().await {
                 Ok(credentials) => {
@@ -293,10 +294,10 @@ impl Sources {
                 let message = format!("{name} gives none: {reason}");
                 return Err(CredentialsError::provider_error(NoCredentials(message)));
             }
-            let separator = if told.is_empty() { "" } else { "; " };
-            let _always = write!(told, "{separator}{name} has none: {reason}");
+            let separator = if reasons.is_empty() { "" } else { "; " };
+            let _always = write!(reasons, "{separator}{name} has none: {reason}");
         }
-        Err(CredentialsError::not_loaded(NoCredentials(told)))
+        Err(CredentialsError::not_loaded(NoCredentials(reasons)))
     }
 }
 
@@ -358,26 +359,26 @@ mod tests {
                 .into(),
             found: found.clone(),
         };
-        let told = match sources.provide().await {
+        let result = match sources.provide().await {
             Ok(credentials) => credentials.access_key_id().to_owned(),
             Err(error) => innermost(&error),
         };
-        (found.name(), told)
+        (found.name(), result)
     }
 
     #[tokio::test]
-    async fn the_first_source_with_credentials_counts_and_one_that_fails_ends_the_search() {
+    async fn the_first_source_with_credentials_is_used_and_a_failing_one_ends_the_search() {
         let nothing = || Err(CredentialsError::not_loaded("it is not set"));
         let failure = || Err(CredentialsError::provider_error("the session has expired"));
-        let (found, told) = ask([("a", nothing), ("b", KEYS), ("c", failure)]).await;
+        let (found, result) = ask([("a", nothing), ("b", KEYS), ("c", failure)]).await;
         assert_eq!(found.as_deref(), Some("b"));
-        assert_eq!(told, "AKIAIOSFODNN7EXAMPLE");
-        let (found, told) = ask([("a", nothing), ("b", failure), ("c", KEYS)]).await;
+        assert_eq!(result, "AKIAIOSFODNN7EXAMPLE");
+        let (found, result) = ask([("a", nothing), ("b", failure), ("c", KEYS)]).await;
         assert_eq!(found, None);
-        assert_eq!(told, "b gives none: the session has expired");
-        let (_, told) = ask([("a", nothing), ("b", nothing), ("c", nothing)]).await;
+        assert_eq!(result, "b gives none: the session has expired");
+        let (_, result) = ask([("a", nothing), ("b", nothing), ("c", nothing)]).await;
         assert_eq!(
-            told,
+            result,
             "a has none: it is not set; b has none: it is not set; c has none: it is not set"
         );
     }

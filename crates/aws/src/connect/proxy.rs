@@ -1,8 +1,8 @@
-//! Proxies: which requests go through one, and how a connection through one is made.
+//! Selects the proxy for a request, and connects through it.
 //!
-//! `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are read as curl reads them, in capitals or in lower case. A request for
-//! `https` goes through a tunnel (`CONNECT`), one for `http` is sent to the proxy with its whole URL. Loopback and link-local
-//! destinations, and so the metadata services, are always reached directly: no proxy could reach them for this machine.
+//! `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are read as by curl, in upper or lower case. A request for `https`
+//! uses a tunnel (`CONNECT`); a request for `http` is sent to the proxy with its absolute URL. Loopback and link-local
+//! destinations, including the metadata services, are always connected directly: a proxy can't reach them for this machine.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -21,14 +21,14 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use rustls::ClientConfig;
 use tower_service::Service;
 
-use super::is_direct;
+use crate::endpoint_kind::is_direct;
 
-/// Which destination is reached through which proxy.
+/// The proxy for each destination.
 #[derive(Clone, Debug)]
 pub(super) struct Proxies(Arc<Matcher>);
 
 impl Proxies {
-    /// As the environment says.
+    /// The proxies configured by the environment.
     pub(super) fn of_environment() -> Self {
         Self(Arc::new(Matcher::from_env()))
     }
@@ -45,7 +45,7 @@ impl Proxies {
         self.0.intercept(destination)
     }
 
-    /// Adds what a proxy wants to know of a request that it reads itself. What goes through a tunnel stays as it is.
+    /// Adds the proxy's credentials to a request that the proxy reads. Requests through a tunnel are unchanged.
     pub(super) fn authorize<B>(&self, request: &mut Request<B>) {
         if request.uri().scheme_str() != Some("http") {
             return;
@@ -76,7 +76,7 @@ impl ProxyConnector {
         }
     }
 
-    /// A connection to `destination` through a tunnel that `proxy` is asked for.
+    /// Connects to `destination` through a tunnel of `proxy`.
     async fn tunnel(self, proxy: Intercept, destination: Uri) -> Result<Stream, BoxError> {
         let mut tunnel = Tunnel::new(proxy.uri().clone(), self.direct);
         if let Some(authorization) = proxy.basic_auth().cloned() {
@@ -122,7 +122,7 @@ impl Service<Uri> for ProxyConnector {
     }
 }
 
-/// A proxy that made no connection. It says all that there is to say: people are shown the innermost error.
+/// A failed connection through a proxy. The message is complete: users see the innermost error.
 #[derive(Debug, thiserror::Error)]
 #[error("the proxy `{proxy}` made no connection: {reason}")]
 struct ProxyError {
@@ -137,23 +137,23 @@ impl ProxyError {
             deepest = next;
         }
         Self {
-            // A password in the URL was taken out of it before.
+            // `Matcher` has removed a password from the URL.
             proxy: proxy.to_string(),
             reason: deepest.to_string(),
         }
     }
 }
 
-/// What the other end of a connection gets to see.
+/// Which part of a request the other end of a connection reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sees {
-    /// The destination itself, or a proxy that passes bytes on.
+    /// The bytes only: the destination itself, or a proxy with a tunnel.
     Tunnel,
-    /// A proxy that reads the request, and wants its whole URL.
+    /// The request: a proxy, which needs its absolute URL.
     WholeRequest,
 }
 
-/// A connection, whichever way it goes.
+/// A connection, direct or through a proxy.
 pub(super) struct Stream {
     stream: Box<dyn Bytes>,
     sees: Sees,
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_on_this_machine_or_its_link_is_reached_directly() {
+    fn loopback_and_link_local_destinations_are_connected_directly() {
         let proxies = proxies("internal.example, 10.0.0.0/8");
         let through = |url: &str| proxies.to(&url.parse().unwrap()).is_some();
         for remote in [
@@ -276,8 +276,8 @@ mod tests {
         let to = "https://ec2.eu-west-3.amazonaws.com/".parse().unwrap();
         let proxy = proxies("").to(&to).unwrap();
         let error = ProxyError::new(proxy.uri(), &"refused".into());
-        let told = format!("{error} {error:?} {proxy:?}");
-        assert!(told.contains("proxy.example:3128"), "{told}");
-        assert!(!told.contains("secret"), "{told}");
+        let message = format!("{error} {error:?} {proxy:?}");
+        assert!(message.contains("proxy.example:3128"), "{message}");
+        assert!(!message.contains("secret"), "{message}");
     }
 }

@@ -1,4 +1,4 @@
-//! Another account's role.
+//! Credentials of a role in another account.
 
 use std::time::SystemTime;
 
@@ -11,34 +11,34 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use curfew_core::account_regions::TargetAccount;
 
-use crate::calls::Calls;
-use crate::service::{Action, Call, Document, Protocol};
+use crate::calls::ApiCalls;
+use crate::minimal_client::{ActionClient, Protocol, ServiceAction, XmlDocument};
 
-/// The session name after the role's name in an account's audit trail.
+/// The session name in the account's CloudTrail.
 const SESSION: &str = "curfew";
 
-const ASSUME_ROLE: Action = Action {
+const ASSUME_ROLE: ServiceAction = ServiceAction {
     service: "STS",
     host: "sts",
     name: "AssumeRole",
     protocol: Protocol::Query,
 };
-/// The only one there is.
+/// The only version of STS's API.
 const VERSION: &str = "2011-06-15";
 
 /// Assumes an account's role. The SDK caches the credentials.
 ///
-/// `aws-config` has the same, and with it all that it could assume the role *by*: profiles, web identities, metadata services. A
-/// Lambda has no use for that (docs/performance.md).
+/// `aws-config` can do the same, but includes all sources for the credentials with which to assume the role: profiles, web
+/// identities, metadata services. A Lambda doesn't need them (docs/performance.md).
 #[derive(Debug)]
 pub(super) struct AssumedRole {
-    assume: Call<Credentials>,
+    assume: ActionClient<Credentials>,
     account: TargetAccount,
 }
 
 impl AssumedRole {
-    /// The role of that account, assumed with the credentials of this configuration.
-    pub(super) fn new(sdk: &SdkConfig, calls: &Calls, account: TargetAccount) -> Self {
+    /// A provider for the account's role, which it assumes with the credentials of `sdk`.
+    pub(super) fn new(sdk: &SdkConfig, calls: &ApiCalls, account: TargetAccount) -> Self {
         Self {
             assume: ASSUME_ROLE.by(sdk, calls, read),
             account,
@@ -46,21 +46,21 @@ impl AssumedRole {
     }
 
     async fn assume(&self) -> Result {
-        let answer = self.assume.invoke(self.question()).await;
-        answer.map_err(CredentialsError::provider_error)
+        let response = self.assume.invoke(self.request_body()).await;
+        response.map_err(CredentialsError::provider_error)
     }
 
-    fn question(&self) -> String {
-        let mut question = form_urlencoded::Serializer::new(String::new());
-        question
+    fn request_body(&self) -> String {
+        let mut request_body = form_urlencoded::Serializer::new(String::new());
+        request_body
             .append_pair("Action", ASSUME_ROLE.name)
             .append_pair("Version", VERSION)
             .append_pair("RoleArn", self.account.role.as_str())
             .append_pair("RoleSessionName", SESSION);
         if let Some(id) = &self.account.external_id {
-            question.append_pair("ExternalId", id);
+            request_body.append_pair("ExternalId", id);
         }
-        question.finish()
+        request_body.finish()
     }
 }
 
@@ -74,11 +74,11 @@ impl ProvideCredentials for AssumedRole {
 }
 
 fn read(body: &[u8]) -> std::result::Result<Credentials, BoxError> {
-    let answer = Document::read(body)?;
+    let response = XmlDocument::read(body)?;
     let text = |name| {
-        answer
+        response
             .text(name)
-            .ok_or("STS answered without credentials")
+            .ok_or("STS responded without credentials")
             .map(str::to_owned)
     };
     let expiry = DateTime::from_str(&text("Expiration")?, Format::DateTimeWithOffset)?;

@@ -1,4 +1,4 @@
-//! Which root certificates are trusted.
+//! Loads the trusted root certificates.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use rustls::pki_types::pem::{self, PemObject as _};
 /// Largest accepted bundle, in bytes. The common root certificates take 250 KB as PEM.
 const LARGEST_BUNDLE: u64 = 16 << 20;
 
-/// Which root certificates are trusted. Where `AWS_CA_BUNDLE` names a file of certificates, only those are, as for every AWS
+/// The trusted root certificates. If `AWS_CA_BUNDLE` names a file of certificates, only those are trusted, as by every AWS
 /// tool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
@@ -17,27 +17,27 @@ pub enum Trust {
     /// is redeployed more often than root certificates change.
     #[default]
     Mozilla,
-    /// The roots of the operating system: kept up to date by its packages, and with what its administrator added, such as the
-    /// certificate of a proxy that looks into TLS. Reading them takes some 5 ms, which a daemon has.
+    /// The roots of the operating system, with those that its administrator added, such as the certificate of a proxy that
+    /// inspects TLS. Reading them takes some 5 ms.
     #[cfg(feature = "system-roots")]
     OperatingSystem,
 }
 
-/// Roots that can't be had.
+/// Why root certificates could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// `AWS_CA_BUNDLE` names a file that can't be read.
     #[error("the certificates in `{path}` (AWS_CA_BUNDLE) can't be read")]
     Unread {
-        /// The file.
+        /// The file's path.
         path: String,
-        /// Why.
+        /// The error of reading or parsing it.
         source: pem::Error,
     },
     /// `AWS_CA_BUNDLE` names a file without a certificate that could be a root.
     #[error("there is no usable certificate in `{path}` (AWS_CA_BUNDLE)")]
     Empty {
-        /// The file.
+        /// The file's path.
         path: String,
     },
     /// The operating system has no root that could be read.
@@ -48,7 +48,7 @@ pub enum TrustError {
 }
 
 impl Trust {
-    /// The roots: those in the file `bundle`, or else this trust's own.
+    /// The roots in the file `bundle`, or without one those of this variant.
     pub(super) fn roots(self, bundle: Option<&str>) -> Result<RootCertStore, TrustError> {
         match (bundle, self) {
             (Some(path), _) => roots_in(path),
@@ -78,7 +78,7 @@ fn roots_in(path: &str) -> Result<RootCertStore, TrustError> {
 fn roots_of_the_system() -> Result<RootCertStore, TrustError> {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
-        tracing::warn!(%error, "a root certificate of the operating system was passed over");
+        tracing::warn!(%error, "ignored an invalid root certificate of the operating system");
     }
     usable(found.certs).ok_or(TrustError::NoSystemRoots)
 }
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bundle_counts_alone_and_must_have_a_certificate() {
+    fn a_bundle_replaces_all_roots_and_must_have_a_certificate() {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, content: &str| {
             let path = folder.path().join(name);

@@ -1,4 +1,4 @@
-//! A call for up to a hundred members: what it is, how it is made, and what it may become.
+//! A call for up to a hundred members, its limits and its results.
 
 use std::sync::Arc;
 
@@ -7,50 +7,50 @@ use curfew_core::step::StepAction;
 use tokio::time::{Instant, timeout_at};
 
 use super::guard::{Guard, Moment};
-use super::memory::Writes;
+use super::tag_writes::TagEdit;
 use crate::error::{CloudError, CloudErrorKind};
 use crate::fleet::{Fleet, Observation, StateChange};
-use crate::pace::{Limit, Paced};
+use crate::rate_limit::{Limit, LimitedAction};
 
-/// How often a batch that EC2 asks to wait is asked for again where there is no deadline: with the pace's waits a minute or
-/// two. What still can't be done by then is for the next pass, which decides afresh.
+/// How often a throttled batch is sent again if there is no deadline: with the backoff, a minute or two. What fails after
+/// that is left to the next pass.
 const MOST_WAITS: u32 = 10;
 
-/// How often a batch is repeated that got no answer, or an answer without some of its instances: three attempts in all, as
-/// the SDK makes where time allows.
+/// How often a batch is sent again after no response, or one without some of its instances: three attempts in all, as by the
+/// SDK if time allows.
 const MOST_REPEATS: u32 = 2;
 
-/// How often a batch's members are looked at in a row without a call. A look that takes so long that it is old at once is
-/// followed by others that do; the next pass has more luck.
-const MOST_LOOKS: u32 = 3;
+/// How often a batch's members are observed in a row without a call, when every observation takes so long that it is stale at
+/// once. After that the batch is left to the next pass.
+const MOST_OBSERVATIONS: u32 = 3;
 
-/// What is asked of EC2.
+/// A kind of call to EC2.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Call {
-    /// The step's own call.
+pub(super) enum BatchCall {
+    /// Starts, stops or hibernates.
     Change(StepAction),
-    /// What a person says is written, before anything else.
-    Say(Writes),
-    /// The first memory is written, before the step's own call.
-    Adopt(Writes),
-    /// It is written that another type stands in, before it does.
-    PlaceType(Writes),
-    /// The type is changed.
-    GiveType(InstanceType),
-    /// Tags are set, after the step's own call.
-    Remember(Writes),
-    /// Tags are removed, after the step's own call.
-    Forget(Writes),
+    /// Writes a request's tags, before any other call.
+    WriteRequest(TagEdit),
+    /// Writes the first `curfew:last`, before the step's call.
+    WriteFirstState(TagEdit),
+    /// Records that an instance gets a fallback type, before it does.
+    TagFallback(TagEdit),
+    /// Changes the instance type.
+    SetType(InstanceType),
+    /// Sets tags after the step's call.
+    WriteTags(TagEdit),
+    /// Removes tags after the step's call.
+    RemoveTags(TagEdit),
 }
 
-/// What calls have in common that are allowed or refused alike. A hibernation may be refused where a plain stop is not.
+/// Identifies calls that one permission allows or denies. A hibernation may be denied where a plain stop is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct CallKind {
     operation: &'static str,
     hibernates: bool,
 }
 
-impl Call {
+impl BatchCall {
     pub(super) fn kind(&self) -> CallKind {
         CallKind {
             operation: self.operation(),
@@ -58,48 +58,50 @@ impl Call {
         }
     }
 
-    /// Whether the step's own call was accepted before this one.
-    pub(super) fn is_memory(&self) -> bool {
-        matches!(self, Self::Remember(_) | Self::Forget(_))
+    /// Whether this call records a step after the step's own call was accepted.
+    pub(super) fn records_step(&self) -> bool {
+        matches!(self, Self::WriteTags(_) | Self::RemoveTags(_))
     }
 
-    /// Whether it changes an instance because of what was seen of it.
-    pub(super) fn rests_on_what_was_seen(&self) -> bool {
-        matches!(self, Self::Change(_) | Self::GiveType(_))
+    /// Whether the call changes an instance because of its observed state.
+    pub(super) fn needs_fresh_observation(&self) -> bool {
+        matches!(self, Self::Change(_) | Self::SetType(_))
     }
 
-    /// The operation as errors name it.
+    /// The operation's name in errors.
     pub(super) fn operation(&self) -> &'static str {
         match self {
             Self::Change(StepAction::Start) => "ec2:StartInstances",
             Self::Change(_) => "ec2:StopInstances",
-            Self::GiveType(_) => "ec2:ModifyInstanceAttribute",
-            Self::Say(_) | Self::Adopt(_) | Self::PlaceType(_) | Self::Remember(_) => {
-                "ec2:CreateTags"
-            }
-            Self::Forget(_) => "ec2:DeleteTags",
+            Self::SetType(_) => "ec2:ModifyInstanceAttribute",
+            Self::WriteRequest(_)
+            | Self::WriteFirstState(_)
+            | Self::TagFallback(_)
+            | Self::WriteTags(_) => "ec2:CreateTags",
+            Self::RemoveTags(_) => "ec2:DeleteTags",
         }
     }
 
-    /// That there was no answer, and why.
+    /// The error of a call without a response.
     pub(super) fn unanswered(&self, why: &str) -> CloudError {
         CloudError::new(self.operation(), CloudErrorKind::Unreachable, why)
     }
 
-    /// That there was no time to make it, and why.
+    /// The error of a call that was not sent in time.
     fn not_sent(&self, why: &str) -> CloudError {
         CloudError::new(self.operation(), CloudErrorKind::NotSent, why)
     }
 
-    fn paced(&self) -> Paced {
+    fn limited_action(&self) -> LimitedAction {
         match self {
-            Self::Change(StepAction::Start) => Paced::StartInstances,
-            Self::Change(_) => Paced::StopInstances,
-            Self::GiveType(_) => Paced::ModifyInstanceAttribute,
-            Self::Say(_) | Self::Adopt(_) | Self::PlaceType(_) | Self::Remember(_) => {
-                Paced::CreateTags
-            }
-            Self::Forget(_) => Paced::DeleteTags,
+            Self::Change(StepAction::Start) => LimitedAction::StartInstances,
+            Self::Change(_) => LimitedAction::StopInstances,
+            Self::SetType(_) => LimitedAction::ModifyInstanceAttribute,
+            Self::WriteRequest(_)
+            | Self::WriteFirstState(_)
+            | Self::TagFallback(_)
+            | Self::WriteTags(_) => LimitedAction::CreateTags,
+            Self::RemoveTags(_) => LimitedAction::DeleteTags,
         }
     }
 
@@ -113,36 +115,43 @@ impl Call {
             Self::Change(StepAction::Stop) => fleet.stop(ids, false).await,
             Self::Change(StepAction::Hibernate) => fleet.stop(ids, true).await,
             Self::Change(StepAction::Record) => Ok(Vec::new()),
-            Self::GiveType(to) => {
+            Self::SetType(to) => {
                 for id in ids {
                     fleet.set_type(id, to).await?;
                 }
                 Ok(Vec::new())
             }
-            Self::Say(writes) | Self::PlaceType(writes) => {
+            Self::WriteRequest(writes) | Self::TagFallback(writes) => {
                 fleet.tag(ids, &writes.set).await.map(|()| Vec::new())
             }
-            Self::Adopt(writes) | Self::Remember(writes) => {
-                write_memory(fleet, ids, writes).await.map(|()| Vec::new())
+            Self::WriteFirstState(writes) | Self::WriteTags(writes) => {
+                write_state_tags(fleet, ids, writes)
+                    .await
+                    .map(|()| Vec::new())
             }
-            Self::Forget(writes) => fleet.untag(ids, &writes.removed).await.map(|()| Vec::new()),
+            Self::RemoveTags(writes) => {
+                fleet.untag(ids, &writes.removed).await.map(|()| Vec::new())
+            }
         }
     }
 }
 
-/// Writes the tags. `curfew:last` never goes back: it is read again right before, and an instance with a newer value by then
-/// keeps all its state tags.
+/// Writes the tags. `curfew:last` never goes back: it is read again right before, and instances with a newer value keep all
+/// their state tags.
 ///
-/// By `DescribeInstances`, which every role may call, and not by `DescribeTags`, which would be one more right in every account.
-async fn write_memory(
+/// Reads with `DescribeInstances`, which every role is permitted to call; `DescribeTags` would need another permission in
+/// every account.
+async fn write_state_tags(
     fleet: &Fleet,
     ids: &[InstanceId],
-    writes: &Writes,
+    writes: &TagEdit,
 ) -> Result<(), CloudError> {
     let Some(last) = writes.last() else {
         return fleet.tag(ids, &writes.set).await;
     };
-    let overtaken = fleet.overtaken(ids, &last, writes.mends.as_deref()).await?;
+    let overtaken = fleet
+        .overtaken(ids, &last, writes.replaces.as_deref())
+        .await?;
     let ids: Vec<InstanceId> = ids
         .iter()
         .filter(|id| !overtaken.contains(id))
@@ -152,26 +161,26 @@ async fn write_memory(
         return Ok(());
     }
     fleet.tag(&ids, &writes.set).await?;
-    fleet.remembered(&ids, &last);
+    fleet.wrote(&ids, &last);
     Ok(())
 }
 
-/// What EC2, or the clock, said to a batch.
+/// The result of sending a batch.
 #[derive(Debug)]
-pub(super) enum Answer {
-    /// It is done for all members.
+pub(super) enum BatchResponse {
+    /// The call succeeded for all members.
     Done(Vec<StateChange>),
-    /// It is done for none of them.
+    /// The call failed for all members.
     Failed(CloudError),
-    /// It is not known to be done for any of them, and the SDK had no time to try again.
-    Late(CloudError),
-    /// Its members were looked at again, and no call was made yet.
-    Seen(Observation),
-    /// They were to be looked at again, which failed.
-    NotSeen(CloudError),
-    /// EC2's pace does not allow it in time; for so many of them it would.
-    TooSlow {
-        /// The number.
+    /// The call may have failed, and the SDK had no time to retry it.
+    MaybeFailed(CloudError),
+    /// The members were observed again; the call was not made yet.
+    Reobserved(Observation),
+    /// Observing the members again failed.
+    ObservationFailed(CloudError),
+    /// EC2's rate limit does not allow the call in time.
+    RateLimited {
+        /// The number of members for which it would.
         affordable: usize,
     },
 }
@@ -179,54 +188,54 @@ pub(super) enum Answer {
 /// Members for which one call is made.
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
-    pub(super) call: Call,
+    pub(super) call: BatchCall,
     pub(super) members: Vec<usize>,
-    /// The batch as it was first made, which this one is a part of.
-    pub(super) family: usize,
-    /// One member, tried to learn about the rest of its family.
+    /// The index of the original batch that this one is a part of.
+    pub(super) lineage: usize,
+    /// Whether this is a single member, tried to learn about the rest of its lineage.
     pub(super) probe: bool,
-    /// The type and zone whose capacity this batch probes.
+    /// The capacity pool that this batch probes.
     pub(super) pool: Option<usize>,
     waits: u32,
     repeats: u32,
-    looks: u32,
-    /// Its call has its tokens of EC2's pace already.
-    admitted: bool,
-    /// EC2's own words, if it asked this batch to wait.
-    pub(super) told_to_wait: Option<Arc<CloudError>>,
+    observations: u32,
+    /// Whether the call has acquired its rate-limit tokens.
+    has_tokens: bool,
+    /// EC2's error, if it throttled this batch.
+    pub(super) throttled_by: Option<Arc<CloudError>>,
 }
 
 impl Batch {
-    pub(super) fn new(call: Call, members: Vec<usize>, family: usize) -> Self {
+    pub(super) fn new(call: BatchCall, members: Vec<usize>, lineage: usize) -> Self {
         Self {
             call,
             members,
-            family,
+            lineage,
             probe: false,
             pool: None,
             waits: 0,
             repeats: 0,
-            looks: 0,
-            admitted: false,
-            told_to_wait: None,
+            observations: 0,
+            has_tokens: false,
+            throttled_by: None,
         }
     }
 
-    /// The same for some of the members.
-    pub(super) fn of(&self, members: Vec<usize>) -> Self {
+    /// The same call for other members.
+    pub(super) fn with_members(&self, members: Vec<usize>) -> Self {
         Self {
             members,
             ..self.clone()
         }
     }
 
-    /// Two halves of these members, or the one there is.
+    /// The call for each half of the members; one batch if there is one member.
     pub(super) fn halves(&self, members: &[usize]) -> Vec<Self> {
         let (first, second) = members.split_at(members.len() / 2);
         [first, second]
             .into_iter()
             .filter(|part| !part.is_empty())
-            .map(|part| self.of(part.to_vec()))
+            .map(|part| self.with_members(part.to_vec()))
             .collect()
     }
 
@@ -234,124 +243,127 @@ impl Batch {
         self.waits < MOST_WAITS
     }
 
-    pub(super) fn may_be_sent_again(&self) -> bool {
+    pub(super) fn may_repeat(&self) -> bool {
         self.repeats < MOST_REPEATS
     }
 
-    pub(super) fn sent_again(&self) -> Self {
+    pub(super) fn repeated_once(&self) -> Self {
         Self {
             repeats: self.repeats + 1,
             ..self.clone()
         }
     }
 
-    /// What is asked for once EC2 has had its patience. Where it counts instances, half of them may fit sooner.
-    pub(super) fn waiting(&self, error: &CloudError) -> Vec<Self> {
+    /// The batches to send after EC2 throttled this one. If EC2 limits instances, halves may be accepted sooner.
+    pub(super) fn after_throttling(&self, error: &CloudError) -> Vec<Self> {
         let mut parts = match error.limit() {
             Limit::Requests => vec![self.clone()],
             Limit::Resources => self.halves(&self.members),
         };
-        let told = Arc::new(error.repeated());
+        let throttling = Arc::new(error.repeated());
         for part in &mut parts {
             part.waits += 1;
-            part.told_to_wait = Some(Arc::clone(&told));
+            part.throttled_by = Some(Arc::clone(&throttling));
         }
         parts
     }
 
-    /// The error of instances that got no answer in time: EC2's own, if it throttled them before.
+    /// The error of members without a response in time: EC2's own if it throttled them before.
     fn unanswered(&self, why: &str) -> CloudError {
         self.throttled()
             .unwrap_or_else(|| self.call.unanswered(why))
     }
 
-    /// The error of instances with a call that was not sent in time: EC2's own, if it throttled them before.
+    /// The error of members if the call was not sent in time: EC2's own if it throttled them before.
     pub(super) fn not_sent(&self, why: &str) -> CloudError {
         self.throttled().unwrap_or_else(|| self.call.not_sent(why))
     }
 
     fn throttled(&self) -> Option<CloudError> {
-        self.told_to_wait.as_deref().map(CloudError::repeated)
+        self.throttled_by.as_deref().map(CloudError::repeated)
     }
 
-    /// Makes the call when EC2's pace allows it, if that is in time. Where its members were seen too long ago by then, they are
-    /// looked at instead, and the call keeps its turn.
+    /// Makes the call as soon as EC2's rate limit allows, if that is in time. If the members' observation is stale by then,
+    /// they are observed again instead, and the call keeps its tokens.
     pub(super) async fn send(
         mut self,
         fleet: Fleet,
         ids: Vec<InstanceId>,
         guard: Guard,
-        seen: Option<Moment>,
-    ) -> (Self, Answer) {
-        let (begin, end) = if self.call.is_memory() {
+        observed_at: Option<Moment>,
+    ) -> (Self, BatchResponse) {
+        let (begin, end) = if self.call.records_step() {
             (guard.write(), guard.end())
         } else {
-            (guard.begin(), guard.answer())
+            (guard.begin(), guard.response())
         };
-        let (pace, paced) = (fleet.pace(), self.call.paced());
-        if !self.admitted {
-            if let Err(slow) = pace.admit(paced, ids.len(), begin).await {
+        let (rate_limiter, limited_action) = (fleet.rate_limiter(), self.call.limited_action());
+        if !self.has_tokens {
+            if let Err(slow) = rate_limiter
+                .acquire_within(limited_action, ids.len(), begin)
+                .await
+            {
                 let affordable = slow.affordable;
-                return (self, Answer::TooSlow { affordable });
+                return (self, BatchResponse::RateLimited { affordable });
             }
-            self.admitted = true;
+            self.has_tokens = true;
         }
-        let in_time = if self.call.is_memory() {
+        let in_time = if self.call.records_step() {
             guard.may_write()
         } else {
             guard.may_begin()
         };
-        let stale = seen.is_some_and(|seen| guard.is_stale(seen));
-        if !in_time || (stale && self.looks == MOST_LOOKS) {
-            return (self, Answer::TooSlow { affordable: 0 });
+        let stale = observed_at.is_some_and(|observed_at| guard.is_stale(observed_at));
+        if !in_time || (stale && self.observations == MOST_OBSERVATIONS) {
+            return (self, BatchResponse::RateLimited { affordable: 0 });
         }
         if stale {
-            self.looks += 1;
-            let looked = in_time_of(end, fleet.describe_again(&ids)).await;
-            let answer = match looked {
-                Some(Ok(seen)) => Answer::Seen(seen),
-                Some(Err(error)) => Answer::NotSeen(error),
-                None => Answer::TooSlow { affordable: 0 },
+            self.observations += 1;
+            let observation = in_time_of(end, fleet.describe_again(&ids)).await;
+            let response = match observation {
+                Some(Ok(observed)) => BatchResponse::Reobserved(observed),
+                Some(Err(error)) => BatchResponse::ObservationFailed(error),
+                None => BatchResponse::RateLimited { affordable: 0 },
             };
-            return (self, answer);
+            return (self, response);
         }
-        (self.admitted, self.looks) = (false, 0);
-        let send_by = guard.send_by(seen);
+        (self.has_tokens, self.observations) = (false, 0);
+        let send_by = guard.send_by(observed_at);
         let fleet = match &send_by {
             Some(send_by) => fleet.sending_by(send_by),
             None => fleet,
         };
-        let answer = in_time_of(end, self.call.make(&fleet, &ids)).await;
-        let answer =
-            answer.unwrap_or_else(|| Err(self.unanswered("time ran out before the answer came")));
-        let pace = fleet.pace();
-        match answer {
+        let response = in_time_of(end, self.call.make(&fleet, &ids)).await;
+        let response = response
+            .unwrap_or_else(|| Err(self.unanswered("out of time before the response arrived")));
+        let rate_limiter = fleet.rate_limiter();
+        match response {
             Ok(changes) => {
-                pace.accepted(paced);
-                (self, Answer::Done(changes))
+                rate_limiter.accepted(limited_action);
+                (self, BatchResponse::Done(changes))
             }
             Err(error) => {
                 if error.kind == CloudErrorKind::Throttled {
-                    pace.refused(paced, error.limit());
+                    rate_limiter.refused(limited_action, error.limit());
                 }
-                let answer = match (send_by, error.kind) {
+                let response = match (send_by, error.kind) {
                     (Some(send_by), _) if send_by.held_back() => {
-                        Answer::Late(self.not_sent("the pass ended before its turn came"))
+                        BatchResponse::MaybeFailed(self.not_sent("the pass ended first"))
                     }
                     (Some(send_by), CloudErrorKind::Unreachable | CloudErrorKind::Service)
                         if send_by.forbade_retry() =>
                     {
-                        Answer::Late(error)
+                        BatchResponse::MaybeFailed(error)
                     }
-                    _ => Answer::Failed(error),
+                    _ => BatchResponse::Failed(error),
                 };
-                (self, answer)
+                (self, response)
             }
         }
     }
 }
 
-/// What comes of `work`, unless it takes longer than until `end`.
+/// Awaits `work` until `end`; none if it takes longer.
 async fn in_time_of<T>(end: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
     match end {
         None => Some(work.await),

@@ -1,47 +1,47 @@
-//! How much time the caller of a pass has.
+//! The caller's time limit for a pass.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Until when new batches may be begun, and by when everything is over.
+/// An instant after which no batch is begun, and one at which everything ends.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadline(Option<Terms>);
+pub struct Deadline(Option<Limits>);
 
 #[derive(Clone, Copy, Debug)]
-struct Terms {
+struct Limits {
     begin: Instant,
     end: Instant,
 }
 
 impl Deadline {
-    /// The caller has no limit of its own. A pass ends at its plan's next edge all the same.
+    /// No limit. A pass ends at its plan's next edge nevertheless.
     pub const NONE: Self = Self(None);
 
-    /// What is under way when nothing more is begun takes up to this long: a call to EC2 and the tags that follow it take a
-    /// second each. Longer wastes time of a function that has ten; shorter, and what was done can't be remembered.
+    /// How long calls in flight may take after `begin`: a call to EC2 and the tags after it take a second each. A longer
+    /// grace wastes the time of a function that has ten seconds; with a shorter one, executed steps can't be recorded.
     const GRACE: Duration = Duration::from_millis(2_500);
-    /// The part of that which is kept for the tags.
-    const MEMORY: Duration = Duration::from_secs(1);
+    /// The part of the grace that is reserved for the tags.
+    const TAGS: Duration = Duration::from_secs(1);
 
-    /// Begins nothing after `instant`, and waits no longer than the usual grace for what is under way.
+    /// Begins nothing after `instant`, and waits for calls in flight for the usual grace.
     pub fn at(instant: Instant) -> Self {
-        Self(Some(Terms {
+        Self(Some(Limits {
             begin: instant,
             end: instant + Self::GRACE,
         }))
     }
 
-    /// Everything is over by `end`, answered or not.
+    /// The same deadline with another end, at which nothing is awaited any more.
     #[must_use]
     pub fn ending(self, end: Instant) -> Self {
-        Self(self.0.map(|terms| Terms { end, ..terms }))
+        Self(self.0.map(|terms| Limits { end, ..terms }))
     }
 
-    /// The same, with nothing begun after two thirds of the time that is left now: so long may a look take that something is to follow,
-    /// so that an account-region that never answers leaves time to act in the others.
+    /// The deadline of an observation that precedes other work: two thirds of the remaining time, so that an account-region
+    /// that never responds leaves time to act in the others.
     #[must_use]
-    pub fn for_looking(self) -> Self {
+    pub fn for_observing(self) -> Self {
         let now = Instant::now();
         match self.begin() {
             Some(begin) if begin > now => Self::at(now + (begin - now) * 2 / 3),
@@ -59,13 +59,13 @@ impl Deadline {
         Some(self.0?.begin)
     }
 
-    /// Until when the answer to one is awaited.
-    pub(super) fn answer(self) -> Option<Instant> {
-        let Terms { begin, end } = self.0?;
-        Some(end.checked_sub(Self::MEMORY).unwrap_or(end).max(begin))
+    /// Until when its response is awaited.
+    pub(super) fn response(self) -> Option<Instant> {
+        let Limits { begin, end } = self.0?;
+        Some(end.checked_sub(Self::TAGS).unwrap_or(end).max(begin))
     }
 
-    /// Until when its memory may be written, and everything is over.
+    /// Until when its tags may be written, and everything ends.
     pub fn end(self) -> Option<Instant> {
         Some(self.0?.end)
     }

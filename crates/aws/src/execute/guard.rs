@@ -1,6 +1,5 @@
-//! Until when a pass may call and write: its caller's deadline, and its plan's next edge. From that edge on the plan is not
-//! what the schedules and people want any more; the next pass decides afresh, and settles what this one did and did not
-//! write down.
+//! The instants until which a pass may make calls and write tags: its caller's deadline, and its plan's next edge. From that
+//! edge on the plan is outdated; the next pass decides again, and records what this one could not.
 
 use std::time::Duration;
 
@@ -12,16 +11,16 @@ use super::Deadline;
 use crate::clock::Clock;
 use crate::fleet::SendBy;
 
-/// A call that changes something is sent within this long of the start of its members' observation. With a call's latency and
-/// a margin, that is less than the 15 s within which a state is not taken for settled. Longer, and more of what people do
-/// meanwhile is missed; shorter, and a slow answer of EC2 costs a second look.
+/// The largest age of an observation when a call based on it is sent. With the call's latency and a margin, it is less than
+/// the 15 s for which a new state does not count as settled. A longer limit misses more changes made by people meanwhile; a
+/// shorter one observes twice when EC2 responds slowly.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// Nothing is held up by EC2's pace until less than this before the plan's next edge: so long takes a look, a call or the tags
-/// after it. Longer leaves more to the next pass; shorter, and what is done can't be written down any more.
+/// Calls wait for EC2's rate limit until this long before the plan's next edge: an observation, a call or its tags take up to
+/// a second. A longer time leaves more to the next pass; with a shorter one, executed steps can't be recorded.
 const LEAD: Duration = Duration::from_secs(1);
 
-/// An instant by both clocks. The one that measures time awake stands still while the machine sleeps, the other can be set.
+/// An instant by both clocks. The monotonic clock stops while the machine sleeps; the wall clock can be set.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
     instant: Instant,
@@ -29,7 +28,7 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    /// The earlier by each clock.
+    /// The earlier instant of each clock.
     pub(super) fn earlier(self, other: Self) -> Self {
         Self {
             instant: self.instant.min(other.instant),
@@ -61,7 +60,7 @@ impl Guard {
         }
     }
 
-    /// By both clocks, when something began that began at this instant.
+    /// Converts an instant of the monotonic clock.
     pub(super) fn moment(&self, begun: Instant) -> Moment {
         let ago = SignedDuration::try_from(begun.elapsed()).unwrap_or(SignedDuration::MAX);
         let wall = self.clock.now().checked_sub(ago);
@@ -71,12 +70,12 @@ impl Guard {
         }
     }
 
-    /// Whether a call may be begun that changes an instance.
+    /// Whether a call that changes an instance may be begun.
     pub(super) fn may_begin(&self) -> bool {
         !self.deadline.has_passed() && !self.edge_has_come()
     }
 
-    /// Whether anything may still be written.
+    /// Whether tags may be written.
     pub(super) fn may_write(&self) -> bool {
         let over = self.deadline.end().is_some_and(|end| Instant::now() >= end);
         !over && !self.edge_has_come()
@@ -87,40 +86,42 @@ impl Guard {
             .is_some_and(|edge| Instant::now() >= edge.instant || self.clock.now() >= edge.wall)
     }
 
-    /// Until when EC2's pace may hold up a call that changes an instance.
+    /// Until when a call that changes an instance may wait for EC2's rate limit.
     pub(super) fn begin(&self) -> Option<Instant> {
         let edge = self.edge.map(|edge| {
             let begin = edge.instant.checked_sub(LEAD).unwrap_or(edge.instant);
-            // What nothing holds up may still be begun.
+            // A call that needn't wait may be begun until the edge.
             begin.max(Instant::now()).min(edge.instant)
         });
         self.deadline.begin().into_iter().chain(edge).min()
     }
 
-    /// Until when a tag may be written about what was done.
+    /// Until when the tags of an executed step may wait for EC2's rate limit.
     pub(super) fn write(&self) -> Option<Instant> {
         self.and_edge(self.deadline.end())
     }
 
-    /// Until when an answer is awaited. What was sent before the edge is waited for after it: only what was asked is known.
-    pub(super) fn answer(&self) -> Option<Instant> {
-        self.deadline.answer()
+    /// Until when a response is awaited. A call sent before the edge is awaited after it, too: otherwise its result would be
+    /// unknown.
+    pub(super) fn response(&self) -> Option<Instant> {
+        self.deadline.response()
     }
 
-    /// Until when the tags that follow a call are awaited.
+    /// Until when the response to a tag write is awaited.
     pub(super) fn end(&self) -> Option<Instant> {
         self.deadline.end()
     }
 
-    /// Whether members that were seen then have to be seen again before a call.
-    pub(super) fn is_stale(&self, seen: Moment) -> bool {
-        let by_wall = self.clock.now().duration_since(seen.wall);
-        seen.instant.elapsed() >= FRESH || Duration::try_from(by_wall).is_ok_and(|age| age >= FRESH)
+    /// Whether members observed at `seen` must be observed again before a call.
+    pub(super) fn is_stale(&self, observed_at: Moment) -> bool {
+        let by_wall = self.clock.now().duration_since(observed_at.wall);
+        observed_at.instant.elapsed() >= FRESH
+            || Duration::try_from(by_wall).is_ok_and(|age| age >= FRESH)
     }
 
-    /// The limit of an attempt that changes members that were seen then.
-    pub(super) fn send_by(&self, seen: Option<Moment>) -> Option<SendBy> {
-        let fresh = seen.map(|seen| seen.instant + FRESH);
+    /// The latest instant to send a call that changes members observed at `seen`.
+    pub(super) fn send_by(&self, observed_at: Option<Moment>) -> Option<SendBy> {
+        let fresh = observed_at.map(|observed_at| observed_at.instant + FRESH);
         self.and_edge(fresh).map(SendBy::new)
     }
 

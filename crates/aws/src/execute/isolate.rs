@@ -1,76 +1,75 @@
 //! Finds the instances that caused the refusal of a batch.
 //!
-//! EC2 refuses a call because of one instance, and often names it: then that one fails and the rest is sent again. Otherwise,
-//! and where more than a few are bad, the batch is halved. A *family* is all batches split from one. Where a family has been
-//! refused again and none of its instances was accepted, some instances are tried alone, picked at random: if none of them is
-//! accepted, the rest is not tried either. Without that, an action that is not permitted at all would cost two calls for each
+//! EC2 refuses a call because of one instance, and often names it: then that instance fails and the rest is sent again.
+//! Otherwise, and if more than a few are bad, the batch is halved. A *lineage* is all batches split from one. If a lineage
+//! has been refused again and none of its instances was accepted, some randomly chosen instances are tried alone: if all are
+//! refused, the rest fails without a call. Otherwise an action that is not permitted at all would cost two calls for each
 //! instance, at every pass.
 
 use std::collections::HashSet;
 
-use super::{Batch, Call, End, Execution, Turn};
+use super::{Batch, BatchCall, BatchEnd, Execution, Turn};
 use crate::error::CloudError;
 
-/// How many members are tried alone. With eight, a batch of which half is bad is hardly ever given up, and one of which nine
-/// tenths are, in four cases of ten; the next pass tries others. More cost more calls where nothing is allowed.
+/// The number of instances tried alone. With eight, a batch of which half is bad is hardly ever given up, and one of which
+/// nine tenths are bad in four of ten cases; the next pass tries others. More cost more calls when nothing is permitted.
 const PROBES: usize = 8;
 
-/// So many members that EC2 names are taken out one by one; a batch with more of them is more bad than good, or big enough to
-/// be halved.
+/// The number of instances named by EC2 that are removed one by one; a batch with more of them is halved.
 const NAMED: usize = 3;
 
-/// All that came of the batches as they were first made.
+/// The lineages of all batches.
 #[derive(Debug, Default)]
-pub(super) struct Families(Vec<Family>);
+pub(super) struct BatchLineage(Vec<Lineage>);
 
 #[derive(Debug, Default)]
-struct Family {
+struct Lineage {
     refusals: usize,
     accepted: bool,
-    hopeless: bool,
+    given_up: bool,
     probing: Option<Probing>,
 }
 
 #[derive(Debug)]
 struct Probing {
-    /// How many of the members tried alone have not been answered.
+    /// The number of single members with a pending result.
     open: usize,
     refused: usize,
-    /// The parts that wait for the result.
+    /// The batches that wait for the result.
     waiting: Vec<Batch>,
 }
 
-impl Families {
-    /// The number of a new family.
-    pub(super) fn found(&mut self) -> usize {
-        self.0.push(Family::default());
+impl BatchLineage {
+    /// Starts a lineage, and returns its index.
+    pub(super) fn start(&mut self) -> usize {
+        self.0.push(Lineage::default());
         self.0.len() - 1
     }
 }
 
 impl Execution<'_> {
-    /// Splits a batch that was refused for the sake of one or more of its members.
+    /// Splits a batch that was refused because of some of its members.
     pub(super) fn isolate(&mut self, batch: &Batch, error: &CloudError) {
         if batch.members.len() == 1 {
             self.fail(batch, &batch.members, error);
-            self.ended(batch, End::Refused(error));
+            self.on_end(batch, BatchEnd::Refused(error));
             return;
         }
         let (named, rest) = self.named(batch, error);
         self.fail(batch, &named, error);
-        let family = &mut self.families.0[batch.family];
-        family.refusals += 1;
-        let given_up = family.hopeless || self.trouble.refused_everywhere(&batch.call).is_some();
-        if given_up || !self.trouble.may_look_into(&batch.call) {
+        let lineage = &mut self.lineages.0[batch.lineage];
+        lineage.refusals += 1;
+        let given_up = lineage.given_up || self.breaker.refused_altogether(&batch.call).is_some();
+        if given_up || !self.breaker.may_isolate(&batch.call) {
             self.fail(batch, &rest, &error.inferred());
-            self.ended(batch, End::Refused(error));
+            self.on_end(batch, BatchEnd::Refused(error));
             return;
         }
-        let patience = if named.is_empty() { 1 } else { NAMED };
-        let early = family.refusals <= patience;
-        if batch.pool.is_none() && !early && !family.accepted {
-            if let Some(probing) = &mut family.probing {
-                probing.waiting.push(batch.of(rest));
+        let limit = if named.is_empty() { 1 } else { NAMED };
+        let early = lineage.refusals <= limit;
+        if batch.pool.is_none() && !early && !lineage.accepted {
+            if let Some(probing) = &mut lineage.probing {
+                probing.waiting.push(batch.with_members(rest));
                 return;
             }
             if rest.len() > PROBES {
@@ -79,7 +78,7 @@ impl Execution<'_> {
             }
         }
         let parts = if early && !named.is_empty() {
-            vec![batch.of(rest)]
+            vec![batch.with_members(rest)]
         } else {
             batch.halves(&rest)
         };
@@ -87,18 +86,18 @@ impl Execution<'_> {
         self.replace(batch, parts, turn);
     }
 
-    /// Tries a few members alone; the rest waits for what becomes of them.
+    /// Tries a few members alone; the rest waits for the result.
     fn probe(&mut self, batch: &Batch, mut members: Vec<usize>) {
         fastrand::shuffle(&mut members);
         let rest = members.split_off(PROBES);
-        self.families.0[batch.family].probing = Some(Probing {
+        self.lineages.0[batch.lineage].probing = Some(Probing {
             open: PROBES,
             refused: 0,
-            waiting: vec![batch.of(rest)],
+            waiting: vec![batch.with_members(rest)],
         });
         let mut probes: Vec<Batch> = members
             .into_iter()
-            .map(|member| batch.of(vec![member]))
+            .map(|member| batch.with_members(vec![member]))
             .collect();
         for probe in &mut probes {
             probe.probe = true;
@@ -107,28 +106,28 @@ impl Execution<'_> {
         self.replace(batch, probes, turn);
     }
 
-    /// What a batch's end means for its family.
-    pub(super) fn family_goes_on(&mut self, batch: &Batch, end: End<'_>) {
-        let family = &mut self.families.0[batch.family];
-        family.accepted |= matches!(end, End::Accepted);
+    /// Updates the lineage of a batch that ended.
+    pub(super) fn update_lineage(&mut self, batch: &Batch, end: BatchEnd<'_>) {
+        let lineage = &mut self.lineages.0[batch.lineage];
+        lineage.accepted |= matches!(end, BatchEnd::Accepted);
         if !batch.probe {
             return;
         }
-        let Some(probing) = &mut family.probing else {
+        let Some(probing) = &mut lineage.probing else {
             return;
         };
         probing.open -= 1;
-        probing.refused += usize::from(matches!(end, End::Refused(_)));
+        probing.refused += usize::from(matches!(end, BatchEnd::Refused(_)));
         if probing.open > 0 {
             return;
         }
-        let all_refused = probing.refused == PROBES && !family.accepted;
-        family.hopeless = all_refused;
-        let waiting = family.probing.take().map(|probing| probing.waiting);
+        let all_refused = probing.refused == PROBES && !lineage.accepted;
+        lineage.given_up = all_refused;
+        let waiting = lineage.probing.take().map(|probing| probing.waiting);
         for part in waiting.unwrap_or_default() {
             match end {
-                End::Refused(error) if all_refused => {
-                    self.trouble.hopeless(&part.call, &error.inferred());
+                BatchEnd::Refused(error) if all_refused => {
+                    self.breaker.trip(&part.call, &error.inferred());
                     self.fail(&part, &part.members, &error.inferred());
                 }
                 _ => {
@@ -140,9 +139,9 @@ impl Execution<'_> {
         }
     }
 
-    /// Until one instance is accepted, finding out whether any can be comes first.
-    fn turn(&self, call: &Call) -> Turn {
-        if self.trouble.has_accepted(call) {
+    /// Until an instance was accepted, the parts of a refused batch go first: they show whether any can be.
+    fn turn(&self, call: &BatchCall) -> Turn {
+        if self.breaker.has_accepted(call) {
             Turn::Last
         } else {
             Turn::Next
@@ -165,7 +164,7 @@ impl Execution<'_> {
     }
 }
 
-/// The words of a sentence of EC2, as ids, types and zones are written.
+/// The words of EC2's message, including the characters of ids, types and zones.
 pub(super) fn words(message: &str) -> HashSet<&str> {
     message
         .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.'))
@@ -178,7 +177,7 @@ mod tests {
     use super::words;
 
     #[test]
-    fn ids_types_and_zones_are_found_in_what_ec2_says() {
+    fn ids_types_and_zones_are_found_in_ec2s_messages() {
         for (message, word) in [
             (
                 "The instance IDs 'i-0123456789abcdef0, i-0123456789abcdef1' do not exist",

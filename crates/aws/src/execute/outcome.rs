@@ -1,45 +1,44 @@
-//! What became of the steps.
+//! The outcomes of a plan's steps.
 
 use curfew_core::instance::InstanceState;
 use curfew_core::step::Step;
 
 use crate::error::CloudError;
 
-/// What became of a step.
+/// The outcome of a step.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The step, as planned.
+    /// The step as planned, or with the call that replaced a refused hibernation.
     pub step: Step,
-    /// How it went.
+    /// The result of its execution.
     pub result: StepResult,
-    /// Whether what the person says stands in the instance's tags, if the step has such a word: then a later pass carries out what
-    /// came to nothing.
-    pub said: bool,
+    /// Whether the request's tag was written, if the step has one: then a later pass executes a step that failed.
+    pub request_written: bool,
 }
 
-/// How a step went.
+/// The result of executing a step.
 #[derive(Debug)]
 pub enum StepResult {
-    /// The call was accepted, or none was needed, and the memory is written.
+    /// The call was accepted, or none was needed, and the tags are written.
     Done {
-        /// The state right after the call, as far as EC2 said.
+        /// The state after the call, from EC2's response.
         after: InstanceState,
     },
-    /// The call was accepted and the memory could not be written. The next pass finds the instance as it should be and only
-    /// tries to write the memory again.
-    NotRemembered {
-        /// The state right after the call.
+    /// The call was accepted, but the tags could not be written. The next pass finds the instance in its desired state and
+    /// writes the tags again.
+    TagsNotWritten {
+        /// The state after the call, from EC2's response.
         after: InstanceState,
-        /// Why not.
+        /// The error of writing the tags.
         error: CloudError,
     },
-    /// EC2 refused, or could not be asked.
+    /// EC2 refused the call, or could not be reached.
     Failed(CloudError),
-    /// No call was made: by the time of its turn, the plan said otherwise. The next pass decides.
+    /// No call was made: when it could be sent, the plan had changed. The next pass decides.
     Dropped {
-        /// What it said, and why: half a sentence.
+        /// The changed decision and its reason, as a clause.
         because: String,
     },
-    /// The caller's time, or the plan's, ran out first; the next pass goes on.
+    /// The deadline, or the plan's next edge, came first; the next pass continues.
     OutOfTime,
 }

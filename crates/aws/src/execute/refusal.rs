@@ -1,26 +1,28 @@
-//! What EC2 refuses for an instance's own sake is remembered on it: when it is tried again is in the step.
+//! Records on an instance that EC2 refused its step for a reason specific to it; the step has the time of the retry.
 
 use curfew_core::step::{Step, TagChanges};
 
-use super::memory::{Writes, alike};
-use super::{Execution, Progress, StepResult};
+use super::tag_writes::{TagEdit, grouped};
+use super::{Execution, StepProgress, StepResult};
 use crate::error::{CloudError, CloudErrorKind};
 
-/// What is remembered on the instance of a step that EC2 refused. Nothing where the refusal is not about the instance: what
-/// was denied, not answered or not even asked is for the next pass.
+/// The tags that record EC2's refusal of a step. None if the refusal is not specific to the instance: what was denied, not
+/// answered or not sent is left to the next pass.
 pub fn refusal(step: &Step, error: &CloudError) -> Option<TagChanges> {
     let is_of_a_change = ["ec2:StartInstances", "ec2:StopInstances"].contains(&error.operation);
     let about_the_instance = match error.kind {
         CloudErrorKind::Capacity => true,
-        // Another type was only tried for lack of capacity of the instance's own. With known credentials, a denial belongs to
-        // the instance, such as its image; a missing permission is left to the next pass, after it was granted.
+        // Another type is only tried when there is no capacity for the instance's own. With known credentials, a denial is
+        // specific to the instance, such as to its image; a missing permission is left to the next pass, after it was
+        // granted.
         CloudErrorKind::Denied => {
             error.operation == "ec2:ModifyInstanceAttribute"
-                || (is_of_a_change && !error.is_inferred() && error.is_about("AuthFailure"))
+                || (is_of_a_change && !error.is_inferred() && error.code_starts_with("AuthFailure"))
         }
-        // The instance itself is gone; what it needs may be gone as well, and then a person has to act.
+        // An instance that is gone needs no record; a missing resource of the instance does, since a person has to restore
+        // it.
         CloudErrorKind::NotFound => {
-            is_of_a_change && !error.is_inferred() && !error.is_about("InvalidInstanceID.")
+            is_of_a_change && !error.is_inferred() && !error.code_starts_with("InvalidInstanceID.")
         }
         CloudErrorKind::Account
         | CloudErrorKind::Quota
@@ -45,14 +47,14 @@ pub fn refusal(step: &Step, error: &CloudError) -> Option<TagChanges> {
 
 impl Execution<'_> {
     pub(super) fn queue_refusals(&mut self) {
-        let whole = self.progress.iter().zip(self.steps).zip(0..);
-        let refused = whole.filter_map(|((progress, step), member)| match progress {
-            Progress::Settled(StepResult::Failed(error)) => {
-                Some((Writes::of(&refusal(step, error)?), member))
+        let steps = self.progress.iter().zip(self.steps).zip(0..);
+        let refused = steps.filter_map(|((progress, step), member)| match progress {
+            StepProgress::Settled(StepResult::Failed(error)) => {
+                Some((TagEdit::of(&refusal(step, error)?), member))
             }
             _ => None,
         });
-        for (writes, members) in alike(refused) {
+        for (writes, members) in grouped(refused) {
             for call in writes.calls() {
                 self.queue_back(&call, &members);
             }

@@ -1,5 +1,4 @@
-//! The one place that logs what became of a step: the Lambda's log and the daemon's have the same events. Their fields are
-//! listed in `docs/operations.md`.
+//! Logs the outcomes of steps, for the Lambda and the daemon alike. `docs/operations.md` lists the messages and fields.
 
 use tracing::{info, warn};
 
@@ -14,16 +13,16 @@ pub(super) fn log(outcome: &Outcome) {
         StepResult::Done { after } => {
             info!(%instance, name, %action, %cause, before = %step.state, %after, note, "step done");
         }
-        StepResult::NotRemembered { error, .. } => {
-            let (error, hint) = told(error);
-            warn!(%instance, name, %action, %cause, note, %error, hint, "step done but not remembered");
+        StepResult::TagsNotWritten { error, .. } => {
+            let (error, hint) = presented(error);
+            warn!(%instance, name, %action, %cause, note, %error, hint, "step done but its tags were not written");
         }
         StepResult::Failed(error) => {
-            let (error, hint) = told(error);
+            let (error, hint) = presented(error);
             warn!(%instance, name, %action, %cause, note, %error, hint, "step failed");
         }
         StepResult::Dropped { because } => {
-            info!(%instance, name, %action, %cause, note, because, "step dropped: it is decided otherwise by now");
+            info!(%instance, name, %action, %cause, note, because, "step dropped: the plan changed");
         }
         StepResult::OutOfTime => {
             warn!(%instance, name, %action, %cause, note, "step left for the next pass: out of time");
@@ -31,7 +30,7 @@ pub(super) fn log(outcome: &Outcome) {
     }
 }
 
-/// Without account ids: logs are shipped to many places.
-fn told(error: &CloudError) -> (String, &'static str) {
+/// Without account ids, since logs are shipped to many places.
+fn presented(error: &CloudError) -> (String, &'static str) {
     (presentable(&error.to_string()), error.hint())
 }

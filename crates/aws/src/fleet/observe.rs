@@ -8,12 +8,12 @@ use curfew_core::instance::{Instance, InstanceId, InstanceState, Purchase};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::sighting::Sighting;
-use super::trim::OnlyWhatIsRead;
+use super::described_instance::DescribedInstance;
+use super::response_filter::ResponseFilter;
 use super::{Fleet, Scope};
 use crate::error::{CloudError, CloudErrorKind, presentable};
-use crate::pace::{Limit, Paced};
 use crate::pages::PageTokens;
+use crate::rate_limit::{Limit, LimitedAction};
 
 /// The operation's name in errors.
 const DESCRIBE: &str = "ec2:DescribeInstances";
@@ -123,13 +123,13 @@ impl Fleet {
         let mut seen = Vec::new();
         let wanted: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let (begun, answer) = self
-            .at_its_pace(Paced::DescribeInstances, || {
+            .at_its_pace(LimitedAction::DescribeInstances, || {
                 let begun = Instant::now();
                 let call = self
                     .client
                     .describe_instances()
                     .set_instance_ids(Some(wanted.clone()));
-                let sent = call.customize().interceptor(OnlyWhatIsRead).send();
+                let sent = call.customize().interceptor(ResponseFilter).send();
                 async move {
                     let answer = sent.await;
                     let answer = answer.map_err(|error| CloudError::from_sdk(DESCRIBE, error))?;
@@ -145,11 +145,11 @@ impl Fleet {
     /// Returns each described instance once, with its spot request's type and what this process wrote to its tags.
     async fn reduced(
         &self,
-        mut seen: Vec<Sighting>,
+        mut seen: Vec<DescribedInstance>,
         scope: &Scope,
     ) -> Result<Observation, CloudError> {
         // MiniStack ignores some filters, and EC2 may list an instance twice when its state changes between two pages.
-        seen.retain(|Sighting { instance, .. }| match scope {
+        seen.retain(|DescribedInstance { instance, .. }| match scope {
             Scope::All | Scope::Page(_) => !matches!(
                 instance.state,
                 InstanceState::ShuttingDown | InstanceState::Terminated
@@ -170,7 +170,7 @@ impl Fleet {
             (instance, sighting.begun)
         });
         let (mut instances, begun): (Vec<Instance>, Vec<Instant>) = instances.unzip();
-        self.own_memory.complete(&mut instances);
+        self.own_writes.complete(&mut instances);
         Ok(Observation {
             instances,
             begun,
@@ -178,7 +178,11 @@ impl Fleet {
         })
     }
 
-    async fn describe(&self, filter: &Filter, seen: &mut Vec<Sighting>) -> Result<(), CloudError> {
+    async fn describe(
+        &self,
+        filter: &Filter,
+        seen: &mut Vec<DescribedInstance>,
+    ) -> Result<(), CloudError> {
         let mut pages = PageTokens::new(DESCRIBE);
         let mut token = None;
         loop {
@@ -195,10 +199,10 @@ impl Fleet {
         &self,
         filter: &Filter,
         token: Option<String>,
-        seen: &mut Vec<Sighting>,
+        seen: &mut Vec<DescribedInstance>,
     ) -> Result<Option<String>, CloudError> {
         let (begun, page) = self
-            .at_its_pace(Paced::DescribeInstances, || {
+            .at_its_pace(LimitedAction::DescribeInstances, || {
                 let begun = Instant::now();
                 let call = self
                     .client
@@ -206,7 +210,7 @@ impl Fleet {
                     .filters(filter.clone())
                     .max_results(PAGE)
                     .set_next_token(token.clone());
-                let sent = call.customize().interceptor(OnlyWhatIsRead).send();
+                let sent = call.customize().interceptor(ResponseFilter).send();
                 async move {
                     let page = sent.await;
                     let page = page.map_err(|error| CloudError::from_sdk(DESCRIBE, error))?;
@@ -219,11 +223,11 @@ impl Fleet {
     }
 
     /// Keeps of an answer what a decision needs.
-    fn keep(&self, begun: Instant, answer: Vec<Reservation>, seen: &mut Vec<Sighting>) {
+    fn keep(&self, begun: Instant, answer: Vec<Reservation>, seen: &mut Vec<DescribedInstance>) {
         for reservation in answer {
             let owner = reservation.owner_id.unwrap_or_default();
             for found in reservation.instances.unwrap_or_default() {
-                match Sighting::of(found, &owner, self.region(), begun) {
+                match DescribedInstance::of(found, &owner, self.region(), begun) {
                     Ok(sighting) => seen.push(sighting),
                     // It can't be decided about; that is no reason to leave the others alone.
                     Err(error) => warn!(error, "instance left out of the pass"),
@@ -261,7 +265,7 @@ impl Fleet {
     ) -> Result<Vec<String>, CloudError> {
         let filter = filter("spot-instance-request-id", requests);
         let answer = self
-            .at_its_pace(Paced::DescribeSpotInstanceRequests, || {
+            .at_its_pace(LimitedAction::DescribeSpotInstanceRequests, || {
                 let call = self
                     .client
                     .describe_spot_instance_requests()
@@ -284,21 +288,25 @@ impl Fleet {
     }
 
     /// Makes a call that only looks, when its turn comes, and again when EC2 asks for patience.
-    async fn at_its_pace<T, F>(&self, action: Paced, call: impl Fn() -> F) -> Result<T, CloudError>
+    async fn at_its_pace<T, F>(
+        &self,
+        action: LimitedAction,
+        call: impl Fn() -> F,
+    ) -> Result<T, CloudError>
     where
         F: Future<Output = Result<T, CloudError>>,
     {
         let mut waits = 0;
         loop {
-            self.pace.turn(action).await;
+            self.rate_limiter.acquire(action).await;
             let answer = tokio::time::timeout(ANSWER_LIMIT, call()).await;
             match answer.unwrap_or_else(|_| Err(unanswered(action))) {
                 Ok(answer) => {
-                    self.pace.accepted(action);
+                    self.rate_limiter.accepted(action);
                     return Ok(answer);
                 }
                 Err(error) if error.kind == CloudErrorKind::Throttled => {
-                    self.pace.refused(action, Limit::Requests);
+                    self.rate_limiter.refused(action, Limit::Requests);
                     if waits == MOST_WAITS {
                         return Err(error);
                     }
@@ -310,9 +318,9 @@ impl Fleet {
     }
 }
 
-fn unanswered(action: Paced) -> CloudError {
+fn unanswered(action: LimitedAction) -> CloudError {
     let operation = match action {
-        Paced::DescribeSpotInstanceRequests => "ec2:DescribeSpotInstanceRequests",
+        LimitedAction::DescribeSpotInstanceRequests => "ec2:DescribeSpotInstanceRequests",
         _ => "ec2:DescribeInstances",
     };
     let message = format!("nothing within {} s", ANSWER_LIMIT.as_secs());

@@ -1,4 +1,5 @@
-//! A call that is not sent after an instant: neither at first, should credentials take their time, nor by the SDK's retries.
+//! Prevents a call from being sent after an instant, at the first attempt (resolving credentials may take long) and by the
+//! SDK's retries.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,11 +15,11 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use tokio::time::Instant;
 
-/// The longest that the SDK waits before the second or the third attempt of a call, which is its last: up to a second, then up
-/// to two. A retry that might be sent too late is not begun, so that the caller learns what went wrong.
+/// The longest wait of the SDK before the second attempt of a call is one second, before the third and last two seconds. A
+/// retry that might be sent too late is not begun, so that the caller gets the error of the attempt before.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 
-/// The instant after which an attempt is not sent. Clones share what became of the call.
+/// The instant after which no attempt is sent. Clones share the flags.
 #[derive(Clone, Debug)]
 pub(crate) struct SendBy {
     by: Instant,
@@ -33,7 +34,7 @@ struct Missed {
 
 /// The error of an attempt that was not sent.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("it could not be sent in time")]
+#[error("not sent in time")]
 struct TooLate;
 
 impl SendBy {
@@ -44,7 +45,7 @@ impl SendBy {
         }
     }
 
-    /// Whether the call failed where there was no time for a retry.
+    /// Whether the call failed without time for a retry.
     pub(crate) fn forbade_retry(&self) -> bool {
         self.missed.retry.load(Ordering::Relaxed)
     }

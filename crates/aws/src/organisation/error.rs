@@ -1,4 +1,4 @@
-//! What went wrong in one account or region, told with its place and, where it is one's own fault, its role.
+//! Errors of one account-region, with its name and, if a role is at fault, the role's.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,34 +11,34 @@ use curfew_core::account_regions::{AccountRegion, TargetAccount};
 
 use super::AccountRegionFleet;
 use crate::error::{CloudError, CloudErrorKind, sources};
-use crate::service::ServiceError;
+use crate::minimal_client::ServiceError;
 
-/// A member that could not be asked, or not in time.
+/// A failed account-region.
 #[derive(Debug)]
 pub struct AccountRegionError {
-    /// Where.
+    /// The account and region.
     pub account_region: AccountRegion,
-    /// What.
+    /// The cause of the failure.
     pub failure: AccountRegionFailure,
-    /// The account, where it is not the connection's own.
+    /// The account; none for the connection's own.
     account: Option<Arc<TargetAccount>>,
-    /// The place in words; empty where there is only one.
+    /// A prefix that names the account-region; empty if there is only one.
     place: String,
 }
 
-/// Why a member could not be asked.
+/// Why an account-region failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountRegionFailure {
     /// A call failed.
     #[error(transparent)]
     Cloud(Box<CloudError>),
-    /// Its turn did not come before the time was up.
-    #[error("time ran out before its turn came")]
+    /// The deadline passed before the work began.
+    #[error("out of time")]
     OutOfTime,
-    /// It was asked and did not answer before the caller's time was up.
+    /// No response arrived before the deadline.
     #[error("no answer within {:.1} s", after.as_secs_f64())]
     NoAnswer {
-        /// How long it had.
+        /// How long the response was awaited.
         after: Duration,
     },
 }
@@ -69,13 +69,13 @@ impl AccountRegionError {
         }
     }
 
-    /// What a person can do about it.
+    /// What a user can do about the error.
     pub fn hint(&self) -> String {
         let error = match &self.failure {
             AccountRegionFailure::Cloud(error) => error,
-            AccountRegionFailure::OutOfTime => return "the next pass goes on".to_owned(),
+            AccountRegionFailure::OutOfTime => return "the next pass continues".to_owned(),
             AccountRegionFailure::NoAnswer { .. } => {
-                return "ask again; if it lasts, check the region's endpoint and the network"
+                return "try again; if it persists, check the region's endpoint and the network"
                     .to_owned();
             }
         };
@@ -89,7 +89,7 @@ impl AccountRegionError {
             (Some(role), CloudErrorKind::Denied) => format!(
                 "grant this action to the role `{role}`; docs/iam.md lists what Curfew needs and why"
             ),
-            // What EC2 answers where a region is not enabled.
+            // EC2's code for a region that is not enabled.
             (_, CloudErrorKind::Credentials)
                 if error.code.as_deref() == Some("AuthFailure") && !self.place.is_empty() =>
             {
@@ -123,12 +123,13 @@ impl StdError for AccountRegionError {
 const ASSUME_ROLE: &str = "sts:AssumeRole";
 
 impl From<CloudError> for AccountRegionFailure {
-    /// A role that can't be assumed shows as a call without credentials: what STS said is somewhere below it.
+    /// If a role can't be assumed, the call fails for lack of credentials; the error of `sts:AssumeRole` is among its
+    /// sources, and is returned instead.
     fn from(error: CloudError) -> Self {
         let assuming = sources(&error)
             .filter(|_| error.kind == CloudErrorKind::Credentials)
             .find_map(|source| source.downcast_ref::<SdkError<ServiceError, HttpResponse>>())
-            .map(|assuming| CloudError::told(ASSUME_ROLE, assuming));
+            .map(|assuming| CloudError::from_sdk_ref(ASSUME_ROLE, assuming));
         Self::Cloud(Box::new(assuming.unwrap_or(error)))
     }
 }

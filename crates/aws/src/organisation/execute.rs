@@ -1,4 +1,4 @@
-//! Carrying out what was decided, wherever its instances are.
+//! Executes plans in their account-regions.
 
 use curfew_core::account_regions::AccountRegion;
 
@@ -8,8 +8,8 @@ use crate::join_bounded::join_bounded;
 use crate::pass::Pass;
 
 impl Organisation {
-    /// Carries out each member's plan, the members side by side: by what the plans were made of, and each until its own next
-    /// edge.
+    /// Executes each account-region's plan, concurrently. `basis` must be the one of the plans; each is executed until its
+    /// own next edge.
     pub async fn carry_out(
         &self,
         passes: Vec<(AccountRegion, Pass)>,
@@ -20,10 +20,10 @@ impl Organisation {
             .into_iter()
             .map(|(account_region, mut pass)| async move {
                 let known = self.account_region(&account_region);
-                let known = known.expect("a plan comes from a look at these members");
+                let known = known.expect("every plan is for one of these account-regions");
                 pass.carry_out(known.fleet(), basis, deadline).await;
                 (account_region, pass)
             });
-        join_bounded(work, Self::SIDE_BY_SIDE).await
+        join_bounded(work, Self::MAX_IN_FLIGHT).await
     }
 }

@@ -1,4 +1,4 @@
-//! The instances of all members as one list, and the member that each came from.
+//! The instances of several account-regions as one list.
 
 use std::ops::Range;
 
@@ -6,22 +6,22 @@ use curfew_core::instance::Instance;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::step::Step;
 
-use super::{AccountRegionError, AccountRegionFleet, Organisation, Survey};
+use super::{AccountRegionError, AccountRegionFleet, Organisation, RegionResults};
 use crate::clock::Clock;
 use crate::execute::{Deadline, Outcome};
 use crate::join_bounded::join_bounded;
 use crate::requested;
 
-/// The instances of all members that answered.
+/// The instances of all account-regions that responded.
 #[derive(Debug, Default)]
 pub struct ObservedFleet {
-    /// Each member's instances, sorted by their ids, one member after the other.
+    /// The instances, grouped by account-region, and sorted by id within each.
     pub instances: Vec<Instance>,
     account_regions: Vec<(AccountRegionFleet, Range<usize>)>,
 }
 
-impl Survey<Vec<Instance>> {
-    /// All answers as one fleet, and the members that did not answer.
+impl RegionResults<Vec<Instance>> {
+    /// Joins the results to one fleet; the failures are returned separately.
     pub fn into_fleet(self) -> (ObservedFleet, Vec<AccountRegionError>) {
         let mut fleet = ObservedFleet::default();
         for (one, found) in self.answers {
@@ -36,13 +36,13 @@ impl Survey<Vec<Instance>> {
 }
 
 impl ObservedFleet {
-    /// The members that answered, each with its instances.
+    /// The account-regions that responded, each with its instances.
     pub fn account_regions(&self) -> impl Iterator<Item = (&AccountRegionFleet, &[Instance])> {
         let account_regions = self.account_regions.iter();
         account_regions.map(|(one, range)| (one, &self.instances[range.clone()]))
     }
 
-    /// Carries out the steps of a request, each in its instance's member, the members concurrently.
+    /// Executes the steps of a request, each in its instance's account-region, concurrently.
     pub(crate) async fn carry_out(
         &self,
         schedule_set: &ScheduleSet,
@@ -71,7 +71,7 @@ impl ObservedFleet {
                 ));
             }
         }
-        let outcomes = join_bounded(work, Organisation::SIDE_BY_SIDE).await;
+        let outcomes = join_bounded(work, Organisation::MAX_IN_FLIGHT).await;
         outcomes.into_iter().flatten().collect()
     }
 }

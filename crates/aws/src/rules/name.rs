@@ -4,7 +4,7 @@ use curfew_core::rule_name;
 use curfew_core::stack_name::StackName;
 use sha2::{Digest, Sha256};
 
-/// The name of the rule with this content: the hash makes a rule with other content another rule.
+/// The name of the rule with this content; it contains the content's hash.
 pub(super) fn of_edges(stack: &StackName, content: &str) -> String {
     rule_name::of_edges(stack.as_str(), &hash(content))
 }
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_content_is_another_name_within_eventbridges_limit() {
+    fn other_content_has_another_name_within_eventbridges_limit() {
         let stack: StackName = "x".repeat(20).parse().unwrap();
         let name = |content| of_edges(&stack, content);
         assert_ne!(name("one"), name("two"));

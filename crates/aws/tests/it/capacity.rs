@@ -101,7 +101,7 @@ impl Setting {
         pass.unwrap()
     }
 
-    /// The type, and what is said about it.
+    /// The instance's type, and its note in the plan.
     fn types(&self, id: &Ec2InstanceId) -> (String, Option<String>) {
         let present = self.ec2.instance(id).instance_type.clone();
         (present, self.ec2.tag(id, TYPE_TAG))
@@ -131,7 +131,7 @@ fn failures(pass: &Pass) -> Vec<CloudErrorKind> {
 }
 
 #[tokio::test]
-async fn those_without_room_wait_longer_each_time_and_are_started_when_there_is_some() {
+async fn starts_without_capacity_back_off_and_succeed_once_there_is_capacity() {
     let setting = Setting::new().await;
     let waiting: Vec<_> = (0..30)
         .map(|n| setting.stopped(&format!("web-{n}"), "office"))
@@ -185,7 +185,7 @@ async fn those_without_room_wait_longer_each_time_and_are_started_when_there_is_
 }
 
 #[tokio::test]
-async fn a_start_that_falls_back_is_reported_with_ec2s_reason_and_not_tried_every_minute() {
+async fn a_start_that_falls_back_is_reported_with_ec2s_reason_and_backs_off() {
     let setting = Setting::new().await;
     let web = setting.stopped("web", "office");
     for _ in 0..20 {
@@ -214,7 +214,7 @@ async fn a_start_that_falls_back_is_reported_with_ec2s_reason_and_not_tried_ever
 }
 
 #[tokio::test]
-async fn a_refused_stop_is_remembered_and_a_request_asks_at_once() {
+async fn a_refused_stop_backs_off_and_a_request_retries_it_at_once() {
     let setting = Setting::new().await;
     let launch = Launch::new("protected")
         .tag("Schedule", "office")
@@ -245,7 +245,7 @@ async fn a_refused_stop_is_remembered_and_a_request_asks_at_once() {
             .ends_with("start schedule office"),
         "what was refused is not applied"
     );
-    // It runs, so that a start is no more than remembered.
+    // It is running, so a start is only recorded.
     let start = RequestKind::Start(RequestDuration::NextEdge);
     assert!(failures(&setting.request(&protected, start).await).is_empty());
     assert_eq!(setting.ec2.tag(&protected, RETRY_TAG), None);
@@ -253,7 +253,7 @@ async fn a_refused_stop_is_remembered_and_a_request_asks_at_once() {
 }
 
 #[tokio::test]
-async fn a_requested_start_without_room_stays_due() {
+async fn a_requested_start_without_capacity_stays_due() {
     let setting = Setting::new().await;
     let web = setting.stopped("web", "office");
     setting.no_room_for(&["m5.large"]);
@@ -271,7 +271,7 @@ async fn a_requested_start_without_room_stays_due() {
 }
 
 #[tokio::test]
-async fn an_override_without_room_is_placed_and_waits() {
+async fn an_override_without_capacity_is_recorded_and_backs_off() {
     let setting = Setting::new().await;
     let web = setting.stopped("web", "office");
     setting.no_room_for(&["m5.large"]);
@@ -300,7 +300,7 @@ async fn an_override_without_room_is_placed_and_waits() {
 }
 
 #[tokio::test]
-async fn another_type_stands_in_for_a_day() {
+async fn a_fallback_type_is_used_until_the_next_start() {
     let setting = Setting::new().await;
     let web = setting.stopped("web", "spare");
     setting.no_room_for(&["m5.large", "m5a.large"]);
@@ -326,7 +326,7 @@ async fn another_type_stands_in_for_a_day() {
 }
 
 #[tokio::test]
-async fn a_few_find_room_as_they_are_and_the_others_as_another_type() {
+async fn instances_without_capacity_for_their_type_start_with_a_fallback_type() {
     use Ec2InstanceState::{Pending, Stopped};
     let setting = Setting::new().await;
     let fleet: Vec<_> = (0..40)
@@ -363,7 +363,7 @@ async fn a_few_find_room_as_they_are_and_the_others_as_another_type() {
 }
 
 #[tokio::test]
-async fn who_may_not_change_types_is_told_so_and_waits() {
+async fn a_denied_type_change_is_reported_and_backs_off() {
     let setting = Setting::new().await;
     let fleet: Vec<_> = (0..12)
         .map(|n| setting.stopped(&format!("web-{n}"), "spare"))
@@ -383,7 +383,7 @@ async fn who_may_not_change_types_is_told_so_and_waits() {
 }
 
 #[tokio::test]
-async fn a_type_that_is_not_on_record_is_never_given() {
+async fn a_fallback_type_without_a_recorded_desired_type_is_never_set() {
     let setting = Setting::new().await;
     let web = setting.stopped("web", "spare");
     setting.no_room_for(&["m5.large"]);

@@ -1,10 +1,10 @@
-//! Carrying plans out against the model of EC2: without sockets and on paused time, so that what is waited for is exact.
+//! Executes plans against the model of EC2, without sockets and on paused time, so that waits are exact.
 
-mod again;
 mod capacity;
 mod cases;
+mod circuit_breaker;
 mod isolation;
-mod memory;
+mod replan;
+mod tag_writes;
 mod time;
-mod trouble;
 mod world;

@@ -1,11 +1,11 @@
-//! The fault table of `docs/operations.md`: one test for each row, which shows what Curfew does about the fault and what the
-//! operator sees of it, word for word.
+//! The fault table of `docs/operations.md`: one test for each row, which shows Curfew's handling of the fault and the exact
+//! messages for the operator.
 //!
-//! The model of EC2 is asked without sockets and on paused time, where waiting costs nothing and every time-out is exact; but for
-//! the faults of a connection itself, which need one.
+//! The model of EC2 is called without sockets and on paused time, where waiting costs nothing and every timeout is exact,
+//! except for faults of a connection, which need one.
 
-mod answers;
 mod identity;
 mod instances;
-mod setting;
+mod responses;
+mod setup;
 mod table;

@@ -3,8 +3,8 @@
 mod capacity;
 mod execution;
 mod faults;
+mod minimal_client;
 mod organisation;
 mod pass;
 mod rules;
 mod scenarios;
-mod service;

@@ -1,4 +1,4 @@
-//! Several accounts and regions against the model of EC2 and STS: one fails, and the others don't notice.
+//! Several accounts and regions against the model of EC2 and STS: one fails, and the others are not affected.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,7 @@ use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::execute::{Basis, Deadline};
 use curfew_aws::fleet::Scope;
-use curfew_aws::organisation::{AccountRegionFailure, Organisation, Survey};
+use curfew_aws::organisation::{AccountRegionFailure, Organisation, RegionResults};
 use curfew_aws::pass::Pass;
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::schedule_set::ScheduleSet;
@@ -41,7 +41,7 @@ struct Setting {
     organisation: Organisation,
 }
 
-/// The SDK's clock is the model's: credentials run out by it.
+/// The SDK's clock is the model's: credentials expire by it.
 #[derive(Debug)]
 struct ModelTime(Model);
 
@@ -76,7 +76,7 @@ impl Setting {
         }
     }
 
-    /// The roles that the configuration names, and an instance of the office in each member.
+    /// The configured roles, and an instance of the office in each account-region.
     async fn furnished() -> Self {
         let setting = Self::new().await;
         let payments = Role::new(PAYMENTS, "curfew-member").trusting(HOME);
@@ -109,7 +109,7 @@ impl Setting {
         )
     }
 
-    async fn pass(&self) -> Survey<Pass> {
+    async fn pass(&self) -> RegionResults<Pass> {
         let basis = Basis::new(&self.schedule_set, &self.clock);
         let mut survey = self.organisation.dry_run(basis, Deadline::NONE).await;
         for (one, pass) in &mut survey.answers {
@@ -128,7 +128,7 @@ impl Setting {
 }
 
 /// `failure; hint`, one a line.
-fn told<T>(survey: &Survey<T>) -> String {
+fn told<T>(survey: &RegionResults<T>) -> String {
     let line =
         |error: &curfew_aws::organisation::AccountRegionError| format!("{error}; {}", error.hint());
     survey
@@ -140,7 +140,7 @@ fn told<T>(survey: &Survey<T>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_account_and_region_is_passed_over_and_each_role_is_assumed_once() {
+async fn every_account_and_region_is_processed_and_each_role_is_assumed_once() {
     let setting = Setting::furnished().await;
     let first = setting.pass().await;
     assert_eq!(told(&first), "");
@@ -160,7 +160,7 @@ async fn every_account_and_region_is_passed_over_and_each_role_is_assumed_once()
     setting.ec2.advance(1.minute());
     setting.pass().await;
     let again = setting.pass().await;
-    assert_eq!(again.whole().unwrap().pass.plan.steps, []);
+    assert_eq!(again.combined().unwrap().pass.plan.steps, []);
     assert_eq!(
         setting.ec2.calls_of(ApiAction::AssumeRole).len(),
         2,
@@ -181,7 +181,7 @@ async fn a_role_is_assumed_again_before_its_credentials_run_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failing_account_and_a_failing_region_are_told_apart_and_stop_nobody_else() {
+async fn a_failing_account_and_a_failing_region_are_distinguished_and_affect_no_other() {
     let setting = Setting::new().await;
     setting.ec2.add_role(
         Role::new(PAYMENTS, "curfew-member")
@@ -212,7 +212,7 @@ async fn a_failing_account_and_a_failing_region_are_told_apart_and_stop_nobody_e
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_role_may_not_do_and_a_region_that_is_not_enabled_are_named() {
+async fn a_denied_role_and_a_region_that_is_not_enabled_are_named() {
     let setting = Setting::furnished().await;
     setting
         .ec2
@@ -232,7 +232,7 @@ async fn what_a_role_may_not_do_and_a_region_that_is_not_enabled_are_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whom_time_does_not_reach_is_reported_and_the_next_pass_goes_on() {
+async fn account_regions_after_the_deadline_are_reported_and_left_to_the_next_pass() {
     let setting = Setting::furnished().await;
     let over = Deadline::at(Instant::now());
     let survey = setting.organisation.observe(&Scope::All, over).await;
@@ -246,7 +246,7 @@ async fn whom_time_does_not_reach_is_reported_and_the_next_pass_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_large_region_is_passed_over_page_by_page() {
+async fn a_large_region_is_processed_page_by_page() {
     let setting = Setting::new().await;
     for _ in 0..2500 {
         setting.office(HOME, "eu-west-3");
@@ -266,8 +266,8 @@ async fn a_large_region_is_passed_over_page_by_page() {
     }
     assert_eq!(pages, [1000, 1000, 500]);
     assert_eq!(setting.running(), [""; 0]);
-    // Three pages, and what is remembered is read again right before it is written; what EC2's pace holds up is looked at again,
-    // by its ids.
+    // Three pages, and state tags are read again right before they are written; what EC2's rate limit delays is observed
+    // again, by its ids.
     let looks = setting.ec2.calls_of(ApiAction::DescribeInstances);
     let again = looks.iter().filter(|call| !call.ids().is_empty()).count();
     assert_eq!(looks.len() - again, 3 + 25);

@@ -1,4 +1,4 @@
-//! The adapter over HTTP, against the model of EC2: observing, deciding, acting, remembering.
+//! Passes over HTTP against the model of EC2: observing, deciding, acting, recording.
 
 use std::collections::BTreeMap;
 
@@ -73,7 +73,7 @@ fn office(name: &str) -> Launch {
 }
 
 #[tokio::test]
-async fn an_edge_stops_an_instance_once_and_is_remembered_on_it() {
+async fn an_edge_stops_an_instance_once_and_is_recorded_on_it() {
     let setting = Setting::new().await;
     let web = setting
         .ec2
@@ -157,7 +157,7 @@ async fn one_bad_instance_does_not_block_the_others() {
 }
 
 #[tokio::test]
-async fn a_stop_that_could_not_be_remembered_is_put_right_by_the_next_pass() {
+async fn a_stop_that_could_not_be_recorded_is_recorded_by_the_next_pass() {
     let setting = Setting::new().await;
     let morning = "2026-11-23T07:00:00Z start schedule office";
     let web = setting.ec2.launch(office("web").tag(LAST_TAG, morning));
@@ -165,7 +165,7 @@ async fn a_stop_that_could_not_be_remembered_is_put_right_by_the_next_pass() {
     setting.ec2.advance(15.seconds());
 
     let done = setting.pass().await;
-    let StepResult::NotRemembered { error, .. } = &done.outcomes[0].result else {
+    let StepResult::TagsNotWritten { error, .. } = &done.outcomes[0].result else {
         panic!("{:?}", done.outcomes)
     };
     assert_eq!(
@@ -184,7 +184,7 @@ async fn a_stop_that_could_not_be_remembered_is_put_right_by_the_next_pass() {
 }
 
 #[tokio::test]
-async fn nothing_is_begun_after_the_deadline_and_the_next_pass_goes_on() {
+async fn nothing_is_begun_after_the_deadline_and_the_next_pass_continues() {
     let setting = Setting::new().await;
     let web = setting.ec2.launch(office("web"));
     setting.ec2.advance(15.seconds());
@@ -209,7 +209,7 @@ async fn a_fleet_is_read_page_by_page() {
 }
 
 #[tokio::test]
-async fn ids_that_do_not_exist_are_left_out_and_the_others_found() {
+async fn unknown_ids_are_omitted_and_the_others_found() {
     let setting = Setting::new().await;
     let web = setting.ec2.launch(office("web"));
     let wanted = [web.as_str(), "i-00000000000000bad"].map(|id| id.parse().unwrap());
@@ -229,7 +229,7 @@ async fn ids_that_do_not_exist_are_left_out_and_the_others_found() {
 }
 
 #[tokio::test]
-async fn what_must_not_be_touched_is_skipped_with_its_reason() {
+async fn protected_instances_are_skipped_with_a_reason() {
     let setting = Setting::new().await;
     setting
         .ec2
@@ -280,7 +280,7 @@ async fn what_must_not_be_touched_is_skipped_with_its_reason() {
 }
 
 #[tokio::test]
-async fn an_endpoint_where_nobody_answers_is_unreachable() {
+async fn an_endpoint_without_a_listener_is_unreachable() {
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

@@ -1,5 +1,5 @@
-//! Keeping the trigger rules, against an event bus as AWS documents it: pages, rules with targets that can't be deleted, and rules of
-//! others. The emulators are laxer.
+//! Reconciles the trigger rules with an event bus as AWS documents it: pages, rules with targets that can't be deleted, and
+//! rules of others. The emulators are less strict.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -34,14 +34,14 @@ struct Bus(Arc<Mutex<Inside>>);
 struct Inside {
     rules: BTreeMap<String, Rule>,
     calls: Vec<String>,
-    /// This many calls get through.
+    /// The number of calls that succeed.
     left: Option<usize>,
-    /// The last page of every list names this one.
+    /// The last page of every list has this token.
     going_round: Option<&'static str>,
 }
 
 impl Bus {
-    /// As many as EventBridge lists at once.
+    /// The page size of EventBridge.
     const PAGE: usize = 100;
 
     async fn rules_of(&self, stack: &str) -> Rules {
@@ -210,7 +210,7 @@ fn stack() -> StackName {
     "demo".parse().unwrap()
 }
 
-/// A stop at each of so many minutes of a day.
+/// A stop at each of this many minutes of a day.
 fn wanted(count: usize) -> Vec<TriggerRule> {
     let rules = (0..count).map(|minute| {
         let expression = format!("cron({} {} ? * MON-FRI *)", minute % 60, minute / 60);
@@ -220,7 +220,7 @@ fn wanted(count: usize) -> Vec<TriggerRule> {
 }
 
 #[tokio::test]
-async fn rules_on_several_pages_are_all_seen() {
+async fn rules_on_several_pages_are_all_listed() {
     let bus = Bus::default();
     let rules = bus.rules_of("demo").await;
     let wanted = wanted(230);
@@ -238,7 +238,7 @@ async fn rules_on_several_pages_are_all_seen() {
 }
 
 #[tokio::test]
-async fn a_bus_that_is_nearly_full_is_told_before_and_after() {
+async fn a_nearly_full_bus_is_reported_before_and_after_the_change() {
     let bus = Bus::default();
     for number in 0..240 {
         bus.put(&format!("theirs-{number}"), Some(THEM));
@@ -255,7 +255,7 @@ async fn a_bus_that_is_nearly_full_is_told_before_and_after() {
 }
 
 #[tokio::test]
-async fn what_others_own_stays() {
+async fn rules_and_targets_of_others_are_kept() {
     let bus = Bus::default();
     // Rules of another stack with a similar name, of another owner with Curfew's prefix, and of Curfew's own but with a
     // second target.
@@ -294,7 +294,7 @@ async fn what_others_own_stays() {
 }
 
 #[tokio::test]
-async fn reconciling_that_is_cut_off_anywhere_is_completed_by_the_next() {
+async fn an_interrupted_reconciliation_is_completed_by_the_next() {
     let (before, after) = (wanted(3), wanted(6).split_off(2));
     for cut in 0.. {
         let bus = Bus::default();
@@ -318,7 +318,7 @@ async fn reconciling_that_is_cut_off_anywhere_is_completed_by_the_next() {
 }
 
 #[tokio::test]
-async fn two_that_reconcile_at_once_do_not_trip_over_each_other() {
+async fn concurrent_reconciliations_succeed() {
     let bus = Bus::default();
     let rules = bus.rules_of("demo").await;
     rules.reconcile(&wanted(5)).await.unwrap();
@@ -329,7 +329,7 @@ async fn two_that_reconcile_at_once_do_not_trip_over_each_other() {
 }
 
 #[tokio::test]
-async fn a_list_that_goes_round_is_an_error_that_names_the_call() {
+async fn a_cycle_of_pages_is_an_error_that_names_the_call() {
     let bus = Bus::default();
     let rules = bus.rules_of("demo").await;
     rules.reconcile(&wanted(250)).await.unwrap();

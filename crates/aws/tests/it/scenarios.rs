@@ -1,10 +1,9 @@
-//! Curfew at work for a long time, and in bad times: real passes, through the real SDK, on the model of EC2 in virtual time.
+//! Long runs and faults: real passes, through the real SDK, on the model of EC2 in virtual time.
 //!
-//! `core`'s scenarios show what is decided. These show what becomes of the decisions: calls, tags, states, and what happens when
-//! they go wrong.
+//! `core`'s scenarios test the decisions. These test their execution: calls, tags, states, and the handling of failures.
 
 mod event;
+mod guarantees;
 mod history;
-mod promises;
 mod world;
 mod year;

@@ -111,7 +111,7 @@ impl EdgeAudit {
                 continue;
             };
             let outcome = match result {
-                StepResult::Done { .. } | StepResult::NotRemembered { .. } => {
+                StepResult::Done { .. } | StepResult::TagsNotWritten { .. } => {
                     self.newest.insert(step.instance.clone(), Some(edge.at));
                     EdgeOutcome::Missed
                 }
@@ -360,7 +360,7 @@ mod tests {
             .map(|(step, result)| Outcome {
                 step: step.clone(),
                 result,
-                said: false,
+                request_written: false,
             })
             .collect();
         let record_own_actions =

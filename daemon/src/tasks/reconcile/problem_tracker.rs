@@ -138,7 +138,7 @@ impl ProblemTracker {
             });
         }
         for Outcome { step, result, .. } in &pass.outcomes {
-            if let StepResult::Failed(error) | StepResult::NotRemembered { error, .. } = result {
+            if let StepResult::Failed(error) | StepResult::TagsNotWritten { error, .. } = result {
                 add(&step.instance, ProblemKind::Failed, &|instance| {
                     Some(Notification::failed(instance, step, error, now))
                 });

@@ -1,6 +1,6 @@
 //! Triggers and state changes: late, repeated and early events lead to the same decision.
 
-use curfew_aws::cloud::Cloud;
+use curfew_aws::endpoint_kind::EndpointKind;
 use curfew_model::{ApiAction, Launch};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -127,7 +127,7 @@ async fn an_emulator_rule_up_to_a_minute_early_applies_the_edges_of_its_minute()
 #[tokio::test]
 async fn an_aws_rule_may_be_five_seconds_early() {
     let mut world = World::with([at_work("web")]).await;
-    world.app.cloud = Cloud::Aws;
+    world.app.cloud = EndpointKind::Aws;
     let rule = json!({"command": "wake", "cron": "cron(0 19 ? * MON-FRI *)"});
     world.ec2.advance(SignedDuration::from_secs(3600 - 40));
     world.send(&rule).await.unwrap();

@@ -21,7 +21,7 @@ async fn a_failing_instance_is_reported_and_does_not_block_the_others() {
     let reason = reason.replace(world.id("protected").as_str(), "ID");
     insta::assert_snapshot!(reason, @"
     db | request by http 127.0.0.1
-    protected | `ec2:StopInstances` was refused: The instance 'ID' may not be stopped. Modify its 'disableApiStop' instance attribute and try again; it is recorded, and tried again at 2026-11-23T18:01:00Z
+    protected | `ec2:StopInstances` was refused: The instance 'ID' may not be stopped. Modify its 'disableApiStop' instance attribute and try again; it is recorded, and retried at 2026-11-23T18:01:00Z
     web | request by http 127.0.0.1
     ");
     assert_eq!(
@@ -113,7 +113,7 @@ async fn each_kind_of_tagging_failure_has_its_status() {
     UnauthorizedOperation: 403 denied: 1 of 1 failed: `ID`: `ec2:CreateTags` was denied: Injected by the test; grant this action to the role or user; docs/iam.md lists what Curfew needs and why Retry-After null
     RequestLimitExceeded: 429 throttled: 1 of 1 failed: `ID`: `ec2:CreateTags` was throttled: Injected by the test; retry in a few seconds Retry-After "5"
     ExpiredToken: 503 no_credentials: 1 of 1 failed: `ID`: `ec2:CreateTags` found its credentials expired: Injected by the test; the function's role is broken; its operator finds details in the function's log Retry-After "30"
-    InternalError: 503 upstream_error: 1 of 1 failed: `ID`: `ec2:CreateTags` failed inside AWS: Injected by the test; try again later; the AWS Health Dashboard tells of wider trouble Retry-After "30"
+    InternalError: 503 upstream_error: 1 of 1 failed: `ID`: `ec2:CreateTags` failed inside AWS: Injected by the test; try again later; the AWS Health Dashboard lists known incidents Retry-After "30"
     "#);
 }
 

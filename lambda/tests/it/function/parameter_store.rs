@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
-use curfew_aws::document::Stored;
+use curfew_aws::configuration_document::StoredDocument;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -74,7 +74,7 @@ impl ParameterStore {
 }
 
 fn in_parameters(document: &str) -> BTreeMap<String, String> {
-    let stored = Stored::new(document).unwrap();
+    let stored = StoredDocument::new(document).unwrap();
     let parts = stored.parts.into_iter();
     let mut values: BTreeMap<_, _> = parts
         .map(|(suffix, value)| (format!("{}/{suffix}", ParameterStore::NAME), value))

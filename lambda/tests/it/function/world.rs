@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use curfew_aws::clock::Clock;
-use curfew_aws::cloud::Cloud;
 use curfew_aws::connect::{ConnectOptions, Connection};
+use curfew_aws::endpoint_kind::EndpointKind;
 use curfew_core::select::DEFAULT_LIMIT;
 use curfew_lambda::app::App;
 use curfew_lambda::auth::Authenticator;
@@ -78,7 +78,7 @@ impl World {
             auth: Authenticator::None,
             cors_origin: None,
             request_limit: DEFAULT_LIMIT,
-            cloud: Cloud::Emulator,
+            cloud: EndpointKind::Emulator,
         };
         Self {
             ec2,

@@ -13,8 +13,8 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 use curfew_aws::clock::Clock;
-use curfew_aws::cloud::Cloud as Kind;
 use curfew_aws::connect::{ConnectOptions, Connection};
+use curfew_aws::endpoint_kind::EndpointKind as Kind;
 use curfew_core::select::DEFAULT_LIMIT;
 use curfew_lambda::app::App;
 use curfew_lambda::auth::Authenticator;

@@ -1,4 +1,4 @@
-//! No room: found out by type and zone, in few calls, and what room there is is used.
+//! Lack of capacity: it is found by pool in few calls, and the available capacity is used.
 
 use curfew_aws::error::CloudErrorKind;
 use curfew_model::{ApiAction, ApiError, Ec2InstanceState, Fault, Launch, SpotKind, Symptom};
@@ -13,7 +13,7 @@ fn scarce(plain: Launch) -> Launch {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_type_without_room_in_a_zone_costs_three_calls_and_holds_nobody_up() {
+async fn a_pool_without_capacity_costs_three_calls_and_delays_no_other_instance() {
     let world = World::at(MORNING).await;
     let good = world.launch(60, Launch::stopped);
     let elsewhere = world.launch(20, |plain| scarce(plain).zone("eu-west-3c"));
@@ -28,7 +28,7 @@ async fn a_type_without_room_in_a_zone_costs_three_calls_and_holds_nobody_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_room_there_is_is_used() {
+async fn the_available_capacity_is_used() {
     for room in [1, 37, 99] {
         let world = World::at(MORNING).await;
         let ids = world.launch(100, scarce);
@@ -43,7 +43,7 @@ async fn what_room_there_is_is_used() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_without_room_are_not_asked_for_batch_by_batch() {
+async fn a_thousand_instances_without_capacity_cost_a_bounded_number_of_calls() {
     let world = World::at(MORNING).await;
     let unlucky = world.launch(1_000, scarce);
     let good = world.launch(1_000, Launch::stopped);
@@ -60,7 +60,7 @@ async fn a_thousand_without_room_are_not_asked_for_batch_by_batch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_draws_on_other_capacity_is_not_kept_off() {
+async fn instances_of_other_capacity_pools_are_started() {
     type Special = fn(Launch) -> Launch;
     let spot = |plain: Launch| plain.spot(SpotKind::Persistent);
     let dedicated = |plain: Launch| plain.tenancy("dedicated");
@@ -101,7 +101,7 @@ async fn who_draws_on_other_capacity_is_not_kept_off() {
 /// EC2 reports no capacity for this instance alone although it could for all of its type: because of its Spot price, its
 /// host, or an unknown reason.
 #[tokio::test(start_paused = true)]
-async fn one_that_finds_no_room_for_a_reason_of_its_own_keeps_no_other_off() {
+async fn an_instance_specific_lack_of_capacity_delays_no_other_instance() {
     for bad in [1, 3] {
         let world = World::at(MORNING).await;
         let bad = world.launch(bad, scarce);
@@ -113,7 +113,7 @@ async fn one_that_finds_no_room_for_a_reason_of_its_own_keeps_no_other_off() {
             let fault = Fault::on(ApiAction::StartInstances, Symptom::Error(error));
             world.ec2.fault(fault.for_instance(id));
         }
-        // Two bad ones that are tried one after the other end the search; the next pass picks others.
+        // Two bad instances tried in a row end the search; the next pass tries others.
         for _ in 0..20 {
             world.pass().await;
             if world.count(&good, Ec2InstanceState::Stopped) == 0 {
@@ -127,7 +127,7 @@ async fn one_that_finds_no_room_for_a_reason_of_its_own_keeps_no_other_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_member_among_those_without_room_is_told_apart() {
+async fn a_bad_instance_in_a_pool_without_capacity_is_isolated() {
     let world = World::at(MORNING).await;
     let ids = world.launch(50, scarce);
     world.ec2.set_capacity("p4d.24xlarge", "eu-west-3b", 30);

@@ -1,4 +1,4 @@
-//! Small fleets that were reported of tools like this one, from `crates/model/cases`: one instance that fails, and the others.
+//! Small fleets from bug reports of similar tools (`crates/model/cases`): one instance fails, and the others are handled.
 
 use curfew_aws::error::CloudErrorKind;
 use curfew_aws::execute::StepResult;
@@ -19,7 +19,7 @@ const SPOT_DESCRIBE_DENIED: &str =
     include_str!("../../../../model/cases/spot-describe-denied.json");
 const HIBERNATE_REFUSED: &str = include_str!("../../../../model/cases/hibernate-refused.json");
 
-/// A fleet as a case says, of instances of `schedule`.
+/// Launches the fleet of a case, managed by `schedule`.
 fn fleet(world: &World, case: &str, schedule: &str) -> Vec<Ec2InstanceId> {
     let plain = Launch::unnamed()
         .tag("Schedule", schedule)
@@ -34,7 +34,7 @@ fn fleet(world: &World, case: &str, schedule: &str) -> Vec<Ec2InstanceId> {
     case.put_into(&world.ec2, &plain, 0)
 }
 
-/// The remark on the step of an instance.
+/// The note on the step of an instance.
 fn note<'a>(pass: &'a Pass, id: &Ec2InstanceId) -> Option<&'a str> {
     let mut outcomes = pass.outcomes.iter();
     let outcome = outcomes.find(|outcome| outcome.step.instance.as_str() == id.as_str())?;
@@ -42,7 +42,7 @@ fn note<'a>(pass: &'a Pass, id: &Ec2InstanceId) -> Option<&'a str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_spot_instance_without_capacity_keeps_no_other_off() {
+async fn a_spot_instance_without_capacity_delays_no_other_instance() {
     let world = World::at(MORNING).await;
     let ids = fleet(&world, SPOT_WITHOUT_ROOM, "office");
     let pass = world.pass().await;
@@ -53,7 +53,7 @@ async fn a_spot_instance_without_capacity_keeps_no_other_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_of_spot_that_may_not_be_read_cost_the_spot_instances_alone() {
+async fn denied_spot_requests_skip_only_the_spot_instances() {
     let world = World::at(EVENING).await;
     let ids = fleet(&world, SPOT_DESCRIBE_DENIED, "office");
     let managed = world.launch(1, |plain| plain.spot(SpotKind::Persistent));
@@ -86,14 +86,14 @@ async fn requests_of_spot_that_may_not_be_read_cost_the_spot_instances_alone() {
         "it is a Spot instance, and whether it may be stopped is unknown: \
          `ec2:DescribeSpotInstanceRequests` was denied: You are not authorized to perform this operation"
     );
-    // Once it is granted, the stop that was due is made up for.
+    // Once the permission is granted, the missed stop is made up for.
     world.ec2.clear_faults();
     world.pass().await;
     assert_eq!(world.ec2.state(&managed[0]), Ec2InstanceState::Stopping);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nor_does_a_service_that_fails() {
+async fn failing_spot_requests_skip_only_the_spot_instances() {
     let world = World::at(EVENING).await;
     let plain = world.launch(1, |plain| plain);
     let spot = world.launch(1, |plain| plain.spot(SpotKind::Persistent));
@@ -109,7 +109,7 @@ async fn nor_does_a_service_that_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_ec2_refuses_to_hibernate_is_stopped_plainly() {
+async fn an_instance_that_ec2_refuses_to_hibernate_is_stopped_plainly() {
     let world = World::at(EVENING).await;
     let ids = fleet(&world, HIBERNATE_REFUSED, "lab");
     let pass = world.pass().await;
@@ -146,7 +146,7 @@ async fn what_ec2_refuses_to_hibernate_is_stopped_plainly() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_hand_as_well() {
+async fn a_requested_stop_that_ec2_refuses_to_hibernate_is_a_plain_stop() {
     let world = World::at(MORNING).await;
     let running = world.launch(1, |plain| plain.tag("Schedule", "lab").hibernation());
     let refusal = ApiError::client("UnsupportedOperation", "not ready to hibernate");
@@ -165,7 +165,7 @@ async fn by_hand_as_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_whole_fleet_that_can_not_hibernate_is_stopped_in_one_pass() {
+async fn a_fleet_that_can_not_hibernate_is_stopped_in_one_pass() {
     let world = World::at(EVENING).await;
     let ids = world.launch(400, |plain| plain.tag("Schedule", "lab").hibernation());
     let refusal = ApiError::client("UnsupportedHibernationConfiguration", "no hibernation here");
@@ -179,7 +179,7 @@ async fn a_whole_fleet_that_can_not_hibernate_is_stopped_in_one_pass() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_that_is_denied_is_not_tried_as_a_plain_one() {
+async fn a_denied_hibernation_is_not_retried_as_a_plain_stop() {
     let world = World::at(EVENING).await;
     let ids = world.launch(1, |plain| plain.tag("Schedule", "lab").hibernation());
     world.ec2.deny(Denial::of(ApiAction::StopInstances));
@@ -189,7 +189,7 @@ async fn a_stop_that_is_denied_is_not_tried_as_a_plain_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_that_is_refused_either_way_is_told_with_both_reasons() {
+async fn a_refused_hibernation_and_plain_stop_are_reported_with_both_reasons() {
     let world = World::at(EVENING).await;
     let protected = world.launch(1, |plain| {
         plain.tag("Schedule", "lab").hibernation().stop_protection()
@@ -205,7 +205,7 @@ async fn a_stop_that_is_refused_either_way_is_told_with_both_reasons() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_person_has_to_mend_is_not_asked_for_at_every_pass() {
+async fn a_refusal_that_a_person_has_to_resolve_backs_off() {
     for (code, status) in [
         ("OptInRequired", 401),
         ("IncorrectSpotRequestState", 400),
@@ -242,7 +242,7 @@ async fn what_a_person_has_to_mend_is_not_asked_for_at_every_pass() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_image_that_may_not_be_used_does_not_end_the_pass() {
+async fn an_unusable_image_does_not_end_the_pass() {
     let world = World::at(MORNING).await;
     let bad = world.launch(1, Launch::stopped);
     let good = world.launch(99, Launch::stopped);
@@ -256,7 +256,7 @@ async fn an_image_that_may_not_be_used_does_not_end_the_pass() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_that_is_blocked_is_not_asked_for_everybody() {
+async fn a_blocked_account_costs_a_bounded_number_of_calls() {
     let world = World::at(MORNING).await;
     world.launch(1_000, Launch::stopped);
     world

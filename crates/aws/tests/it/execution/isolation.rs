@@ -13,7 +13,7 @@ use jiff::ToSpan;
 use super::world::{EVENING, MORNING, World, failed, names};
 
 #[tokio::test(start_paused = true)]
-async fn whom_ec2_names_costs_one_more_call() {
+async fn a_bad_instance_named_by_ec2_costs_one_more_call() {
     let world = World::at(EVENING).await;
     let good = world.launch(249, |plain| plain);
     let bad = world.launch(1, Launch::stop_protection);
@@ -22,12 +22,12 @@ async fn whom_ec2_names_costs_one_more_call() {
     assert_eq!(world.count(&good, Ec2InstanceState::Stopping), 249);
     assert_eq!((world.remembered(&good), world.remembered(&bad)), (249, 0));
     assert_eq!(world.calls(ApiAction::StopInstances), 3 + 1);
-    // One for each batch, and one for when to try the refused stop again.
+    // One for each batch, and one for the retry tag of the refused stop.
     assert_eq!(world.calls(ApiAction::CreateTags), 3 + 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_bad_members_cost_a_call_or_two_each() {
+async fn many_bad_instances_cost_a_call_or_two_each() {
     let world = World::at(EVENING).await;
     let good = world.launch(460, |plain| plain);
     let bad = world.launch(40, Launch::stop_protection);
@@ -40,7 +40,7 @@ async fn many_bad_members_cost_a_call_or_two_each() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whom_ec2_does_not_name_is_found_by_halves() {
+async fn a_bad_instance_not_named_by_ec2_is_found_by_halving() {
     let world = World::at(EVENING).await;
     let good = world.launch(99, |plain| plain);
     let bad = world.launch(1, |plain| plain);
@@ -55,7 +55,7 @@ async fn whom_ec2_does_not_name_is_found_by_halves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn instances_that_vanish_meanwhile_are_told_apart_in_one_step() {
+async fn terminated_instances_are_isolated_in_one_step() {
     let world = World::at(EVENING).await;
     let good = world.launch(97, |plain| plain);
     let gone = world.launch(3, |plain| plain);
@@ -78,7 +78,7 @@ async fn instances_that_vanish_meanwhile_are_told_apart_in_one_step() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_action_that_is_denied_to_everybody_is_not_asked_for_everybody() {
+async fn an_action_denied_for_all_instances_costs_a_bounded_number_of_calls() {
     let world = World::at(EVENING).await;
     let ids = world.launch(2_000, |plain| plain);
     world.ec2.deny(Denial::of(ApiAction::StopInstances));
@@ -89,20 +89,20 @@ async fn an_action_that_is_denied_to_everybody_is_not_asked_for_everybody() {
     assert!(calls <= 80, "{calls}");
     let inferred = pass.outcomes.iter().filter(|outcome| {
         matches!(&outcome.result, StepResult::Failed(error)
-            if error.to_string().starts_with("`ec2:StopInstances` was denied: others were refused likewise: "))
+            if error.to_string().starts_with("`ec2:StopInstances` was denied: an equal call failed: "))
     });
     assert!(inferred.count() > 1_900);
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_that_a_policy_allows_are_stopped_though_as_many_are_denied() {
+async fn instances_that_a_policy_allows_are_stopped_though_as_many_are_denied() {
     let world = World::at(EVENING).await;
     let denied = world.launch(150, |plain| plain.tag("Environment", "prod"));
     let allowed = world.launch(150, |plain| plain.tag("Environment", "dev"));
     let policy = Denial::of(ApiAction::StopInstances).unless_tagged("Environment", "dev");
     world.ec2.deny(policy);
     // Ids are random, so every batch is mixed, and so is the choice of the instances that are tried alone. A pass that gives
-    // up a batch, which is one in some hundred, leaves it to the next.
+    // up a batch, which happens to one in some hundred, leaves it to the next.
     for _ in 0..4 {
         world.pass().await;
         if world.count(&allowed, Ec2InstanceState::Running) == 0 {
@@ -116,7 +116,7 @@ async fn those_that_a_policy_allows_are_stopped_though_as_many_are_denied() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fleet_that_is_bad_for_the_most_part_costs_a_bounded_number_of_calls_a_pass() {
+async fn a_mostly_bad_fleet_costs_a_bounded_number_of_calls_per_pass() {
     let world = World::at(EVENING).await;
     world.launch(630, |plain| plain.tag("Environment", "prod"));
     let allowed = world.launch(70, |plain| plain.tag("Environment", "dev"));
@@ -135,11 +135,11 @@ async fn a_fleet_that_is_bad_for_the_most_part_costs_a_bounded_number_of_calls_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn hundreds_that_are_refused_for_their_own_sake_do_not_keep_the_others_off() {
+async fn hundreds_of_refused_instances_do_not_delay_the_others() {
     let world = World::at(MORNING).await;
     let spot = world.launch(500, |plain| plain.stopped().spot(SpotKind::Persistent));
     let good = world.launch(150, Launch::stopped);
-    // AWS interrupted them all, and it alone starts them again.
+    // AWS interrupted them all, and only AWS starts them again.
     for id in &spot {
         let refusal = ApiError::client("IncorrectSpotRequestState", "not in an appropriate state");
         let fault = Fault::on(ApiAction::StartInstances, Symptom::Error(refusal));

@@ -1,4 +1,4 @@
-//! Time: EC2's pace, its asking for patience, and deadlines.
+//! EC2's rate limits, its throttling, and deadlines.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn within(seconds: u64) -> Deadline {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_throttled_who_keeps_ec2s_pace() {
+async fn no_call_is_throttled_within_ec2s_rate_limits() {
     let world = World::at(EVENING).await;
     world.ec2.throttle(Throttling::published());
     let ids = world.launch(2_000, |plain| plain);
@@ -34,7 +34,7 @@ async fn nobody_is_throttled_who_keeps_ec2s_pace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn starts_are_paced_by_calls_and_by_instances() {
+async fn starts_are_limited_by_calls_and_by_instances() {
     let world = World::at(MORNING).await;
     world.ec2.throttle(Throttling::published());
     world.launch(1_200, Launch::stopped);
@@ -46,7 +46,7 @@ async fn starts_are_paced_by_calls_and_by_instances() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn buckets_that_others_have_emptied_are_waited_for() {
+async fn a_bucket_emptied_by_other_processes_is_waited_for() {
     let world = World::at(EVENING).await;
     let figures = Throttling::published()
         .requests(ApiAction::StopInstances, TokenBucket::new(2, 1))
@@ -58,7 +58,7 @@ async fn buckets_that_others_have_emptied_are_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_takes_what_the_pace_allows_and_names_the_rest() {
+async fn a_deadline_executes_what_the_rate_limit_allows_and_reports_the_rest() {
     let world = World::at(EVENING).await;
     world.ec2.throttle(Throttling::published());
     let ids = world.launch(1_250, |plain| plain);
@@ -81,7 +81,7 @@ async fn a_deadline_takes_what_the_pace_allows_and_names_the_rest() {
     assert!((1_100..=1_140).contains(&stopped), "{stopped}");
     assert_eq!(world.refused(ApiAction::StopInstances), 0);
 
-    // What is left is done by later passes, and by them alone.
+    // Later passes execute the rest, and nothing else.
     let mut passes = 1;
     while world.pass_until(within(7)).await.failures() > 0 {
         passes += 1;
@@ -91,7 +91,7 @@ async fn a_deadline_takes_what_the_pace_allows_and_names_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn throttled_until_the_deadline_is_reported_as_throttled() {
+async fn a_call_throttled_until_the_deadline_is_reported_as_throttled() {
     let world = World::at(EVENING).await;
     let ids = world.launch(10, |plain| plain);
     world.ec2.fault(Fault::error(
@@ -106,7 +106,7 @@ async fn throttled_until_the_deadline_is_reported_as_throttled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_hangs_after_being_throttled_is_reported_as_throttled() {
+async fn a_call_that_hangs_after_being_throttled_is_reported_as_throttled() {
     let world = World::at(EVENING).await;
     let ids = world.launch(10, |plain| plain);
     let stop = ApiAction::StopInstances;
@@ -119,7 +119,7 @@ async fn what_hangs_after_being_throttled_is_reported_as_throttled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_hangs_is_given_up_in_time_and_everything_else_is_remembered() {
+async fn a_hanging_call_is_abandoned_in_time_and_all_others_are_recorded() {
     let world = World::at(EVENING).await;
     let ids = world.launch(300, |plain| plain);
     let hanging = Fault::on(ApiAction::StopInstances, Symptom::Hang)
@@ -135,7 +135,7 @@ async fn what_hangs_is_given_up_in_time_and_everything_else_is_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_ec2_accepts_at_the_last_moment_is_remembered_after_the_deadline() {
+async fn a_step_accepted_at_the_last_moment_is_recorded_after_the_deadline() {
     let world = World::at(EVENING).await;
     let ids = world.launch(1_000, |plain| plain);
     let slow = Symptom::Latency(Duration::from_millis(1_400));
@@ -148,11 +148,11 @@ async fn what_ec2_accepts_at_the_last_moment_is_remembered_after_the_deadline() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plan_is_carried_on_until_its_next_edge_and_no_further() {
+async fn a_plan_is_executed_until_its_next_edge_and_no_further() {
     let world = World::at(MORNING).await;
     world.ec2.throttle(Throttling::published());
     let ids = world.launch(1_200, Launch::stopped);
-    // It stops at 8:01.
+    // The schedule stops it at 8:01.
     let dawn = world.launch(1, |plain| plain.tag("Schedule", "dawn"));
     let began = Instant::now();
     let pass = world.pass().await;

@@ -1,4 +1,4 @@
-//! A region with a fleet in it, and passes over it.
+//! A region with a fleet, and passes over it.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 /// 20:00:15 in Paris on a Monday: office hours are over.
 pub(crate) const EVENING: &str = "2026-11-23T19:00:15Z";
-/// What each instance remembers at first.
+/// The initial state tag of each instance.
 pub(crate) const MEMORY: &str = "2026-11-23T07:00:00Z start schedule office";
 /// 8:00:15 there the next day.
 pub(crate) const MORNING: &str = "2026-11-24T07:00:15Z";
@@ -62,7 +62,7 @@ impl World {
         }
     }
 
-    /// So many instances of the schedule `office`, as `dressed`.
+    /// Launches instances of the schedule `office`, as modified by `dressed`.
     pub(crate) fn launch(
         &self,
         count: usize,
@@ -110,7 +110,7 @@ impl World {
         pass.unwrap()
     }
 
-    /// A clock that begins with the model's and goes on with tokio's: the model's own stands still between two calls.
+    /// A clock that starts with the model's and advances with tokio's: the model's own doesn't advance between two calls.
     pub(crate) fn clock(&self) -> Clock {
         let (start, begun) = (self.ec2.now(), Instant::now());
         Clock::telling(move || start + SignedDuration::try_from(begun.elapsed()).unwrap())
@@ -130,7 +130,7 @@ impl World {
         ids.iter().filter(alike).count()
     }
 
-    /// How many of these remember something else than at first.
+    /// The number of instances with a changed state tag.
     pub(crate) fn remembered(&self, ids: &[Ec2InstanceId]) -> usize {
         let has = |id: &&Ec2InstanceId| {
             self.ec2
@@ -141,7 +141,7 @@ impl World {
     }
 }
 
-/// The instances with a step that failed for this reason.
+/// The instances with a step that failed with this kind of error.
 pub(crate) fn failed(pass: &Pass, kind: CloudErrorKind) -> BTreeSet<String> {
     let outcomes = pass.outcomes.iter();
     let matching = outcomes.filter(

@@ -14,7 +14,7 @@ use curfew_model::{
 use insta::assert_snapshot;
 use jiff::{SignedDuration, ToSpan};
 
-use super::setting::{STOPPED, Setting, connection};
+use super::setup::{STOPPED, Setting, connection};
 
 #[tokio::test(start_paused = true)]
 async fn a_denied_action_is_named_and_works_once_it_is_granted() {
@@ -43,7 +43,7 @@ async fn a_denied_action_is_named_and_works_once_it_is_granted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn expired_credentials_are_told_from_wrong_ones_and_the_edge_waits_for_their_renewal() {
+async fn expired_and_wrong_credentials_are_distinguished_and_the_edge_is_applied_after_renewal() {
     let setting = Setting::new().await;
     let web = setting.launch(Launch::new("web"));
     let account = "000000000000";
@@ -76,7 +76,7 @@ async fn expired_credentials_are_told_from_wrong_ones_and_the_edge_waits_for_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_region_that_is_not_enabled_is_named_as_a_cause_beside_the_keys() {
+async fn a_region_that_is_not_enabled_is_named_as_a_possible_cause() {
     let setting = Setting::in_region("me-south-1").await;
     assert_snapshot!(setting.failing_pass().await, @"
     `ec2:DescribeInstances` has no usable credentials: AWS was not able to validate the provided access credentials
@@ -86,7 +86,7 @@ async fn a_region_that_is_not_enabled_is_named_as_a_cause_beside_the_keys() {
     setting.next_pass().await;
 }
 
-/// A fleet on a machine with a clock that is off by so much, and that clock.
+/// A fleet on a machine with a clock that is `off`, and that clock.
 async fn beside_a_clock_off_by(off: SignedDuration) -> (Setting, Clock) {
     let ec2 = Model::new("2026-11-23T19:00:20Z".parse().unwrap());
     ec2.check_clocks(ClockCheck::On);
@@ -101,17 +101,17 @@ async fn beside_a_clock_off_by(off: SignedDuration) -> (Setting, Clock) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_ten_minutes_off_is_put_right_for_aws_and_told() {
+async fn a_clock_ten_minutes_off_is_corrected_and_logged() {
     let (setting, clock) = beside_a_clock_off_by(SignedDuration::from_mins(-10)).await;
     let web = setting.launch(Launch::new("web"));
     setting.pass().await;
     assert_eq!(setting.ec2.state(&web), Ec2InstanceState::Stopping);
     assert_eq!(clock.now(), setting.ec2.now());
-    assert_snapshot!(setting.logged(), @r#" WARN this machine's clock is slow seconds=600 hint="set the clock, for example with `timedatectl set-ntp true`; meanwhile Curfew goes by AWS's time""#);
+    assert_snapshot!(setting.logged(), @r#" WARN this machine's clock is wrong seconds=600 direction="slow" hint="set the clock, for example with `timedatectl set-ntp true`; until then Curfew uses the time of AWS""#);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_on_a_machine_whose_clock_is_fast_does_not_swallow_the_next_edge() {
+async fn a_request_from_a_machine_with_a_fast_clock_does_not_skip_the_next_edge() {
     let fast = SignedDuration::from_mins(10);
     let (setting, clock) = beside_a_clock_off_by(fast).await;
     let web = setting.launch(Launch::new("web").stopped().tag(LAST_TAG, STOPPED));

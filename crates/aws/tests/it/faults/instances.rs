@@ -1,4 +1,4 @@
-//! One instance, or some, for which EC2 refuses what works for the others.
+//! EC2 refuses calls because of one or some of the instances.
 
 use curfew_aws::execute::StepResult;
 use curfew_core::state_tags::LAST_TAG;
@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 use jiff::ToSpan;
 use tokio::time::Duration;
 
-use super::setting::Setting;
+use super::setup::Setting;
 
 #[tokio::test(start_paused = true)]
 async fn one_bad_id_in_a_hundred_fails_alone() {
@@ -16,7 +16,7 @@ async fn one_bad_id_in_a_hundred_fails_alone() {
     let others: Vec<_> = (0..99)
         .map(|n| setting.launch(Launch::new(format!("web-{n}"))))
         .collect();
-    // It is terminated and forgotten between the look and the call.
+    // It is terminated and forgotten between the observation and the call.
     let slow = Symptom::Latency(Duration::from_secs(2));
     setting
         .ec2
@@ -40,7 +40,7 @@ async fn one_bad_id_in_a_hundred_fails_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lack_of_capacity_keeps_back_only_those_that_need_it() {
+async fn a_lack_of_capacity_delays_only_the_instances_that_need_it() {
     let setting = Setting::new().await;
     let stopped = |name: &str| {
         let memory = "2026-11-23T19:00:00Z stop schedule office";
@@ -57,9 +57,9 @@ async fn a_lack_of_capacity_keeps_back_only_those_that_need_it() {
     setting.ec2.set_now("2026-11-24T07:00:05Z".parse().unwrap());
     assert_eq!(setting.pass().await.failures(), 1);
     assert_eq!(setting.ec2.state(&small), Ec2InstanceState::Pending);
-    assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-006c45d188009454f name="big" action=start cause=schedule office error=`ec2:StartInstances` found no capacity: We currently do not have sufficient p5.48xlarge capacity in the Availability Zone you requested (eu-west-3a). Our system will be working on provisioning additional capacity hint="AWS has no room now; Curfew tries again at each pass""#);
+    assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-006c45d188009454f name="big" action=start cause=schedule office error=`ec2:StartInstances` found no capacity: We currently do not have sufficient p5.48xlarge capacity in the Availability Zone you requested (eu-west-3a). Our system will be working on provisioning additional capacity hint="AWS has no capacity at the moment; Curfew retries at each pass""#);
 
-    // There was room when EC2 accepted the start, and none when it came to it.
+    // There was capacity when EC2 accepted the start, and none when it executed it.
     setting.ec2.clear_capacity("p5.48xlarge", "eu-west-3a");
     setting
         .ec2
@@ -82,7 +82,7 @@ async fn a_lack_of_capacity_keeps_back_only_those_that_need_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_without_room_for_a_tag_is_left_alone_and_told_of_until_there_is_room() {
+async fn an_instance_with_fifty_tags_is_skipped_with_a_reason_until_a_tag_is_removed() {
     let setting = Setting::new().await;
     let full = (0..47).fold(Launch::new("full"), |launch, n| {
         launch.tag(format!("tag-{n}"), "")

@@ -1,4 +1,5 @@
-//! That the table in `docs/operations.md` and the tests agree: every row cites tests that exist, and every test here is cited.
+//! Checks that the table in `docs/operations.md` and the tests agree: every row cites existing tests, and every test here is
+//! cited.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -40,7 +41,7 @@ fn every_row_of_the_fault_table_cites_tests_and_every_fault_test_is_cited() {
         assert!(of_row > 0, "a row without a test: {row}");
     }
 
-    for file in ["answers.rs", "identity.rs", "instances.rs"] {
+    for file in ["responses.rs", "identity.rs", "instances.rs"] {
         let file = format!("crates/aws/tests/it/faults/{file}");
         for name in tests_of(&std::fs::read_to_string(root.join(&file)).unwrap()) {
             assert!(

@@ -1,4 +1,4 @@
-//! What can happen to a fleet: time, triggers, people, requests, and everything that goes wrong between Curfew and EC2.
+//! Everything that can happen to a fleet: time, triggers, people, requests, and faults between Curfew and EC2.
 
 use curfew_model::{ApiAction, ApiError, CredentialFault, Symptom};
 use jiff::SignedDuration;
@@ -7,14 +7,14 @@ use proptest::sample::select;
 
 use super::history::{FLEET, MANAGED, WAKING};
 
-/// One thing that happens.
+/// One event of a history.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     Wait(SignedDuration),
     Pass(Pass),
     /// A user does this at the console.
     Person(usize, Deed),
-    /// A user asks Curfew for this.
+    /// A user requests this from Curfew.
     Asked(usize, Wish),
     /// From now on, until [`Mended`](Self::Mended).
     Trouble(Trouble),
@@ -22,16 +22,16 @@ pub(crate) enum Event {
     NextStartFallsBack(usize),
 }
 
-/// A pass, and what happens to it.
+/// A pass, and what happens during it.
 #[derive(Clone, Debug)]
 pub(crate) struct Pass {
     /// The schedule of the rule that triggered it, and by how many seconds before its next edge; `None` for any time.
     pub(crate) triggered_for: Option<(usize, Option<i64>)>,
-    /// What goes wrong with its calls.
+    /// The fault of its calls.
     pub(crate) faults: Vec<Fault>,
     /// What a user does between the pass's observation and its first call.
     pub(crate) meanwhile: Option<(usize, Deed)>,
-    /// It has no time to begin anything.
+    /// Its deadline has passed at the start.
     pub(crate) hurried: bool,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Pass {
 pub(crate) struct Fault {
     pub(crate) action: ApiAction,
     pub(crate) symptom: Symptom,
-    /// After so many calls that go well.
+    /// After this many successful calls.
     pub(crate) after: u32,
     pub(crate) times: u32,
 }
@@ -49,13 +49,13 @@ pub(crate) enum Deed {
     Start,
     Stop,
     Terminate,
-    /// Another schedule, by its place in the fleet.
+    /// Another schedule, by its index in the fleet.
     Reschedule(usize),
-    /// The memory is gone.
+    /// The state tags are removed.
     Forget,
-    /// The memory can't be read any more.
+    /// The state tags are invalid.
     Scribble,
-    /// Every tag that there is room for.
+    /// The instance gets as many tags as EC2 allows.
     FillTags,
     FreeTags,
 }
@@ -75,7 +75,7 @@ pub(crate) enum Trouble {
     DeniedFor(ApiAction, usize),
     Credentials(CredentialFault),
     NoCapacity,
-    /// Curfew's clock is so many minutes fast.
+    /// Curfew's clock is this many minutes fast.
     Clock(i64),
 }
 
@@ -139,7 +139,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         Symptom::ResetAfter,
         Symptom::Truncated,
     ]);
-    // Three tries have one call: fewer faults are got over, more are not.
+    // A call has three attempts: it survives fewer faults, and fails with more.
     (select(actions.to_vec()), symptom, 0_u32..3, 1_u32..6).prop_map(
         |(action, symptom, after, times)| Fault {
             action,

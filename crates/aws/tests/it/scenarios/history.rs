@@ -1,4 +1,4 @@
-//! Random histories: whatever people, EC2 and the way to it do, the promises hold.
+//! Random histories: the guarantees hold whatever people, EC2 and the network do.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use proptest::prelude::*;
 use tokio::time::{Duration, Instant};
 
 use super::event::{self, Deed, Event, Trouble, Wish, event};
-use super::promises::{Promises, assert_as_wanted, code, is_pending};
+use super::guarantees::{Promises, assert_as_wanted, code, is_pending};
 use super::world::{World, managed};
 
 const SCHEDULES: &str = r#"{ "schedules": {
@@ -30,10 +30,10 @@ const SCHEDULES: &str = r#"{ "schedules": {
     "deep": { "timezone": "America/New_York", "running": "08:00-20:00", "hibernate": true, "catch_up": "2h" }
 } }"#;
 
-/// The schedules that rules wake for.
+/// The schedules with trigger rules.
 pub(crate) const WAKING: [&str; 4] = ["office", "strict", "night-stop", "deep"];
 
-/// One instance for each of these values of the managing tag; the last ones are never touched.
+/// One instance for each of these values of the managing tag; the last ones must never be changed.
 pub(crate) const FLEET: [&str; 13] = [
     "office",
     "office",
@@ -49,17 +49,17 @@ pub(crate) const FLEET: [&str; 13] = [
     "office", // on instance store
     "office", // one-time Spot
 ];
-/// The managed ones.
+/// The number of managed instances.
 pub(crate) const MANAGED: usize = 7;
 
-/// How many tags of its own an instance may have.
+/// The largest number of an instance's own tags.
 const TAGS: usize = 50;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
-    fn the_promises_are_kept_in_bad_times(
+    fn the_guarantees_hold_despite_faults(
         start in 0_i64..365 * 24 * 60,
         running in proptest::array::uniform7(any::<bool>()),
         events in proptest::collection::vec(event(), 1..40),
@@ -73,7 +73,7 @@ proptest! {
     }
 }
 
-/// A case takes about a fifth of a second unoptimised. `PROPTEST_CASES=1000` looks longer.
+/// A case takes about a fifth of a second unoptimised. `PROPTEST_CASES=1000` runs more.
 fn cases() -> u32 {
     let asked = std::env::var("PROPTEST_CASES").ok();
     asked.and_then(|cases| cases.parse().ok()).unwrap_or(48)
@@ -132,7 +132,7 @@ impl History {
         }
     }
 
-    /// Lets time pass. A start that falls back came to nothing, so that its edge may be tried again.
+    /// Lets time pass. A start that falls back has failed, so that its edge may be applied again.
     fn until(&mut self, then: Timestamp) {
         let known = self.world.ec2.transitions().len();
         self.world.ec2.set_now(then);
@@ -169,7 +169,7 @@ impl History {
         };
         let schedule = schedule.as_ref().map(|(schedule, _)| schedule);
         if let Some((which, deed)) = pass.meanwhile {
-            // The answer to the look is on its way when it happens.
+            // The response to the observation is in flight when it happens.
             let late = Symptom::Latency(Duration::from_secs(2));
             self.world
                 .ec2
@@ -207,7 +207,7 @@ impl History {
     }
 
     fn check(&mut self, before: &Before, done: Result<Pass, CloudError>) {
-        // A pass that could not look did nothing, and said why.
+        // A pass without an observation did nothing, and returned the reason.
         let (pass, error) = match done {
             Ok(pass) => (Some(pass), None),
             Err(error) => (None, Some(error)),
@@ -218,18 +218,18 @@ impl History {
         }
     }
 
-    /// Planning again after success is empty.
+    /// Planning again after success yields no steps.
     async fn assert_done(&self, done: &Result<Pass, CloudError>) {
         let went_well = done.as_ref().is_ok_and(|pass| pass.failures() == 0);
         if let (true, Ok(again)) = (went_well, self.world.look().await) {
-            // What took long has settled meanwhile, which is recorded.
+            // Slow changes have settled meanwhile, which is recorded.
             let left = |step: &&Step| step.action != StepAction::Record;
             let left: Vec<&Step> = again.steps.iter().filter(left).collect();
             assert!(left.is_empty(), "{left:#?} after {done:#?}");
         }
     }
 
-    /// A change by hand is a request, if all that was due was done before it.
+    /// A change by hand must be respected if all that was due was done before it.
     async fn person(&mut self, which: usize, deed: Deed) {
         let id = self.ids[which].clone();
         let plan = self.world.look().await.ok();
@@ -238,8 +238,8 @@ impl History {
         };
         self.deed(which, deed);
         self.promises.nothing_is_wished(&id);
-        // What a person does within 15 seconds of a word is not told from a call that crossed it; and EC2's times mean little to a
-        // clock that is off.
+        // A change within 15 seconds of a request can't be distinguished from a concurrent call, and EC2's times mean little
+        // to a wrong clock.
         if is_pending(&self.world, &id) {
             self.promises.excuse(&id);
         }
@@ -248,7 +248,7 @@ impl History {
                 .somebody_changed(&self.world, &id, plan.as_ref());
         }
         match deed {
-            // An instance with another schedule, or without its state tags, may be acted on again.
+            // An instance with another schedule, or without its state tags, may be changed again.
             Deed::Reschedule(_) | Deed::Forget | Deed::Scribble => self.promises.begin_anew(&id),
             _ => {}
         }
@@ -300,7 +300,7 @@ impl History {
             by: Actor::new("alice"),
         };
         self.promises.nothing_is_wished(&self.ids[which]);
-        // What is asked for is all that such a pass does about it.
+        // A pass for a request does nothing else for the instance.
         self.promises.asked_for(&self.ids[which]);
         let before = self.before();
         let done = self.world.woken(None, Some(request), Deadline::NONE).await;
@@ -330,7 +330,8 @@ impl History {
         self.world.clock_fast = SignedDuration::ZERO;
     }
 
-    /// Everything is mended and comes to rest: then nothing is left to do, and all is as its override or its schedule wants it.
+    /// Ends all faults and lets all states settle: then nothing is left to do, and every instance is as its override or its
+    /// schedule wants it.
     async fn end(mut self) {
         self.mend();
         for which in 0..self.ids.len() {
@@ -342,7 +343,7 @@ impl History {
             meanwhile: None,
             hurried: false,
         };
-        // Starts that fall back are tried again, and what was refused waits longer each time.
+        // Failed starts are retried, and refused calls back off longer each time.
         for _ in 0..40 {
             self.pass(&undisturbed).await;
             self.until(self.world.ec2.now() + SignedDuration::from_mins(20));
@@ -358,7 +359,7 @@ impl History {
         }
     }
 
-    /// Nothing is to be done, and nothing is waited for.
+    /// Whether nothing is to be done, and no state is transitional.
     async fn is_at_rest(&self) -> bool {
         let plan = self.world.look().await.unwrap();
         let waits =
@@ -375,13 +376,13 @@ impl History {
     }
 }
 
-/// What there was before a pass.
+/// The state before a pass.
 pub(crate) struct Before {
     pub(crate) instances: BTreeMap<Ec2InstanceId, curfew_model::Ec2Instance>,
     pub(crate) transitions: usize,
 }
 
-/// What is peculiar about the instance at this place.
+/// Applies the peculiarities of the instance at this index.
 fn peculiar(place: usize, launch: Launch) -> Launch {
     match place {
         5 => launch.hibernation(),

@@ -1,4 +1,4 @@
-//! One region, and Curfew beside it.
+//! One region, and Curfew's connection to it.
 
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ use jiff::{SignedDuration, Timestamp};
 
 const REGION: &str = "eu-west-3";
 
-/// EC2, and the way that Curfew has to it.
+/// EC2, and Curfew's connection to it.
 pub(crate) struct World {
     pub(crate) ec2: Model,
     pub(crate) schedule_set: Arc<ScheduleSet>,
     fleet: Fleet,
-    /// By how much Curfew's clock is fast.
+    /// How far Curfew's clock is fast.
     pub(crate) clock_fast: SignedDuration,
 }
 
@@ -34,7 +34,7 @@ impl World {
         let schedule_set = RawScheduleSet::from_json(schedules).unwrap();
         let ec2 = Model::new(now);
         let options = ConnectOptions {
-            // No listener is needed there: the model answers before anything is connected.
+            // No listener is needed: the model answers without a connection.
             endpoint: Some("http://127.0.0.1:1".to_owned()),
             region: Some(REGION.to_owned()),
             ..ConnectOptions::default()
@@ -50,7 +50,7 @@ impl World {
         }
     }
 
-    /// Curfew's clock.
+    /// The time by Curfew's clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.ec2.now() + self.clock_fast
     }
@@ -89,7 +89,7 @@ impl World {
         early.map_or(now, |edge| edge.at)
     }
 
-    /// What a pass would do now.
+    /// The plan of a pass at this instant.
     pub(crate) async fn look(&self) -> Result<Plan, CloudError> {
         let clock = self.clock();
         let basis = Basis::new(&self.schedule_set, &clock);

@@ -1,4 +1,4 @@
-//! The year 2026 of three real schedules: every edge is applied exactly once, at its instant, and nothing else ever is.
+//! The year 2026 of three real schedules: every edge is applied exactly once, at its instant, and nothing else is done.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,14 +29,14 @@ const SCHEDULES: &str = r#"{ "schedules": {
 } }"#;
 const MANAGED: [&str; 3] = ["office", "lab", "sundays"];
 
-/// Between two looks when nothing is due. A real heartbeat comes every five minutes; each of these stands for 72 of them, which
-/// would find the same and make the year last minutes.
+/// The interval of passes while nothing is due. A real heartbeat comes every five minutes; each of these stands for 72 of
+/// them, which would find the same and make the year last minutes.
 const HEARTBEAT: SignedDuration = SignedDuration::from_hours(6);
 
 type Change = (Timestamp, Action);
 
 #[tokio::test(start_paused = true)]
-async fn a_year_is_carried_out_edge_by_edge() {
+async fn a_year_is_executed_edge_by_edge() {
     let (from, to): (Timestamp, Timestamp) = (
         "2026-01-01T00:00:00+01:00".parse().unwrap(),
         "2027-01-01T00:00:00+01:00".parse().unwrap(),
@@ -64,12 +64,11 @@ async fn a_year_is_carried_out_edge_by_edge() {
         world.ec2.set_now(at);
         let done = world.routine().await;
         assert_eq!(done.failures(), 0, "{at}");
-        // The first pass of all records the edges of the old year.
+        // The first pass records the edges of the old year.
         if edges.contains(&at) || at == from {
             settle(&world).await;
         } else {
-            // All that was due was done: to plan again is to do nothing.
-            // That it has settled is recorded.
+            // Everything due was done: planning again yields only the record of the settled state.
             let mut steps = done.plan.steps.iter();
             assert!(steps.all(|step| step.action == StepAction::Record), "{at}");
         }
@@ -113,7 +112,7 @@ async fn a_year_is_carried_out_edge_by_edge() {
     assert_eq!(on("lab", "2026-07"), ["2026-06-30T22:00:00Z stop"; 0]);
 }
 
-/// Lets everything come up or down, and sees it.
+/// Lets all transitions complete, and observes the result.
 async fn settle(world: &World) {
     while let Some(next) = world.ec2.next_change() {
         world.ec2.set_now(next);
