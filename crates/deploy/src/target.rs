@@ -1,19 +1,19 @@
-//! The account and region of a deployment.
+//! The account that a deployment goes to.
 
 use aws_sdk_sts::Client as Sts;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_core::stack_name::StackName;
 
-/// The identity of a set of credentials.
+/// The account of the connection's credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Account {
+pub(super) struct TargetAccount {
     pub(super) id: String,
     /// `aws`, `aws-cn` or `aws-us-gov`.
     pub(super) partition: String,
 }
 
-impl Account {
+impl TargetAccount {
     pub(super) async fn of(conn: &Connection) -> Result<Self, CloudError> {
         let operation = "sts:GetCallerIdentity";
         let identity = Sts::new(&conn.sdk)
@@ -23,7 +23,7 @@ impl Account {
             .map_err(|error| CloudError::from_sdk(operation, error))?;
         let partition = identity.arn().and_then(|arn| arn.split(':').nth(1));
         let (Some(id), Some(partition)) = (identity.account(), partition) else {
-            let what = "the answer names no account";
+            let what = "the response has no account";
             return Err(CloudError::new(operation, CloudErrorKind::Service, what));
         };
         Ok(Self {
@@ -32,7 +32,7 @@ impl Account {
         })
     }
 
-    /// The Lambda's, also while there is none.
+    /// Returns the ARN of the stack's Lambda, whether or not it exists.
     pub(super) fn function_arn(&self, conn: &Connection, stack: &StackName) -> String {
         format!(
             "arn:{}:lambda:{}:{}:function:{}",
