@@ -16,7 +16,7 @@ use curfew_core::stack_name::StackName;
 
 use super::data_change::DataChange;
 use super::lambda_package::LambdaPackage;
-use super::target::TargetAccount;
+use super::target::CallerAccount;
 use super::{DeployError, STACK_TAG};
 
 /// The bucket of a stack, which may not exist yet.
@@ -101,7 +101,7 @@ impl Bucket {
     /// How many zips are kept: the current one and the previous one, to which CloudFormation can roll back. Each is 2 MB.
     const KEPT: usize = 2;
 
-    pub(super) fn new(conn: &Connection, stack: &StackName, account: &TargetAccount) -> Self {
+    pub(super) fn new(conn: &Connection, stack: &StackName, account: &CallerAccount) -> Self {
         // An emulator's host name can't have the bucket's name as a prefix.
         let config = aws_sdk_s3::config::Builder::from(&conn.sdk)
             .force_path_style(conn.endpoint().is_some())
@@ -364,7 +364,7 @@ impl Bucket {
 
     async fn create(&self) -> Result<(), CloudError> {
         // S3 rejects this region as a location constraint.
-        let place = (self.region != "us-east-1").then(|| {
+        let location = (self.region != "us-east-1").then(|| {
             CreateBucketConfiguration::builder()
                 .location_constraint(BucketLocationConstraint::from(self.region.as_str()))
                 .build()
@@ -373,7 +373,7 @@ impl Bucket {
             .client
             .create_bucket()
             .bucket(&self.name)
-            .set_create_bucket_configuration(place)
+            .set_create_bucket_configuration(location)
             .send()
             .await
             .map_err(|error| CloudError::from_sdk("s3:CreateBucket", error));

@@ -16,7 +16,7 @@ use super::data_change::DataChange;
 use super::lambda_package::{LambdaPackage, LambdaPackageError};
 use super::other_stacks::{ManagedRegions, OtherStacks, managed_by_document, managed_by_stack};
 use super::stack::{Applied, Parameters, Stack};
-use super::target::TargetAccount;
+use super::target::CallerAccount;
 use super::{
     Auth, DeployError, Deployment, MAX_PARAMETER_LENGTH, Outputs, OverlapPolicy, event_bridge,
     stack_outputs,
@@ -65,7 +65,7 @@ impl<'a> DeploymentPlan<'a> {
                 }
             }
         }
-        let account = TargetAccount::of(conn).await?;
+        let account = CallerAccount::of(conn).await?;
         if deployment.iam_scope.has_role_in(&account) {
             return Err(DeployError::OwnAccount {
                 account: account.id,
@@ -189,7 +189,7 @@ pub(super) async fn load_package(
 async fn overlaps(
     conn: &Connection,
     deployment: &Deployment,
-    account: &TargetAccount,
+    account: &CallerAccount,
     progress: &dyn Progress,
 ) -> Result<Vec<String>, DeployError> {
     let stack = &deployment.stack;
@@ -233,7 +233,7 @@ async fn access_log(
     stack: &Stack<'_>,
     progress: &dyn Progress,
 ) -> Result<String, CloudError> {
-    const HINT: &str = "docs/deploy.md says how to give API Gateway the role";
+    const HINT: &str = "see docs/deploy.md for the role";
     let off = || "off".to_owned();
     if !Cloud::of(conn).is_aws() {
         return Ok(off());

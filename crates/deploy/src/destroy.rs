@@ -15,7 +15,7 @@ use super::bucket::{self, Bucket};
 use super::configuration::ConfigurationParameter;
 use super::other_stacks::{ManagedAccountRegion, OtherStacks};
 use super::stack::Stack;
-use super::target::TargetAccount;
+use super::target::CallerAccount;
 use super::{DeployError, event_bridge};
 
 /// The resources of a deployment, by name: those that would be removed, or were.
@@ -151,7 +151,7 @@ pub async fn destroy(
 struct StackHandles<'a> {
     conn: &'a Connection,
     name: &'a StackName,
-    account: TargetAccount,
+    account: CallerAccount,
     stack: Stack<'a>,
     rules: Rules,
     bucket: Bucket,
@@ -185,7 +185,7 @@ struct TaggedInstances {
 
 impl<'a> StackHandles<'a> {
     async fn of(conn: &'a Connection, name: &'a StackName) -> Result<Self, DeployError> {
-        let account = TargetAccount::of(conn).await?;
+        let account = CallerAccount::of(conn).await?;
         let stack = Stack::new(conn, name);
         stack.check_owner().await?;
         let client = event_bridge(conn);

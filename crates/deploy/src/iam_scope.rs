@@ -9,7 +9,7 @@ use curfew_core::schedule_set::ScheduleSet;
 use serde_json::{Map, Value, json};
 
 use super::MAX_PARAMETER_LENGTH;
-use super::target::TargetAccount;
+use super::target::CallerAccount;
 
 /// The instances that the schedules manage, and what starting them needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl IamScope {
     }
 
     /// Policy policy_statements, separated by commas: the template's parameter `FleetPolicy`.
-    pub(super) fn policy_statements(&self, account: &TargetAccount, home: &str) -> String {
+    pub(super) fn policy_statements(&self, account: &CallerAccount, home: &str) -> String {
         let regions = match self.regions.as_slice() {
             [] => vec![home],
             several => several.iter().map(Region::as_str).collect(),
@@ -168,7 +168,7 @@ impl IamScope {
     }
 
     /// Whether one of the roles is in `account`.
-    pub(super) fn has_role_in(&self, account: &TargetAccount) -> bool {
+    pub(super) fn has_role_in(&self, account: &CallerAccount) -> bool {
         let mut roles = self.roles.iter();
         roles.any(|role| role.account().as_str() == account.id)
     }
@@ -212,8 +212,8 @@ fn iam_pattern(pattern: &Pattern) -> String {
 mod tests {
     use super::*;
 
-    fn account() -> TargetAccount {
-        TargetAccount {
+    fn account() -> CallerAccount {
+        CallerAccount {
             id: "123456789012".to_owned(),
             partition: "aws".to_owned(),
         }
@@ -291,7 +291,7 @@ mod tests {
             regions: vec![Region::new("eu-west-3")],
             ..IamScope::default()
         };
-        let account = TargetAccount {
+        let account = CallerAccount {
             id: "000000000000".to_owned(),
             ..account()
         };

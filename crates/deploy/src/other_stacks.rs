@@ -15,7 +15,7 @@ use curfew_core::stack_name::StackName;
 
 use super::configuration::ConfigurationParameter;
 use super::stack::Stack;
-use super::target::TargetAccount;
+use super::target::CallerAccount;
 
 /// A region of an account that a deployment manages.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,7 +102,7 @@ impl OtherStacks {
     pub(super) async fn find(
         conn: &Connection,
         own: &StackName,
-        account: &TargetAccount,
+        account: &CallerAccount,
         account_regions: &BTreeSet<ManagedAccountRegion>,
     ) -> Result<Self, CloudError> {
         let home = conn.region().to_owned();

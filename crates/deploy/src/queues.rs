@@ -34,14 +34,14 @@ impl StackQueue {
 
     /// Returns the queue's name in this stack.
     pub fn name(self, stack: &StackName) -> String {
-        let own = match self {
+        let suffix = match self {
             Self::StateChanges => "state-changes",
             Self::UnreadStateChanges => "unread-state-changes",
             Self::FailedInvocations => "failed-invocations",
             Self::Work => "work.fifo",
             Self::UndoneWork => "undone-work.fifo",
         };
-        format!("{}-{own}", stack.prefix())
+        format!("{}-{suffix}", stack.prefix())
     }
 
     /// Returns what messages in this queue mean and what to do; for the queues that Curfew reads, about messages that stay unread.
@@ -56,7 +56,7 @@ impl StackQueue {
             Self::UnreadStateChanges => {
                 "the daemon could not read state changes: its log names those in `…-unread-state-changes`"
             }
-            Self::Work => "the Lambda does not keep up: look at its errors and throttles",
+            Self::Work => "the Lambda does not keep up: check its errors and throttles",
             Self::StateChanges => {
                 "no daemon reads the state changes; they are dropped after four days"
             }

@@ -7,13 +7,13 @@ use curfew_core::stack_name::StackName;
 
 /// The account of the connection's credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TargetAccount {
+pub(super) struct CallerAccount {
     pub(super) id: String,
     /// `aws`, `aws-cn` or `aws-us-gov`.
     pub(super) partition: String,
 }
 
-impl TargetAccount {
+impl CallerAccount {
     pub(super) async fn of(conn: &Connection) -> Result<Self, CloudError> {
         let operation = "sts:GetCallerIdentity";
         let identity = Sts::new(&conn.sdk)

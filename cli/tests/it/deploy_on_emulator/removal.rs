@@ -207,10 +207,10 @@ async fn state_tags_are_kept_if_no_resource_of_the_name_exists() {
     assert_eq!(fleet(&home).await, before);
 
     // A stack of the same name in that region finds the one in eu-west-3.
-    let mut there = deployment("demo");
-    there.configuration_document =
+    let mut same_name = deployment("demo");
+    same_name.configuration_document =
         r#"{"schedules":{},"managing":{"regions":["us-east-1"]}}"#.to_owned();
-    deploy(&wrong, &there).await;
+    deploy(&wrong, &same_name).await;
     let removed = curfew_deploy::destroy(&wrong, &wanted.stack, all, &Silent)
         .await
         .unwrap();

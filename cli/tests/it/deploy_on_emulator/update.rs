@@ -237,11 +237,11 @@ async fn an_overlapping_stack_is_refused_without_allow_overlap() {
     let (conn, _) = lab.connect().await;
     let live = deployment("live");
     deploy(&conn, &live).await;
-    let (there, calls) = lab.connect_to("us-east-1").await;
+    let (elsewhere, calls) = lab.connect_to("us-east-1").await;
     let mut second = deployment("demo");
     second.configuration_document =
         r#"{"schedules":{},"managing":{"regions":["us-east-1","eu-west-3"]}}"#.to_owned();
-    let refused = curfew_deploy::deploy(&there, &second, &Silent)
+    let refused = curfew_deploy::deploy(&elsewhere, &second, &Silent)
         .await
         .unwrap_err();
     assert_eq!(
@@ -250,7 +250,7 @@ async fn an_overlapping_stack_is_refused_without_allow_overlap() {
          000000000000"
     );
     assert_eq!(calls.take_writing(), [""; 0]);
-    let shown = curfew_deploy::preview(&there, &second, &Silent)
+    let shown = curfew_deploy::preview(&elsewhere, &second, &Silent)
         .await
         .unwrap();
     assert_eq!(
@@ -262,11 +262,11 @@ async fn an_overlapping_stack_is_refused_without_allow_overlap() {
 
     // In another region there is no overlap.
     second.configuration_document = r#"{"schedules":{}}"#.to_owned();
-    deploy(&there, &second).await;
+    deploy(&elsewhere, &second).await;
     // Overlaps from before are not checked again, for either stack.
     second.configuration_document =
         r#"{"schedules":{},"managing":{"regions":["us-east-1","eu-west-3"]}}"#.to_owned();
-    let refused = curfew_deploy::deploy(&there, &second, &Silent)
+    let refused = curfew_deploy::deploy(&elsewhere, &second, &Silent)
         .await
         .unwrap_err();
     assert!(matches!(refused, DeployError::Overlap { .. }), "{refused}");
@@ -274,8 +274,8 @@ async fn an_overlapping_stack_is_refused_without_allow_overlap() {
         overlap: OverlapPolicy::Allow,
         ..second.clone()
     };
-    deploy(&there, &allowed).await;
-    deploy(&there, &second).await;
+    deploy(&elsewhere, &allowed).await;
+    deploy(&elsewhere, &second).await;
     deploy(&conn, &live).await;
     // A third stack overlaps with both.
     let refused = curfew_deploy::deploy(&conn, &deployment("third"), &Silent).await;

@@ -46,8 +46,8 @@ async fn doctor_checks_a_deployment_on_the_emulator() {
     let recorder = SdkCallRecorder::default();
     let http = recorder.around(conn.sdk.http_client().unwrap());
     conn.sdk = conn.sdk.into_builder().http_client(http).build();
-    let place = tempfile::tempdir().unwrap();
-    let configuration = configuration(&place, "");
+    let directory = tempfile::tempdir().unwrap();
+    let configuration = configuration(&directory, "");
     let clock = Clock::system();
     let run_checks = async || doctor::run_checks(&conn, &configuration, &clock).await;
 
@@ -115,7 +115,7 @@ async fn doctor_checks_a_deployment_on_the_emulator() {
         .await
         .unwrap();
     let more = "[schedules.night]\ntimezone = \"UTC\"\nstop = \"0 22 * * *\"";
-    let changed = crate::doctor::fixtures::configuration(&place, more);
+    let changed = crate::doctor::fixtures::configuration(&directory, more);
     let report = doctor::run_checks(&conn, &changed, &clock).await;
     assert_eq!(
         verdicts(&report)[5..],
@@ -143,8 +143,8 @@ async fn doctor_tests_permissions_on_aws_by_dry_runs() {
     let running = ec2.launch(launch("web")).to_string();
     let stopped = ec2.launch(launch("batch").stopped()).to_string();
     let conn = aws(&ec2).await;
-    let place = tempfile::tempdir().unwrap();
-    let configuration = configuration(&place, "");
+    let directory = tempfile::tempdir().unwrap();
+    let configuration = configuration(&directory, "");
     let clock = Clock::system();
     let permissions = async || {
         let report = doctor::run_checks(&conn, &configuration, &clock).await;

@@ -20,8 +20,8 @@ fn office(count: usize) -> Model {
 #[tokio::test]
 async fn identity_region_instances_and_cost_are_reported_without_writing() {
     let ec2 = office(51);
-    let place = tempfile::tempdir().unwrap();
-    let configuration = configuration(&place, "");
+    let directory = tempfile::tempdir().unwrap();
+    let configuration = configuration(&directory, "");
     let report = check(&aws(&ec2).await, &configuration, &Clock::system())
         .await
         .unwrap();
@@ -38,7 +38,7 @@ async fn identity_region_instances_and_cost_are_reported_without_writing() {
         assert!(reads, "{}", call.name);
     }
 
-    // Without permission to list instances, the report says so and the deployment may go on.
+    // Without permission to list instances, the report lists the region as unreachable.
     ec2.deny(Denial::of(ApiAction::DescribeInstances));
     let report = check(&aws(&ec2).await, &configuration, &Clock::system())
         .await
@@ -57,8 +57,8 @@ async fn an_emulators_keys_are_refused_on_aws() {
         .into_builder()
         .credentials_provider(SharedCredentialsProvider::new(keys))
         .build();
-    let place = tempfile::tempdir().unwrap();
-    let refused = check(&conn, &configuration(&place, ""), &Clock::system())
+    let directory = tempfile::tempdir().unwrap();
+    let refused = check(&conn, &configuration(&directory, ""), &Clock::system())
         .await
         .unwrap_err();
     assert!(
@@ -81,8 +81,8 @@ async fn a_profile_with_aws_keys_is_refused_on_an_emulator() {
         .into_builder()
         .credentials_provider(SharedCredentialsProvider::new(keys))
         .build();
-    let place = tempfile::tempdir().unwrap();
-    let mut configuration = configuration(&place, "");
+    let directory = tempfile::tempdir().unwrap();
+    let mut configuration = configuration(&directory, "");
     // Keys in the environment are accepted: an emulator that enforces IAM creates such keys.
     assert!(
         check(&conn, &configuration, &Clock::system())

@@ -12,7 +12,7 @@ use super::Parameters;
 /// The changes that a deployment would make to the stack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StackChanges {
-    /// What would happen to the stack as a whole.
+    /// What happens to the stack.
     pub intent: Intent,
     /// Its current status; none if there is no stack.
     pub status: Option<String>,

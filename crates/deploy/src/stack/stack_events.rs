@@ -17,7 +17,7 @@ use crate::DeployError;
 /// Which events have been reported, and the counts of resources.
 #[derive(Clone, Debug, Default)]
 pub(super) struct EventCursor {
-    seen: BTreeSet<String>,
+    reported: BTreeSet<String>,
     done: usize,
     /// How many resources change, if known.
     all: Option<usize>,
@@ -69,7 +69,7 @@ impl Stack<'_> {
     pub(super) async fn event_cursor(&self, stack_id: &str) -> Result<EventCursor, CloudError> {
         let before = self.events(stack_id, &BTreeSet::new()).await?;
         Ok(EventCursor {
-            seen: before.iter().filter_map(event_id).collect(),
+            reported: before.iter().filter_map(event_id).collect(),
             ..EventCursor::default()
         })
     }
@@ -87,8 +87,8 @@ impl Stack<'_> {
             // The status first, so that the last events are not missed.
             let stack = self.describe_by(stack_id).await?;
             if let (Some(cursor), Some(_)) = (&mut cursor, &stack) {
-                for event in self.events(stack_id, &cursor.seen).await?.iter().rev() {
-                    cursor.seen.extend(event_id(event));
+                for event in self.events(stack_id, &cursor.reported).await?.iter().rev() {
+                    cursor.reported.extend(event_id(event));
                     cursor.report(event, self.name, progress);
                 }
             }
@@ -104,11 +104,11 @@ impl Stack<'_> {
         Err(self.timed_out())
     }
 
-    /// The events that are not in `seen`, newest first.
+    /// The events that are not in `reported`, newest first.
     async fn events(
         &self,
         stack_id: &str,
-        seen: &BTreeSet<String>,
+        reported: &BTreeSet<String>,
     ) -> Result<Vec<StackEvent>, CloudError> {
         let mut events = Vec::new();
         let mut pages = PageTokens::new("cloudformation:DescribeStackEvents");
@@ -125,7 +125,7 @@ impl Stack<'_> {
                     CloudError::from_sdk("cloudformation:DescribeStackEvents", error)
                 })?;
             for event in page.stack_events.unwrap_or_default() {
-                if event_id(&event).is_some_and(|id| seen.contains(&id)) {
+                if event_id(&event).is_some_and(|id| reported.contains(&id)) {
                     return Ok(events);
                 }
                 events.push(event);
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
     use crate::recorder::Recorder;
 
-    fn reported(events: &[(&str, ResourceStatus, &str)]) -> (EventCursor, String) {
+    fn report_all(events: &[(&str, ResourceStatus, &str)]) -> (EventCursor, String) {
         let stack: StackName = "demo".parse().unwrap();
         let mut cursor = EventCursor::default().out_of(2);
         let lines = Recorder::default();
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_reported_once_with_its_reason() {
-        let (cursor, _) = reported(&[
+        let (cursor, _) = report_all(&[
             ("Role", ResourceStatus::CreateComplete, ""),
             ("Function", ResourceStatus::CreateFailed, "no such key"),
             (
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn events_are_reported_with_a_count() {
-        let (_, lines) = reported(&[
+        let (_, lines) = report_all(&[
             ("demo", ResourceStatus::UpdateInProgress, ""),
             ("Role", ResourceStatus::CreateInProgress, ""),
             ("Role", ResourceStatus::CreateComplete, ""),

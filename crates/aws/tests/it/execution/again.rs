@@ -10,8 +10,8 @@ use curfew_aws::pass::{Pass, PassTrigger, look, pass};
 use curfew_core::request::{Request as Asked, RequestDuration, RequestKind};
 use curfew_core::state_tags::Actor;
 use curfew_model::{
-    ApiAction, ApiCaller, ApiRequest, ApiResponse, DescribeQuery, Durations, Ec2InstanceId,
-    Ec2InstanceState, Fault, Launch, RecordedCall, Symptom, Throttling,
+    ApiAction, ApiCaller, ApiRequest, DescribeQuery, Durations, Ec2InstanceId, Ec2InstanceState,
+    Fault, Launch, ModelResponse, RecordedCall, Symptom, Throttling,
 };
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
@@ -345,7 +345,7 @@ async fn a_fleet_whose_pages_go_round_is_an_error_and_no_endless_look() {
     let page = world
         .ec2
         .call(&caller, ApiRequest::DescribeInstances(first));
-    let Ok(ApiResponse::Instances(page)) = page else {
+    let Ok(ModelResponse::Instances(page)) = page else {
         panic!("{page:?}");
     };
     let second = page.next_token.unwrap();

@@ -8,7 +8,7 @@ use curfew_core::request::{Request, RequestDuration, RequestKind};
 use curfew_core::state_tags::{Actor, LAST_TAG, RETRY_TAG};
 use curfew_core::step::StepAction;
 use curfew_model::{
-    ApiAction, ApiError, Case, Denial, Ec2InstanceId, Ec2InstanceState, Fault, Launch, SpotKind,
+    ApiAction, Case, Denial, Ec2InstanceId, Ec2InstanceState, Fault, Launch, ModelError, SpotKind,
     Symptom,
 };
 use jiff::ToSpan;
@@ -150,7 +150,7 @@ async fn what_ec2_refuses_to_hibernate_is_stopped_plainly() {
 async fn by_hand_as_well() {
     let world = World::at(MORNING).await;
     let running = world.launch(1, |plain| plain.tag("Schedule", "lab").hibernation());
-    let refusal = ApiError::client("UnsupportedOperation", "not ready to hibernate");
+    let refusal = ModelError::client("UnsupportedOperation", "not ready to hibernate");
     let fault = Fault::on(ApiAction::StopInstances, Symptom::Error(refusal)).hibernating();
     world.ec2.fault(fault);
     let target: curfew_core::instance::InstanceId = running[0].as_str().parse().unwrap();
@@ -177,7 +177,7 @@ async fn by_hand_as_well() {
 async fn a_whole_fleet_that_can_not_hibernate_is_stopped_in_one_pass() {
     let world = World::at(EVENING).await;
     let ids = world.launch(400, |plain| plain.tag("Schedule", "lab").hibernation());
-    let refusal = ApiError::client("UnsupportedHibernationConfiguration", "no hibernation here");
+    let refusal = ModelError::client("UnsupportedHibernationConfiguration", "no hibernation here");
     let fault = Fault::on(ApiAction::StopInstances, Symptom::Error(refusal)).hibernating();
     world.ec2.fault(fault);
     let pass = world.pass().await;
@@ -227,7 +227,7 @@ async fn what_a_person_has_to_mend_is_not_asked_for_at_every_pass() {
         let world = World::at(MORNING).await;
         let bad = world.launch(1, Launch::stopped);
         let good = world.launch(9, Launch::stopped);
-        let refusal = ApiError::with_status(status, code, "The instance '{id}' can't be started");
+        let refusal = ModelError::with_status(status, code, "The instance '{id}' can't be started");
         let fault = Fault::on(ApiAction::StartInstances, Symptom::Error(refusal));
         world.ec2.fault(fault.for_instance(&bad[0]));
         let pass = world.pass().await;
@@ -255,7 +255,7 @@ async fn an_image_that_may_not_be_used_does_not_end_the_pass() {
     let world = World::at(MORNING).await;
     let bad = world.launch(1, Launch::stopped);
     let good = world.launch(99, Launch::stopped);
-    let refusal = ApiError::with_status(401, "AuthFailure", "Not authorized for images: [ami-1]");
+    let refusal = ModelError::with_status(401, "AuthFailure", "Not authorized for images: [ami-1]");
     let fault = Fault::on(ApiAction::StartInstances, Symptom::Error(refusal));
     world.ec2.fault(fault.for_instance(&bad[0]));
     let pass = world.pass().await;

@@ -5,7 +5,7 @@ use curfew_aws::error::CloudErrorKind;
 use curfew_aws::execute::{Deadline, StepResult};
 use curfew_aws::pass::{PassTrigger, look};
 use curfew_model::{
-    ApiAction, ApiError, Denial, Ec2InstanceState, Fault, Launch, SpotKind, Symptom,
+    ApiAction, Denial, Ec2InstanceState, Fault, Launch, ModelError, SpotKind, Symptom,
 };
 use jiff::ToSpan;
 
@@ -43,7 +43,7 @@ async fn whom_ec2_does_not_name_is_found_by_halves() {
     let world = World::at(EVENING).await;
     let good = world.launch(99, |plain| plain);
     let bad = world.launch(1, |plain| plain);
-    let refusal = ApiError::client("UnsupportedOperation", "EC2 does not say for whom");
+    let refusal = ModelError::client("UnsupportedOperation", "EC2 does not say for whom");
     let fault = Fault::on(ApiAction::StopInstances, Symptom::Error(refusal));
     world.ec2.fault(fault.for_instance(&bad[0]));
     let pass = world.pass().await;
@@ -146,7 +146,8 @@ async fn hundreds_that_are_refused_for_their_own_sake_do_not_keep_the_others_off
     let good = world.launch(150, Launch::stopped);
     // AWS interrupted them all, and it alone starts them again.
     for id in &spot {
-        let refusal = ApiError::client("IncorrectSpotRequestState", "not in an appropriate state");
+        let refusal =
+            ModelError::client("IncorrectSpotRequestState", "not in an appropriate state");
         let fault = Fault::on(ApiAction::StartInstances, Symptom::Error(refusal));
         world.ec2.fault(fault.for_instance(id));
     }
