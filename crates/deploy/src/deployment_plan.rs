@@ -139,7 +139,7 @@ impl<'a> DeploymentPlan<'a> {
             progress.detail("writing the configuration");
             self.configuration.put(&self.stored).await?;
         }
-        // Before the rules, which need the function's ARN.
+        // Before the rules: fails for an incomplete stack, where rules would trigger nothing.
         let found = stack_outputs(self.conn, &self.deployment.stack).await?;
         let report = self.rules.reconcile(&self.deployment.rules).await?;
         for warning in &report.warnings {

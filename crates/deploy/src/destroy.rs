@@ -168,7 +168,7 @@ struct FoundResources {
 
 impl FoundResources {
     /// Whether any resource of the deployment exists.
-    fn any(&self) -> bool {
+    fn exists(&self) -> bool {
         !self.rules.is_empty()
             || self.stack
             || self.bucket.is_owned()
@@ -243,7 +243,7 @@ impl<'a> StackHandles<'a> {
         let InstanceTags::Remove(organisation) = tags else {
             return tagged;
         };
-        if !found.any() {
+        if !found.exists() {
             tagged.kept.push(format!(
                 "no resource of a deployment `{}` is in {} of account {}, so the state tags are kept: they may belong to a deployment in another region",
                 self.name,

@@ -82,7 +82,7 @@ impl IamScope {
         }
     }
 
-    /// Policy policy_statements, separated by commas: the template's parameter `FleetPolicy`.
+    /// Returns the policy statements, separated by commas, for the template's parameter `FleetPolicy`. `home` is the deployment's region.
     pub(super) fn policy_statements(&self, account: &CallerAccount, home: &str) -> String {
         let regions = match self.regions.as_slice() {
             [] => vec![home],
@@ -219,7 +219,7 @@ mod tests {
         }
     }
 
-    fn policy_statements(iam_scope: &IamScope) -> Vec<Value> {
+    fn statements(iam_scope: &IamScope) -> Vec<Value> {
         let text = iam_scope.policy_statements(&account(), "eu-west-3");
         serde_json::from_str(&format!("[{text}]")).unwrap()
     }
@@ -236,8 +236,8 @@ mod tests {
             type_change: TypeChange::Never,
             ..IamScope::default()
         };
-        let policy_statements = policy_statements(&iam_scope);
-        let acting: Vec<_> = policy_statements
+        let statements = statements(&iam_scope);
+        let acting: Vec<_> = statements
             .iter()
             .filter(|s| s["Action"][0] == "ec2:StartInstances")
             .map(|s| s["Condition"]["StringLike"].to_string())
@@ -249,7 +249,7 @@ mod tests {
                 r#"{"aws:ResourceTag/Environment":"dev*"}"#
             ]
         );
-        for statement in &policy_statements {
+        for statement in &statements {
             assert_eq!(
                 statement["Resource"],
                 json!(["arn:aws:ec2:eu-west-3:123456789012:instance/*"])
@@ -268,9 +268,9 @@ mod tests {
             ..IamScope::default()
         };
         let changing = |iam_scope: &IamScope| {
-            let mut policy_statements = policy_statements(iam_scope);
-            policy_statements.retain(|one| one["Action"] == "ec2:ModifyInstanceAttribute");
-            policy_statements
+            let mut statements = statements(iam_scope);
+            statements.retain(|one| one["Action"] == "ec2:ModifyInstanceAttribute");
+            statements
         };
         assert!(changing(&iam_scope).is_empty());
         iam_scope.type_change = TypeChange::Fallback;
@@ -313,7 +313,7 @@ mod tests {
             type_change: TypeChange::Never,
             ..IamScope::default()
         };
-        let statement = &policy_statements(&iam_scope)[2];
+        let statement = &statements(&iam_scope)[2];
         assert_eq!(
             statement["Resource"],
             json!(["arn:aws:ec2:eu-west-3:123456789012:instance/i-0123456789abcdef0"])
@@ -329,7 +329,7 @@ mod tests {
             ..IamScope::default()
         };
         assert_eq!(
-            policy_statements(&iam_scope)[0]["Resource"],
+            statements(&iam_scope)[0]["Resource"],
             json!([
                 "arn:aws:ec2:eu-west-1:123456789012:instance/*",
                 "arn:aws:ec2:us-east-1:123456789012:instance/*"
@@ -363,10 +363,10 @@ mod tests {
             tag: "Schedule".to_owned(),
             ..IamScope::default()
         };
-        let plain = policy_statements(&iam_scope).len();
+        let plain = statements(&iam_scope).len();
         let iam_scope = iam_scope.with_start_permissions(&[key.to_owned()], &[license.to_owned()]);
         assert_eq!(
-            policy_statements(&iam_scope)[plain..],
+            statements(&iam_scope)[plain..],
             [
                 json!({
                     "Effect": "Allow", "Action": "kms:CreateGrant", "Resource": [key],

@@ -42,7 +42,7 @@ pub struct PreflightReport {
     pub region: String,
     /// The number of instances that the schedules manage now.
     pub managed: usize,
-    /// Accounts and regions whose instances could not be counted.
+    /// Accounts and regions where instances could not be counted.
     pub unreachable: Vec<AccountRegionError>,
     /// The estimated cost of the stack, without instances.
     pub cost: MonthlyCost,

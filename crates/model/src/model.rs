@@ -131,7 +131,7 @@ impl Model {
         self.world().access.denials.push(denial);
     }
 
-    /// Denies callers of this account every action whose permission is not in this set.
+    /// Denies callers of this account every action without a permission in this set.
     pub fn grant_only(&self, account: &str, permissions: &BTreeSet<String>) {
         for action in ApiAction::ALL {
             if !permissions.contains(&action.permission()) {

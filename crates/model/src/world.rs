@@ -101,7 +101,7 @@ pub(crate) struct ModelWorld {
     pub(crate) free_capacity: HashMap<ModelCapacityPool, u32>,
     /// The failures of the next starts of an instance, after they are accepted.
     pub(crate) failing_starts: HashMap<Ec2InstanceId, VecDeque<Ec2StateReason>>,
-    /// Instances whose next stop hangs.
+    /// Instances that hang at their next stop.
     pub(crate) stuck: Vec<Ec2InstanceId>,
     /// The durations of single instances, where they differ.
     pub(crate) durations_by_instance: HashMap<Ec2InstanceId, Durations>,

@@ -114,7 +114,7 @@ pub(crate) async fn start(state: &Path, port: u16) -> Result<Emulator, EmulatorE
     Emulator::start(&installed, state, port, &Silent).await
 }
 
-/// Returns the processes whose working directory is in `directory`: the emulator and its functions.
+/// Returns the processes with a working directory in `directory`: the emulator and its functions.
 pub(crate) fn processes_in(directory: &Path) -> Vec<u32> {
     let directory = directory.canonicalize().unwrap();
     let processes = fs::read_dir("/proc").unwrap().flatten();

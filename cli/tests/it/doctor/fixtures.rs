@@ -14,7 +14,7 @@ timezone = "Europe/Paris"
 running = "Mon-Fri 08:00-20:00"
 "#;
 
-/// Returns a configuration with one schedule and `more`, whose state directory is in `directory`.
+/// Returns a configuration with one schedule, `more`, and a state directory in `directory`.
 pub(crate) fn configuration(directory: &TempDir, more: &str) -> Configuration {
     let file = directory.path().join("curfew.toml");
     let state = directory.path().join("state");

@@ -77,7 +77,7 @@ pub enum ResourceAction {
     Delete,
 }
 
-/// Returns the parameters whose values in the stack differ from `wanted`.
+/// Returns the parameters with other values in the stack than in `wanted`.
 pub(super) fn parameter_changes(stack: &Description, wanted: &Parameters) -> Vec<ParameterChange> {
     let deployed: BTreeMap<_, _> = stack
         .parameters()

@@ -15,7 +15,7 @@ use curfew_aws::connect::{ConnectOptions, Connection};
 
 use super::super::TEMPLATE;
 
-/// A fake of CloudFormation whose only stack has the name `demo`.
+/// A fake of CloudFormation with one stack, `demo`.
 #[derive(Clone, Debug)]
 pub(super) struct FakeCloudFormation(Arc<Mutex<State>>);
 
