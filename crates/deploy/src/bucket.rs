@@ -175,7 +175,7 @@ impl Bucket {
                 self.add_stack_tag(&[]).await?;
             }
             BucketState::Owned(contents) if !self.has_stack_tag(contents) => {
-                self.add_stack_tag(&contents.tags).await?
+                self.add_stack_tag(&contents.tags).await?;
             }
             BucketState::Owned(_) | BucketState::Foreign(_) => return Ok(false),
         }
