@@ -13,7 +13,7 @@ use curfew_aws::organisation::Organisation;
 use serde::Serialize;
 
 use curfew_config::{Configuration, Driver};
-use curfew_deploy::Survey;
+use curfew_deploy::DeployedState;
 
 /// The results of all checks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -124,7 +124,7 @@ pub async fn run_checks(
         endpoint::credentials(&identity, conn.source.name()),
         endpoint::clock(&identity),
     ];
-    let deployed = Survey::of(conn, &configuration.stack.name);
+    let deployed = DeployedState::of(conn, &configuration.stack.name);
     if identity.caller.is_ok() {
         let organisation = Organisation::open(conn, &configuration.targets);
         let (instances, seen) = fleet::instances(&organisation, configuration).await;

@@ -8,7 +8,7 @@ use curfew_aws::progress::Progress;
 use curfew_config::Configuration;
 use curfew_core::published::LostSchedules;
 use curfew_deploy::Deployment;
-use curfew_deploy::guard::{self, GuardError};
+use curfew_deploy::preflight::{self, PreflightError};
 
 use super::confirm::Prompt;
 use super::output::counted;
@@ -34,7 +34,7 @@ pub(crate) async fn before_deploying(
     progress: &dyn Progress,
     prompt: &mut Prompt<impl Read + IsTerminal, impl Write>,
 ) -> Result<(), CliError> {
-    let Some(outlook) = guard::look(connection, configuration, clock).await? else {
+    let Some(outlook) = preflight::check(connection, configuration, clock).await? else {
         return Ok(());
     };
     progress.note(&format!(
@@ -42,7 +42,7 @@ pub(crate) async fn before_deploying(
         outlook.caller.account, outlook.region, outlook.caller.arn
     ));
     progress.note(&format!("the stack itself costs {}", outlook.cost));
-    for error in &outlook.unseen {
+    for error in &outlook.unreachable {
         progress.note(&format!("{error}: its instances are not counted"));
     }
     let (managed, usual) = (outlook.managed, configuration.stack.confirm_above);
@@ -74,7 +74,7 @@ pub(crate) async fn before_dropping(
     prompt: &mut Prompt<impl Read + IsTerminal, impl Write>,
 ) -> Result<(), CliError> {
     let (stack, document) = (&deployment.stack, &deployment.configuration_document);
-    let loss = curfew_deploy::loss(connection, stack, document).await?;
+    let loss = curfew_deploy::lost_schedules(connection, stack, document).await?;
     loss.map_or(Ok(()), |loss| {
         confirm(&loss, confirmation, progress, prompt)
     })
@@ -101,11 +101,11 @@ fn confirm(
     Err(CliError::new(Exit::Failed, NOT_CONFIRMED))
 }
 
-impl From<GuardError> for CliError {
-    fn from(error: GuardError) -> Self {
+impl From<PreflightError> for CliError {
+    fn from(error: PreflightError) -> Self {
         match error {
-            GuardError::Cloud(error) => error.into(),
-            GuardError::NoCredentials(_) => {
+            PreflightError::Cloud(error) => error.into(),
+            PreflightError::NoCredentials(_) => {
                 let hint = error.hint();
                 Self::new(Exit::NotAuthorised, error.to_string()).hint(hint)
             }

@@ -8,9 +8,9 @@ use clap::Args;
 use curfew_aws::connect::Connection;
 use curfew_aws::endpoint_kind::EndpointKind;
 use curfew_config::{ApiAuth, Configuration};
-use curfew_deploy::guard::one_cloud;
+use curfew_deploy::preflight::check_single_cloud;
 use curfew_deploy::trigger_rules;
-use curfew_deploy::{Auth, Deployment, Overlap, Reach};
+use curfew_deploy::{Auth, Deployment, IamScope, OverlapPolicy};
 
 use super::outputs;
 use crate::confirm::Prompt;
@@ -38,17 +38,17 @@ pub(crate) struct DeployArgs {
 pub(crate) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<(), CliError> {
     let configuration = context.configuration()?;
     let connection = context.connect(&configuration).await?;
-    one_cloud(&connection)?;
+    check_single_cloud(&connection)?;
     let mut deployment = deployment(context, &configuration, &connection, args.lambda_zip)?;
     if args.allow_overlap {
-        deployment.overlap = Overlap::Allowed;
+        deployment.overlap = OverlapPolicy::Allow;
     }
     let progress = progress::stderr();
     if args.dry_run {
         let mut changes =
             curfew_deploy::preview(&connection, &deployment, progress.as_ref()).await?;
         let document = &deployment.configuration_document;
-        let loss = curfew_deploy::loss(&connection, &deployment.stack, document).await?;
+        let loss = curfew_deploy::lost_schedules(&connection, &deployment.stack, document).await?;
         let warning =
             |loss| format!("this would drop {loss}; `curfew deploy` prompts for confirmation");
         changes.warnings.extend(loss.map(warning));
@@ -111,11 +111,11 @@ pub(crate) fn deployment(
         request_limit: configuration.api.limit,
         configuration_document: configuration.publication(),
         rules: trigger_rules(configuration, &context.clock),
-        reach: Reach::of(&configuration.schedule_set)
-            .across(&configuration.targets)
-            .starting_with(&configuration.stack.kms_keys, &configuration.stack.licenses),
+        iam_scope: IamScope::of(&configuration.schedule_set)
+            .in_targets(&configuration.targets)
+            .with_start_permissions(&configuration.stack.kms_keys, &configuration.stack.licenses),
         permissions_boundary: configuration.stack.permissions_boundary.clone(),
         lambda_zip,
-        overlap: Overlap::Refused,
+        overlap: OverlapPolicy::Refuse,
     })
 }

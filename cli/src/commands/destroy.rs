@@ -6,8 +6,8 @@ use clap::Args;
 use curfew_aws::connect::Connection;
 use curfew_aws::organisation::Organisation;
 use curfew_core::stack_name::StackName;
-use curfew_deploy::guard::one_cloud;
-use curfew_deploy::{Belongings, InstanceTags};
+use curfew_deploy::preflight::check_single_cloud;
+use curfew_deploy::{InstanceTags, StackResources};
 
 use crate::confirm::Prompt;
 use crate::output::{OutputTarget, count, table, table_for};
@@ -28,7 +28,7 @@ pub(crate) struct DestroyArgs {
 pub(crate) async fn destroy(context: &mut Context, args: DestroyArgs) -> Result<(), CliError> {
     let configuration = context.configuration()?;
     let connection = context.connect(&configuration).await?;
-    one_cloud(&connection)?;
+    check_single_cloud(&connection)?;
     let stack = &configuration.stack.name;
     let organisation = Organisation::open(&connection, &configuration.targets);
     let tags = if args.keep_tags {
@@ -36,7 +36,7 @@ pub(crate) async fn destroy(context: &mut Context, args: DestroyArgs) -> Result<
     } else {
         InstanceTags::Remove(&organisation)
     };
-    let found = curfew_deploy::belongings(&connection, stack, tags).await?;
+    let found = curfew_deploy::stack_resources(&connection, stack, tags).await?;
     if !found.is_empty() {
         // Standard output lists the removed resources afterwards.
         let shown = format!(
@@ -61,7 +61,7 @@ pub(crate) async fn destroy(context: &mut Context, args: DestroyArgs) -> Result<
 }
 
 /// Prompts for confirmation. Fails if the answer is not yes or standard input is not a terminal.
-fn ask(connection: &Connection, stack: &StackName, found: &Belongings) -> Result<(), CliError> {
+fn ask(connection: &Connection, stack: &StackName, found: &StackResources) -> Result<(), CliError> {
     let mut prompt = Prompt::stdio();
     if !prompt.is_interactive() {
         let message = "refusing to destroy without confirmation: standard input is not a terminal";
@@ -89,7 +89,7 @@ fn ask(connection: &Connection, stack: &StackName, found: &Belongings) -> Result
 }
 
 /// Formats the removed resources as a table.
-fn removed_table(removed: &Belongings) -> String {
+fn removed_table(removed: &StackResources) -> String {
     if removed.is_empty() {
         return "nothing to remove".to_owned();
     }
@@ -97,11 +97,11 @@ fn removed_table(removed: &Belongings) -> String {
 }
 
 /// Formats the resources that `destroy` would remove as a table.
-fn confirmation_table(found: &Belongings, target: OutputTarget) -> String {
+fn confirmation_table(found: &StackResources, target: OutputTarget) -> String {
     table_for(target, &["what", "name"], listed(found))
 }
 
-fn listed(belongings: &Belongings) -> Vec<Vec<String>> {
+fn listed(belongings: &StackResources) -> Vec<Vec<String>> {
     /// Number of instances listed by ID. The rest are counted.
     const NAMED: usize = 5;
     let row = |kind: &str, name: &str| vec![kind.to_owned(), name.to_owned()];
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn removed_resources_are_listed_and_instances_are_counted() {
-        let found = Belongings {
+        let found = StackResources {
             rules: vec!["curfew-demo-heartbeat-123456".to_owned()],
             stack: Some("demo".parse().unwrap()),
             bucket: Some("curfew-demo-000000000000-eu-west-3".to_owned()),
@@ -170,6 +170,6 @@ mod tests {
         configuration    /curfew/demo/configuration
         tags `curfew:*`  of i-00000000000000000, i-00000000000000001, i-00000000000000002, i-00000000000000003, i-00000000000000004 and 1,195 more
         ");
-        insta::assert_snapshot!(removed_table(&Belongings::default()), @"nothing to remove");
+        insta::assert_snapshot!(removed_table(&StackResources::default()), @"nothing to remove");
     }
 }

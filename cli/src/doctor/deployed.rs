@@ -8,7 +8,9 @@ use curfew_aws::error::CloudError;
 use curfew_aws::rules::RuleChanges;
 use curfew_config::Configuration;
 use curfew_deploy::trigger_rules;
-use curfew_deploy::{DeployError, Deployer, StackQueue, Standing, Survey, is_no_queue};
+use curfew_deploy::{
+    DeployError, DeployedStack, DeployedState, Deployer, StackQueue, queue_does_not_exist,
+};
 
 use super::{Check, CheckVerdict};
 
@@ -16,7 +18,7 @@ const DEPLOY: &str = "run `curfew deploy` to update it";
 /// A backlog above what an organisation of five hundred accounts sends at one edge. A running daemon receives ten messages at a time.
 const MANY: u64 = 1000;
 
-pub(super) async fn code(deployed: &Survey<'_>) -> Check {
+pub(super) async fn code(deployed: &DeployedState<'_>) -> Check {
     match deployed.code().await {
         Ok(code) => Check::ok(
             "code",
@@ -30,12 +32,12 @@ pub(super) async fn code(deployed: &Survey<'_>) -> Check {
 /// Checks the stack and, if it works, its rules, schedules and queues.
 pub(super) async fn stack(
     conn: &Connection,
-    deployed: &Survey<'_>,
+    deployed: &DeployedState<'_>,
     configuration: &Configuration,
     clock: &Clock,
 ) -> Vec<Check> {
     let name = &configuration.stack.name;
-    let stack = match deployed.standing().await {
+    let stack = match deployed.stack().await {
         Err(error) => failed("stack", &error),
         Ok(None) => Check::fail(
             "stack",
@@ -57,7 +59,7 @@ pub(super) async fn stack(
 
 /// Classifies a stack status.
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html>
-fn classify(name: &str, standing: &Standing) -> Check {
+fn classify(name: &str, standing: &DeployedStack) -> Check {
     let status = standing.status.as_str();
     let found = format!("`{name}` is {status}");
     if standing.deployer == Deployer::OtherTool {
@@ -95,7 +97,11 @@ fn classify(name: &str, standing: &Standing) -> Check {
     }
 }
 
-async fn rules(deployed: &Survey<'_>, configuration: &Configuration, clock: &Clock) -> Check {
+async fn rules(
+    deployed: &DeployedState<'_>,
+    configuration: &Configuration,
+    clock: &Clock,
+) -> Check {
     const HINT: &str = "run `curfew deploy` or the daemon to update them";
     let wanted = trigger_rules(configuration, clock);
     let changes = match deployed.rules(&wanted).await {
@@ -120,7 +126,7 @@ async fn rules(deployed: &Survey<'_>, configuration: &Configuration, clock: &Clo
     }
 }
 
-async fn schedules(deployed: &Survey<'_>, configuration: &Configuration) -> Check {
+async fn schedules(deployed: &DeployedState<'_>, configuration: &Configuration) -> Check {
     match deployed
         .has_configuration(&configuration.document.to_json())
         .await
@@ -138,7 +144,7 @@ async fn schedules(deployed: &Survey<'_>, configuration: &Configuration) -> Chec
     }
 }
 
-async fn queues(conn: &Connection, deployed: &Survey<'_>) -> Check {
+async fn queues(conn: &Connection, deployed: &DeployedState<'_>) -> Check {
     let client = Client::new(&conn.sdk);
     let depth = async |queue| -> Result<u64, DeployError> {
         let url = deployed.queue_url(queue).await?;
@@ -151,7 +157,9 @@ async fn queues(conn: &Connection, deployed: &Survey<'_>) -> Check {
             .map_err(|error| CloudError::from_sdk("sqs:GetQueueAttributes", error));
         let answer = match answer {
             // Stacks of earlier releases have fewer queues.
-            Err(error) if is_no_queue(&error) && queue == StackQueue::FailedInvocations => {
+            Err(error)
+                if queue_does_not_exist(&error) && queue == StackQueue::FailedInvocations =>
+            {
                 return Ok(0);
             }
             answer => answer?,
@@ -232,7 +240,7 @@ mod tests {
         .map(|status| {
             let by = |deployer| {
                 let status = status.to_owned();
-                classify("curfew", &Standing { status, deployer }).verdict
+                classify("curfew", &DeployedStack { status, deployer }).verdict
             };
             (
                 by(Deployer::Curfew).as_str(),

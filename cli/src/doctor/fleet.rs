@@ -11,7 +11,7 @@ use curfew_aws::organisation::Organisation;
 use curfew_config::Configuration;
 use curfew_core::instance::{Instance, InstanceState};
 use curfew_core::state_tags::LAST_TAG;
-use curfew_deploy::Survey;
+use curfew_deploy::DeployedState;
 
 use super::Check;
 
@@ -56,7 +56,7 @@ pub(super) async fn instances(
 /// instance, stopping a stopped one, adding a tag that exists, removing one that does not.
 pub(super) async fn permissions(
     conn: &Connection,
-    deployed: &Survey<'_>,
+    deployed: &DeployedState<'_>,
     identity: &CallerIdentity,
     managed: &[Instance],
 ) -> Check {

@@ -1,14 +1,14 @@
-//! The embedded emulator and everything that is deployed into it, for real: each test runs an emulator of its own, on a port and
-//! with a state of its own, and leaves no process behind.
+//! Deployments on the embedded emulator: each test runs an emulator with a separate port and state directory, and leaves no process
+//! behind.
 
-mod asked;
-mod contention;
-mod converge;
-mod dropping;
+mod concurrency;
+mod destroy_confirmation;
+mod drop_confirmation;
 mod dry_run;
 mod emulator;
-mod killed;
+mod kill_and_resume;
 mod lab;
-mod profile;
-mod recover;
+mod profile_endpoints;
+mod recovery;
 mod removal;
+mod update;

@@ -1,6 +1,6 @@
-//! Read-only checks of a deployment: `curfew doctor`, and what `curfew deploy` checks first. They run on the embedded
-//! emulator, and on the model in AWS's place. Each call is recorded, and none writes.
+//! `curfew doctor`, and the checks before `curfew deploy`, on the embedded emulator and on a model of AWS. Each call is recorded, and
+//! none writes.
 
 mod checks;
-mod guard;
-mod world;
+mod fixtures;
+mod preflight;

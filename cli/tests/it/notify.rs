@@ -22,7 +22,7 @@ use curfew_daemon::notify::{Delivery, Notification, Notifier, Subject, open};
 use curfew_daemon::run::{DeadLetterQueues, Dependencies, run};
 use curfew_journal::FILE;
 use curfew_model::{
-    ApiAction, ApiCaller, ApiRequest, ApiResponse, Denial, Fault, Home, Launch, Model,
+    ApiAction, ApiCaller, ApiRequest, Denial, Fault, Home, Launch, Model, ModelResponse,
     QueueAttributes, QueueCall, TimeSource, serve_with, wait_until,
 };
 use inbox::{Inbox, Reply};
@@ -495,7 +495,7 @@ async fn the_daemon_notifies_of_dead_letters_and_of_their_removal() {
             wait: 0,
         }),
     );
-    let Ok(ApiResponse::Received(messages)) = received else {
+    let Ok(ModelResponse::Received(messages)) = received else {
         panic!("{received:?}");
     };
     let counted = || ec2.calls_of(ApiAction::GetQueueAttributes).len();

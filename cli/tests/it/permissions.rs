@@ -195,7 +195,7 @@ fn role() -> String {
 /// A grant on a key of this account.
 fn grant() -> PolicyQuestion {
     let key = own("kms", "key/1234abcd-12ab-34cd-56ef-1234567890ab");
-    PolicyQuestion::of("kms:CreateGrant", &key).where_key_trusts_account()
+    PolicyQuestion::of("kms:CreateGrant", &key).with_default_key_policy()
 }
 
 fn pass(service: &str) -> PolicyQuestion {

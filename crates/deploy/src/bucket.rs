@@ -1,7 +1,7 @@
-//! The bucket that the Lambda's code is deployed from: one per stack, account and region, with each zip under its content's hash.
+//! The S3 bucket of the Lambda's code: one per stack, account and region, with each zip under the hash of its content.
 //!
-//! A tag says that it is the stack's. A bucket without the tag that holds anything else than such zips is another program's, and is
-//! neither written nor emptied; what else is in a bucket of the stack stays where it is, and keeps the bucket.
+//! A tag marks the bucket as the stack's. A bucket without the tag that holds other objects belongs to another program, and is neither
+//! written nor emptied. Other objects in the stack's bucket are kept, and so is the bucket then.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
@@ -14,12 +14,12 @@ use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::pages::PageTokens;
 use curfew_core::stack_name::StackName;
 
-use super::artifact::Artifact;
 use super::data_change::DataChange;
-use super::place::Account;
-use super::{DeployError, MARK};
+use super::lambda_package::LambdaPackage;
+use super::target::CallerAccount;
+use super::{DeployError, STACK_TAG};
 
-/// A stack's bucket.
+/// The bucket of a stack, which may not exist yet.
 #[derive(Debug)]
 pub(super) struct Bucket {
     client: Client,
@@ -29,55 +29,55 @@ pub(super) struct Bucket {
     region: String,
 }
 
-/// What is there under the bucket's name.
+/// What exists under the bucket's name.
 #[derive(Debug)]
-pub(super) enum Found {
-    /// No bucket.
-    Nothing,
-    /// The stack's bucket.
-    Ours(Contents),
-    /// A bucket without the stack's tag, with objects that no deployment made.
-    Foreign(Contents),
+pub(super) enum BucketState {
+    /// There is no bucket.
+    Absent,
+    /// It is the stack's bucket.
+    Owned(BucketContents),
+    /// It lacks the stack's tag and holds objects that no deployment made.
+    Foreign(BucketContents),
 }
 
-/// What a bucket holds.
+/// The tags and objects of a bucket.
 #[derive(Debug)]
-pub(super) struct Contents {
-    /// The bucket's tags. The stack's is not among them where a deployment was interrupted, or was made by a release without it.
+pub(super) struct BucketContents {
+    /// The bucket's tags. The stack's tag is missing after an interrupted deployment, and with older releases.
     tags: Vec<Tag>,
-    /// The Lambda's zips.
+    /// The zips of the Lambda's code.
     code: Vec<Object>,
-    /// The keys of everything else.
+    /// The keys of all other objects.
     others: Vec<String>,
 }
 
-/// What removing the bucket did.
+/// The result of removing the bucket.
 #[derive(Debug, Default)]
-pub(super) struct Removed {
-    /// Whether the bucket is gone.
+pub(super) struct BucketRemoval {
+    /// Whether the bucket was removed.
     pub(super) bucket: bool,
-    /// The keys of the objects that are gone.
+    /// The keys of the removed objects.
     pub(super) objects: Vec<String>,
-    /// Why something stays on purpose, in a sentence.
+    /// Why something was kept on purpose, as a sentence.
     pub(super) kept: Option<String>,
-    /// Why something could not be removed, in a sentence.
+    /// Why something could not be removed, as a sentence.
     pub(super) failed: Option<String>,
 }
 
-impl Found {
-    /// Whether a deployment of this stack made it.
-    pub(super) fn is_ours(&self) -> bool {
-        matches!(self, Self::Ours(_))
+impl BucketState {
+    /// Whether a deployment of this stack created the bucket.
+    pub(super) fn is_owned(&self) -> bool {
+        matches!(self, Self::Owned(_))
     }
 }
 
-impl Contents {
+impl BucketContents {
     fn keys(&self) -> Vec<String> {
         let keys = self.code.iter().filter_map(|object| object.key());
         keys.map(str::to_owned).collect()
     }
 
-    /// How many objects no deployment made, and one of them.
+    /// Describes the objects that no deployment made: their number and an example.
     fn foreign(&self) -> String {
         let example = self.others.first().map_or("", String::as_str);
         match self.others.len() {
@@ -87,7 +87,7 @@ impl Contents {
     }
 }
 
-/// Whether a deployment may have made the object: `lambda/` and a SHA-256 in hexadecimal.
+/// Whether the key is that of a Lambda zip: `lambda/` and a SHA-256 in hexadecimal.
 fn is_code(key: &str) -> bool {
     let hash = key
         .strip_prefix("lambda/")
@@ -98,11 +98,11 @@ fn is_code(key: &str) -> bool {
 }
 
 impl Bucket {
-    /// The code that runs and what ran before it, so that CloudFormation can roll back. Each is 2 MB.
+    /// How many zips are kept: the current one and the previous one, to which CloudFormation can roll back. Each is 2 MB.
     const KEPT: usize = 2;
 
-    pub(super) fn new(conn: &Connection, stack: &StackName, account: &Account) -> Self {
-        // An emulator's address has no room for a bucket's name before it.
+    pub(super) fn new(conn: &Connection, stack: &StackName, account: &CallerAccount) -> Self {
+        // An emulator's host name can't have the bucket's name as a prefix.
         let config = aws_sdk_s3::config::Builder::from(&conn.sdk)
             .force_path_style(conn.endpoint().is_some())
             .build();
@@ -115,46 +115,48 @@ impl Bucket {
         }
     }
 
-    /// Where this code is, or will be.
-    pub(super) fn key(artifact: &Artifact) -> String {
-        format!("lambda/{}.zip", artifact.sha256)
+    /// Returns the key of this code.
+    pub(super) fn key(package: &LambdaPackage) -> String {
+        format!("lambda/{}.zip", package.sha256)
     }
 
-    /// What is there now. Makes no writing call.
-    pub(super) async fn find(&self) -> Result<Found, CloudError> {
+    /// Returns the bucket's state. Makes no writing call.
+    pub(super) async fn find(&self) -> Result<BucketState, CloudError> {
         let Some(objects) = self.objects().await? else {
-            return Ok(Found::Nothing);
+            return Ok(BucketState::Absent);
         };
         let (code, others): (Vec<_>, Vec<_>) = objects
             .into_iter()
             .partition(|object| object.key().is_some_and(is_code));
-        let contents = Contents {
+        let contents = BucketContents {
             tags: self.tags().await?,
             code,
             others: others.into_iter().filter_map(|object| object.key).collect(),
         };
-        Ok(if self.is_marked(&contents) || contents.others.is_empty() {
-            Found::Ours(contents)
-        } else {
-            Found::Foreign(contents)
-        })
+        Ok(
+            if self.has_stack_tag(&contents) || contents.others.is_empty() {
+                BucketState::Owned(contents)
+            } else {
+                BucketState::Foreign(contents)
+            },
+        )
     }
 
-    /// Whether the code is there, or other code. Refuses a bucket that is another program's.
+    /// Compares the code in the bucket with `package`. Fails if the bucket belongs to another program.
     pub(super) fn compare(
         &self,
-        artifact: &Artifact,
-        found: &Found,
+        package: &LambdaPackage,
+        found: &BucketState,
     ) -> Result<DataChange, DeployError> {
-        let key = Self::key(artifact);
+        let key = Self::key(package);
         match found {
-            Found::Nothing => Ok(DataChange::Create),
-            Found::Foreign(contents) => Err(DeployError::ForeignBucket {
+            BucketState::Absent => Ok(DataChange::Create),
+            BucketState::Foreign(contents) => Err(DeployError::ForeignBucket {
                 bucket: self.name.clone(),
                 holds: contents.foreign(),
             }),
-            Found::Ours(contents) if contents.code.is_empty() => Ok(DataChange::Create),
-            Found::Ours(contents) => {
+            BucketState::Owned(contents) if contents.code.is_empty() => Ok(DataChange::Create),
+            BucketState::Owned(contents) => {
                 let mut code = contents.code.iter();
                 Ok(if code.any(|object| object.key() == Some(&key)) {
                     DataChange::Keep
@@ -165,40 +167,45 @@ impl Bucket {
         }
     }
 
-    /// Makes the bucket if there is none, and marks it as the stack's; says whether it wrote anything.
-    pub(super) async fn claim(&self, found: &Found) -> Result<bool, CloudError> {
+    /// Creates the bucket if there is none, and sets the stack's tag. Returns whether it wrote anything.
+    pub(super) async fn claim(&self, found: &BucketState) -> Result<bool, CloudError> {
         match found {
-            Found::Nothing => {
+            BucketState::Absent => {
                 self.create().await?;
-                self.mark(&[]).await?;
+                self.add_stack_tag(&[]).await?;
             }
-            Found::Ours(contents) if !self.is_marked(contents) => self.mark(&contents.tags).await?,
-            Found::Ours(_) | Found::Foreign(_) => return Ok(false),
+            BucketState::Owned(contents) if !self.has_stack_tag(contents) => {
+                self.add_stack_tag(&contents.tags).await?;
+            }
+            BucketState::Owned(_) | BucketState::Foreign(_) => return Ok(false),
         }
         Ok(true)
     }
 
-    /// Uploads the code.
-    pub(super) async fn put(&self, artifact: &Artifact) -> Result<(), CloudError> {
+    pub(super) async fn put(&self, package: &LambdaPackage) -> Result<(), CloudError> {
         self.client
             .put_object()
             .bucket(&self.name)
             .expected_bucket_owner(&self.owner)
-            .key(Self::key(artifact))
+            .key(Self::key(package))
             .content_type("application/zip")
-            .body(ByteStream::from(artifact.zip.clone()))
+            .body(ByteStream::from(package.zip.clone()))
             .send()
             .await
             .map_err(|error| CloudError::from_sdk("s3:PutObject", error))?;
         Ok(())
     }
 
-    /// The keys of all code but this and what ran before: the newest of the rest, where `before` does not say which.
-    pub(super) fn stale(artifact: &Artifact, before: Option<&str>, found: &Found) -> Vec<String> {
-        let Found::Ours(contents) = found else {
+    /// Returns the keys of the code to remove: all but `package` and the code at `before`, or else the newest other code.
+    pub(super) fn stale(
+        package: &LambdaPackage,
+        before: Option<&str>,
+        found: &BucketState,
+    ) -> Vec<String> {
+        let BucketState::Owned(contents) = found else {
             return Vec::new();
         };
-        let current = Self::key(artifact);
+        let current = Self::key(package);
         let mut others: Vec<_> = contents.code.iter().collect();
         others.retain(|object| object.key() != Some(&current));
         others.sort_by_key(|object| {
@@ -209,35 +216,35 @@ impl Bucket {
         stale.filter_map(|object| object.key.clone()).collect()
     }
 
-    /// Removes the [stale](Self::stale) code, and answers with its keys. Makes no writing call where there is none.
+    /// Removes the [stale](Self::stale) code, and returns its keys. Makes no writing call if there is none.
     pub(super) async fn prune(
         &self,
-        artifact: &Artifact,
+        package: &LambdaPackage,
         before: Option<&str>,
     ) -> Result<Vec<String>, CloudError> {
-        let stale = Self::stale(artifact, before, &self.find().await?);
+        let stale = Self::stale(package, before, &self.find().await?);
         self.delete(&stale).await?;
         Ok(stale)
     }
 
-    /// What [`remove`](Self::remove) would do.
-    pub(super) fn removal(&self, found: &Found) -> Removed {
+    /// Returns what [`remove`](Self::remove) would do.
+    pub(super) fn removal(&self, found: &BucketState) -> BucketRemoval {
         let name = &self.name;
         match found {
-            Found::Nothing => Removed::default(),
-            Found::Foreign(contents) => Removed {
+            BucketState::Absent => BucketRemoval::default(),
+            BucketState::Foreign(contents) => BucketRemoval {
                 kept: Some(format!(
-                    "the bucket `{name}` stays as it is, because it has no tag `{MARK}` and holds {}",
+                    "the bucket `{name}` is kept as it is, because it has no tag `{STACK_TAG}` and holds {}",
                     contents.foreign()
                 )),
-                ..Removed::default()
+                ..BucketRemoval::default()
             },
-            Found::Ours(contents) => Removed {
+            BucketState::Owned(contents) => BucketRemoval {
                 bucket: contents.others.is_empty(),
                 objects: contents.keys(),
                 kept: (!contents.others.is_empty()).then(|| {
                     format!(
-                        "the bucket `{name}` stays, because it holds {}",
+                        "the bucket `{name}` is kept, because it holds {}",
                         contents.foreign()
                     )
                 }),
@@ -247,7 +254,7 @@ impl Bucket {
     }
 
     /// Removes the code, and the bucket if that leaves it empty.
-    pub(super) async fn remove(&self, found: &Found) -> Result<Removed, CloudError> {
+    pub(super) async fn remove(&self, found: &BucketState) -> Result<BucketRemoval, CloudError> {
         let mut removed = self.removal(found);
         self.delete(&removed.objects).await?;
         if !removed.bucket {
@@ -263,14 +270,14 @@ impl Bucket {
             .map_err(|error| CloudError::from_sdk("s3:DeleteBucket", error));
         match deleted {
             Ok(_) => {}
-            // By another removal, at the same time.
+            // A concurrent removal was faster.
             Err(error) if error.kind == CloudErrorKind::NotFound => removed.bucket = false,
-            // Objects that were written meanwhile, or older versions of objects, which no listing shows.
+            // New objects, or older versions of objects, which the listing does not include.
             Err(error) if error.code.as_deref() == Some("BucketNotEmpty") => {
                 removed.bucket = false;
                 let name = &self.name;
                 removed.failed = Some(format!(
-                    "the bucket `{name}` stays, because it is not empty: look for new objects and older versions in it"
+                    "the bucket `{name}` is kept, because it is not empty: check for new objects and older versions"
                 ));
             }
             Err(error) => return Err(error),
@@ -279,9 +286,9 @@ impl Bucket {
     }
 
     /// Whether the stack's tag is on the bucket.
-    fn is_marked(&self, contents: &Contents) -> bool {
+    fn has_stack_tag(&self, contents: &BucketContents) -> bool {
         let mut tags = contents.tags.iter();
-        tags.any(|tag| tag.key == MARK && tag.value == self.stack.as_str())
+        tags.any(|tag| tag.key == STACK_TAG && tag.value == self.stack.as_str())
     }
 
     async fn tags(&self) -> Result<Vec<Tag>, CloudError> {
@@ -295,7 +302,7 @@ impl Bucket {
             .map_err(|error| CloudError::from_sdk("s3:GetBucketTagging", error));
         match tags {
             Ok(tags) => Ok(tags.tag_set),
-            // A bucket without tags; or one that another removal was faster with.
+            // The bucket has no tags, or a concurrent removal was faster.
             Err(error)
                 if error.code.as_deref() == Some("NoSuchTagSet")
                     || error.kind == CloudErrorKind::NotFound =>
@@ -306,11 +313,14 @@ impl Bucket {
         }
     }
 
-    /// Puts the stack's tag on the bucket, beside those that it has: S3 replaces all tags at once.
-    async fn mark(&self, others: &[Tag]) -> Result<(), CloudError> {
+    /// Adds the stack's tag to `others`, the bucket's tags: S3 replaces all tags at once.
+    async fn add_stack_tag(&self, others: &[Tag]) -> Result<(), CloudError> {
         let mut tags = others.to_vec();
-        tags.retain(|tag| tag.key != MARK);
-        let tag = Tag::builder().key(MARK).value(self.stack.as_str()).build();
+        tags.retain(|tag| tag.key != STACK_TAG);
+        let tag = Tag::builder()
+            .key(STACK_TAG)
+            .value(self.stack.as_str())
+            .build();
         tags.push(tag.expect("it has a key and a value"));
         let tagging = Tagging::builder().set_tag_set(Some(tags)).build();
         self.client
@@ -324,7 +334,7 @@ impl Bucket {
         Ok(())
     }
 
-    /// What is in the bucket; none if there is no bucket.
+    /// Returns the objects in the bucket; none if there is no bucket.
     async fn objects(&self) -> Result<Option<Vec<Object>>, CloudError> {
         let mut objects = Vec::new();
         let mut pages = PageTokens::new("s3:ListObjectsV2");
@@ -334,7 +344,7 @@ impl Bucket {
                 .client
                 .list_objects_v2()
                 .bucket(&self.name)
-                // A bucket of that name in another account is never read or written.
+                // Fails for a bucket of that name in another account.
                 .expected_bucket_owner(&self.owner)
                 .set_continuation_token(token)
                 .send()
@@ -353,8 +363,8 @@ impl Bucket {
     }
 
     async fn create(&self) -> Result<(), CloudError> {
-        // The one region that may not be named.
-        let place = (self.region != "us-east-1").then(|| {
+        // S3 rejects this region as a location constraint.
+        let location = (self.region != "us-east-1").then(|| {
             CreateBucketConfiguration::builder()
                 .location_constraint(BucketLocationConstraint::from(self.region.as_str()))
                 .build()
@@ -363,31 +373,31 @@ impl Bucket {
             .client
             .create_bucket()
             .bucket(&self.name)
-            .set_create_bucket_configuration(place)
+            .set_create_bucket_configuration(location)
             .send()
             .await
             .map_err(|error| CloudError::from_sdk("s3:CreateBucket", error));
         match created {
-            // By another deployment, at the same time.
+            // A concurrent deployment was faster.
             Err(error) if error.code.as_deref() != Some("BucketAlreadyOwnedByYou") => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// Removes objects. A bucket that is gone holds none of them.
+    /// Removes objects. Succeeds if the bucket does not exist.
     async fn delete(&self, keys: &[String]) -> Result<(), CloudError> {
         let ids: Vec<_> = keys
             .iter()
             .filter_map(|key| ObjectIdentifier::builder().key(key).build().ok())
             .collect();
-        // As many as one call takes.
+        // The maximum of one call.
         for ids in ids.chunks(1000) {
             let delete = Delete::builder()
                 .set_objects(Some(ids.to_vec()))
                 .quiet(true)
                 .build()
                 .expect("there are objects to delete");
-            let answer = self
+            let response = self
                 .client
                 .delete_objects()
                 .bucket(&self.name)
@@ -396,12 +406,12 @@ impl Bucket {
                 .send()
                 .await
                 .map_err(|error| CloudError::from_sdk("s3:DeleteObjects", error));
-            let answer = match answer {
-                // By another removal, at the same time.
+            let response = match response {
+                // A concurrent removal was faster.
                 Err(error) if error.kind == CloudErrorKind::NotFound => return Ok(()),
-                answer => answer?,
+                response => response?,
             };
-            if let Some(failed) = answer.errors().first() {
+            if let Some(failed) = response.errors().first() {
                 return Err(CloudError::new(
                     "s3:DeleteObjects",
                     CloudErrorKind::Refused,
@@ -422,7 +432,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_a_deployment_uploads_counts_as_code() {
+    fn only_uploaded_zips_count_as_code() {
         let hash = "0f".repeat(32);
         assert!(is_code(&format!("lambda/{hash}.zip")));
         for other in [

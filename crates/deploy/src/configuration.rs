@@ -1,4 +1,4 @@
-//! The configuration's way to the Lambda: one SSM parameter, replaced as a whole, and where it is too small, others that it names.
+//! The Lambda's configuration: one SSM parameter, which names further ones if the document does not fit.
 
 use curfew_aws::configuration_document::{DamagedDocument, ParameterContents, StoredDocument};
 use curfew_aws::connect::Connection;
@@ -10,7 +10,7 @@ use super::data_change::DataChange;
 
 const DESCRIPTION: &str = "Curfew's schedules, as its Lambda reads them; written by curfew";
 
-/// A stack's parameters.
+/// The SSM parameters with a stack's configuration.
 pub(super) struct ConfigurationParameter {
     editor: ParameterEditor,
     pub(super) name: String,
@@ -24,23 +24,22 @@ impl ConfigurationParameter {
         }
     }
 
-    /// Whether the Lambda reads just `document`, so that nothing needs writing. Compared unpacked: what compresses may be another
-    /// release.
+    /// Whether the deployed configuration is exactly `document`. Compares uncompressed text, because releases may compress differently.
     pub(super) async fn holds(&self, document: &str) -> Result<bool, CloudError> {
         Ok(self.compare(document).await? == DataChange::Keep)
     }
 
-    /// The same, and otherwise whether it reads anything.
+    /// Compares the deployed configuration with `document`.
     pub(super) async fn compare(&self, document: &str) -> Result<DataChange, CloudError> {
         Ok(match self.read().await? {
             None => DataChange::Create,
-            // What is damaged, by an interrupted removal or by hand, is written anew.
+            // A damaged configuration, left by an interrupted removal or a manual edit, is written again.
             Some(Ok(found)) if found == document => DataChange::Keep,
             Some(_) => DataChange::Change,
         })
     }
 
-    /// What the Lambda reads; none if there is no parameter.
+    /// Returns the deployed configuration; none if there is no parameter.
     pub(super) async fn read(&self) -> Result<Option<Result<String, DamagedDocument>>, CloudError> {
         let Some(value) = self.editor.value(&self.name).await? else {
             return Ok(None);
@@ -58,7 +57,7 @@ impl ConfigurationParameter {
         }))
     }
 
-    /// Writes what the Lambda shall read. Until the last call it reads what it read before.
+    /// Writes the configuration. The Lambda reads the previous one until the last call succeeds.
     pub(super) async fn put(&self, stored: &StoredDocument) -> Result<(), CloudError> {
         for (suffix, value) in &stored.parts {
             let name = format!("{}/{suffix}", self.name);
@@ -69,7 +68,7 @@ impl ConfigurationParameter {
             .await
     }
 
-    /// Removes the parts of documents that are no longer read. Makes no writing call where there are none.
+    /// Removes the parts of earlier documents. Makes no writing call if there are none.
     pub(super) async fn prune(&self) -> Result<(), CloudError> {
         let value = self.editor.value(&self.name).await?.unwrap_or_default();
         let current: Vec<_> = match ParameterContents::of(&value) {
@@ -84,7 +83,7 @@ impl ConfigurationParameter {
         Ok(())
     }
 
-    /// All that there is: the parameter that leads to the parts, and those.
+    /// Returns the names of the main parameter and of all parts.
     pub(super) async fn names(&self) -> Result<Vec<String>, CloudError> {
         let mut names = Vec::new();
         if self.editor.value(&self.name).await?.is_some() {
@@ -94,7 +93,7 @@ impl ConfigurationParameter {
         Ok(names)
     }
 
-    /// Removes all of it; answers with the names of what there was. The parts go last: none is missing while something leads to it.
+    /// Removes all parameters and returns their names. The parts go last, so that none is missing while the main parameter names it.
     pub(super) async fn remove(&self) -> Result<Vec<String>, CloudError> {
         let names = self.names().await?;
         for name in &names {

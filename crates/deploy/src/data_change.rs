@@ -1,15 +1,15 @@
-//! What becomes of what a deployment keeps beside its stack.
+//! Changes to the data that a deployment keeps outside its stack.
 
 use serde::Serialize;
 
-/// What becomes of what is uploaded or written beside the stack.
+/// What a deployment would do with data outside the stack: the uploaded code, the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DataChange {
-    /// It is as it should be.
+    /// It is up to date.
     Keep,
-    /// There is none.
+    /// It does not exist yet.
     Create,
-    /// There is another.
+    /// Its content is different.
     Change,
 }

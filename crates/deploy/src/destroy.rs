@@ -1,4 +1,4 @@
-//! Taking a deployment out again: what there is of it, and removing that. No instance is started, stopped or terminated.
+//! Lists and removes the resources of a deployment. No instance is started, stopped or terminated.
 
 use curfew_aws::connect::Connection;
 use curfew_aws::execute::Deadline;
@@ -13,34 +13,34 @@ use serde::Serialize;
 
 use super::bucket::{self, Bucket};
 use super::configuration::ConfigurationParameter;
-use super::overlap::{AccountRegion, Neighbours};
-use super::place::Account;
+use super::other_stacks::{ManagedAccountRegion, OtherStacks};
 use super::stack::Stack;
+use super::target::CallerAccount;
 use super::{DeployError, event_bridge};
 
-/// What belongs to a deployment, by name: what would be removed, or was.
+/// The resources of a deployment, by name: those that would be removed, or were.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Belongings {
-    /// EventBridge rules.
+pub struct StackResources {
+    /// The names of the EventBridge rules.
     pub rules: Vec<String>,
-    /// The CloudFormation stack, with everything in it: the Lambda and its log group, the API, the queues, the role.
+    /// The CloudFormation stack with its resources: the Lambda and its log group, the API, the queues, the role.
     pub stack: Option<StackName>,
-    /// The bucket of the code.
+    /// The bucket of the Lambda's code.
     pub bucket: Option<String>,
-    /// The keys of the Lambda's code in it.
+    /// The keys of the Lambda's code in the bucket.
     pub objects: Vec<String>,
-    /// The SSM parameters with the configuration.
+    /// The names of the SSM parameters with the configuration.
     pub parameters: Vec<String>,
-    /// The instances that carry Curfew's memory, in tags. They lose the tags and nothing else.
+    /// The instances with state tags. Only these tags are removed.
     pub instances: Vec<InstanceId>,
-    /// What is left alone on purpose, one sentence each.
+    /// What is kept on purpose, one sentence each.
     pub kept: Vec<String>,
-    /// What could not be removed, or not even looked for, and why, one sentence each.
+    /// What could not be removed or checked, one sentence each.
     pub failed: Vec<String>,
 }
 
-impl Belongings {
-    /// Whether there is nothing to remove, and nothing that failed.
+impl StackResources {
+    /// Whether there is nothing to remove and no failure.
     pub fn is_empty(&self) -> bool {
         let nothing = Self {
             kept: self.kept.clone(),
@@ -50,32 +50,32 @@ impl Belongings {
     }
 }
 
-/// What becomes of Curfew's tags on instances.
+/// What to do with the state tags on instances.
 #[derive(Clone, Copy, Debug)]
 pub enum InstanceTags<'a> {
-    /// They stay.
+    /// Keep the tags.
     Keep,
-    /// They go, wherever these accounts and regions have them.
+    /// Remove the tags in these accounts and regions.
     Remove(&'a Organisation),
 }
 
-/// What belongs to `stack`. Makes no writing call.
-pub async fn belongings(
+/// Returns the resources of `stack`. Makes no writing call.
+pub async fn stack_resources(
     conn: &Connection,
     stack: &StackName,
     tags: InstanceTags<'_>,
-) -> Result<Belongings, DeployError> {
-    let place = Place::of(conn, stack).await?;
-    let found = place.find().await?;
-    let neighbours = place.neighbours(tags).await?;
-    let mut tagged = place.tagged(tags, &found, &neighbours).await;
-    let bucket = place.bucket.removal(&found.bucket);
+) -> Result<StackResources, DeployError> {
+    let handles = StackHandles::of(conn, stack).await?;
+    let found = handles.find().await?;
+    let other_stacks = handles.other_stacks(tags).await?;
+    let mut tagged = handles.tagged(tags, &found, &other_stacks).await;
+    let bucket = handles.bucket.removal(&found.bucket);
     tagged.kept.extend(bucket.kept);
     tagged.failed.extend(bucket.failed);
-    Ok(Belongings {
+    Ok(StackResources {
         rules: found.rules,
         stack: found.stack.then(|| stack.clone()),
-        bucket: bucket.bucket.then_some(place.bucket.name),
+        bucket: bucket.bucket.then_some(handles.bucket.name),
         objects: bucket.objects,
         parameters: found.parameters,
         instances: tagged.ids(),
@@ -84,41 +84,41 @@ pub async fn belongings(
     })
 }
 
-/// Removes all that [`deploy`](super::deploy) made, and no instance. What is gone already is no error. Where nothing of this name is
-/// here, the tags on instances stay: they may be those of a deployment elsewhere.
+/// Removes everything that [`deploy`](super::deploy) created, and no instance. Missing resources are no error. If no resource of this
+/// name exists here, the state tags are kept: they may belong to a deployment in another region.
 pub async fn destroy(
     conn: &Connection,
     stack: &StackName,
     tags: InstanceTags<'_>,
     progress: &dyn Progress,
-) -> Result<Belongings, DeployError> {
+) -> Result<StackResources, DeployError> {
     progress.begin(&format!("Removing `{stack}`"));
-    let place = Place::of(conn, stack).await?;
-    // Before anything goes: without these answers it is not known which tags may go.
-    let found = place.find().await?;
-    let neighbours = place.neighbours(tags).await?;
-    // First, so that nothing wakes what is being taken apart.
+    let handles = StackHandles::of(conn, stack).await?;
+    // Before any removal: these calls decide which tags may be removed.
+    let found = handles.find().await?;
+    let other_stacks = handles.other_stacks(tags).await?;
+    // First, so that no rule triggers a half-removed Lambda.
     progress.detail("rules");
-    let report = place.rules.reconcile(&[]).await?;
-    let had_stack = place.stack.remove(progress).await?;
-    // After the Lambda, which would have written them again; and before the last that tells that the deployment was here, so that
-    // an interrupted removal is completed by the next.
-    let mut tagged = place.tagged(tags, &found, &neighbours).await;
+    let report = handles.rules.reconcile(&[]).await?;
+    let had_stack = handles.stack.remove(progress).await?;
+    // After the Lambda, which would write them again, and before the bucket and the configuration, by which the next run recognises an
+    // interrupted removal.
+    let mut tagged = handles.tagged(tags, &found, &other_stacks).await;
     if !tagged.account_regions.is_empty() {
-        progress.detail("tags of instances");
+        progress.detail("state tags of instances");
     }
     let instances = tagged.remove(progress).await;
     let mut kept = report.warnings;
     let (bucket, parameters) = if tagged.failed.is_empty() {
         progress.detail("bucket and configuration");
-        let bucket = place.bucket.remove(&found.bucket).await?;
-        (bucket, place.parameter.remove().await?)
+        let bucket = handles.bucket.remove(&found.bucket).await?;
+        (bucket, handles.parameter.remove().await?)
     } else {
         kept.push(
-            "the bucket and the configuration stays until the tags can be removed: by them the next `destroy` knows that the tags are this stack's"
+            "the bucket and the configuration are kept until the tags can be removed: the next `destroy` needs them to recognise the tags as this stack's"
                 .to_owned(),
         );
-        (bucket::Removed::default(), Vec::new())
+        (bucket::BucketRemoval::default(), Vec::new())
     };
     kept.append(&mut tagged.kept);
     kept.extend(bucket.kept);
@@ -127,10 +127,10 @@ pub async fn destroy(
     for sentence in kept.iter().chain(&failed) {
         progress.note(sentence);
     }
-    let removed = Belongings {
+    let removed = StackResources {
         rules: report.changes.delete,
         stack: had_stack.then(|| stack.clone()),
-        bucket: bucket.bucket.then_some(place.bucket.name),
+        bucket: bucket.bucket.then_some(handles.bucket.name),
         objects: bucket.objects,
         parameters,
         instances,
@@ -138,51 +138,54 @@ pub async fn destroy(
         failed,
     };
     progress.end(&if removed.is_empty() {
-        format!("There was nothing of `{stack}` to remove")
+        format!("There are no resources of `{stack}` to remove")
     } else if removed.failed.is_empty() {
         format!("`{stack}` is removed")
     } else {
-        format!("`{stack}` is removed, but for what is said above")
+        format!("`{stack}` is removed, except for the resources listed above")
     });
     Ok(removed)
 }
 
-/// Where a stack's things are.
-struct Place<'a> {
+/// Clients for the resources of a stack.
+struct StackHandles<'a> {
     conn: &'a Connection,
     name: &'a StackName,
-    account: Account,
+    account: CallerAccount,
     stack: Stack<'a>,
     rules: Rules,
     bucket: Bucket,
     parameter: ConfigurationParameter,
 }
 
-/// What there is of a deployment, without the tags on instances.
-struct Found {
+/// The existing resources of a deployment, without state tags.
+struct FoundResources {
     rules: Vec<String>,
     stack: bool,
-    bucket: bucket::Found,
+    bucket: bucket::BucketState,
     parameters: Vec<String>,
 }
 
-impl Found {
-    /// Whether the deployment was ever here, as far as can be seen now.
-    fn is_anything(&self) -> bool {
-        !self.rules.is_empty() || self.stack || self.bucket.is_ours() || !self.parameters.is_empty()
+impl FoundResources {
+    /// Whether any resource of the deployment exists.
+    fn exists(&self) -> bool {
+        !self.rules.is_empty()
+            || self.stack
+            || self.bucket.is_owned()
+            || !self.parameters.is_empty()
     }
 }
 
-/// The instances that carry Curfew's tags.
-struct Tagged {
+/// The instances with state tags.
+struct TaggedInstances {
     account_regions: Vec<(AccountRegionFleet, Vec<Instance>)>,
     kept: Vec<String>,
     failed: Vec<String>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> StackHandles<'a> {
     async fn of(conn: &'a Connection, name: &'a StackName) -> Result<Self, DeployError> {
-        let account = Account::of(conn).await?;
+        let account = CallerAccount::of(conn).await?;
         let stack = Stack::new(conn, name);
         stack.check_owner().await?;
         let client = event_bridge(conn);
@@ -197,8 +200,8 @@ impl<'a> Place<'a> {
         })
     }
 
-    async fn find(&self) -> Result<Found, DeployError> {
-        Ok(Found {
+    async fn find(&self) -> Result<FoundResources, DeployError> {
+        Ok(FoundResources {
             stack: self.stack.describe().await?.is_some(),
             rules: self.rules.preview(&[]).await?.changes.delete,
             bucket: self.bucket.find().await?,
@@ -206,21 +209,21 @@ impl<'a> Place<'a> {
         })
     }
 
-    /// The other deployments, as far as they matter.
-    async fn neighbours(&self, tags: InstanceTags<'_>) -> Result<Neighbours, DeployError> {
+    /// Returns the other deployments, if tags are to be removed.
+    async fn other_stacks(&self, tags: InstanceTags<'_>) -> Result<OtherStacks, DeployError> {
         let InstanceTags::Remove(organisation) = tags else {
-            return Ok(Neighbours::default());
+            return Ok(OtherStacks::default());
         };
         let account_regions = organisation.account_regions().iter();
-        let places = account_regions
+        let account_regions = account_regions
             .map(|one| self.account_region(one))
             .collect();
-        Ok(Neighbours::find(self.conn, self.name, &self.account, &places).await?)
+        Ok(OtherStacks::find(self.conn, self.name, &self.account, &account_regions).await?)
     }
 
-    fn account_region(&self, one: &AccountRegionFleet) -> AccountRegion {
+    fn account_region(&self, one: &AccountRegionFleet) -> ManagedAccountRegion {
         let account = one.account_region.account.as_ref();
-        AccountRegion {
+        ManagedAccountRegion {
             account: account.map_or_else(|| self.account.id.clone(), |id| id.as_str().to_owned()),
             region: one.account_region.region.as_str().to_owned(),
         }
@@ -229,10 +232,10 @@ impl<'a> Place<'a> {
     async fn tagged(
         &self,
         tags: InstanceTags<'_>,
-        found: &Found,
-        neighbours: &Neighbours,
-    ) -> Tagged {
-        let mut tagged = Tagged {
+        found: &FoundResources,
+        other_stacks: &OtherStacks,
+    ) -> TaggedInstances {
+        let mut tagged = TaggedInstances {
             account_regions: Vec::new(),
             kept: Vec::new(),
             failed: Vec::new(),
@@ -240,9 +243,9 @@ impl<'a> Place<'a> {
         let InstanceTags::Remove(organisation) = tags else {
             return tagged;
         };
-        if !found.is_anything() {
+        if !found.exists() {
             tagged.kept.push(format!(
-                "nothing of a deployment `{}` is in {} of account {}, so no tag is removed from any instance: the tags may be those of a deployment elsewhere",
+                "no resource of a deployment `{}` is in {} of account {}, so the state tags are kept: they may belong to a deployment in another region",
                 self.name,
                 self.conn.region(),
                 self.account.id
@@ -252,14 +255,14 @@ impl<'a> Place<'a> {
         let survey = organisation.observe(&Scope::All, Deadline::NONE).await;
         let failures = survey.failures.iter();
         tagged.failed.extend(failures.map(|error| {
-            format!("tags of instances may stay, because nobody could look: {error}")
+            format!("state tags may remain, because the instances could not be read: {error}")
         }));
         for (one, mut instances) in survey.answers {
             instances.retain(|instance| TAGS.iter().any(|key| instance.tags.contains_key(*key)));
             if instances.is_empty() {
                 continue;
             }
-            match neighbours.objection(&self.account_region(&one)) {
+            match other_stacks.reason_to_keep_tags(&self.account_region(&one)) {
                 None => tagged.account_regions.push((one, instances)),
                 Some(why) => tagged.kept.push(format!(
                     "instances in {} keep their `curfew:` tags, {why}",
@@ -271,8 +274,8 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Tagged {
-    /// Fewer than the thousand that one call takes, as for every call over many instances.
+impl TaggedInstances {
+    /// The number of instances per call; the limit is a thousand.
     const BATCH: usize = 500;
 
     fn ids(&self) -> Vec<InstanceId> {
@@ -283,7 +286,7 @@ impl Tagged {
         instances.map(|instance| instance.id.clone()).collect()
     }
 
-    /// Removes the tags; answers with the instances that lost them.
+    /// Removes the tags, and returns the instances that had them.
     async fn remove(&mut self, progress: &dyn Progress) -> Vec<InstanceId> {
         let mut removed = Vec::new();
         for (one, instances) in &self.account_regions {
@@ -298,9 +301,9 @@ impl Tagged {
                     )),
                 }
                 for instance in instances {
-                    if let Some(meant) = instance.tags.get(TYPE_TAG) {
+                    if let Some(original) = instance.tags.get(TYPE_TAG) {
                         progress.note(&format!(
-                            "`{}` stays of the type that it was started with for lack of room; it was meant to be `{meant}`",
+                            "`{}` keeps its fallback type; its configured type is `{original}`",
                             instance.id
                         ));
                     }

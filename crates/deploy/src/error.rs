@@ -1,4 +1,4 @@
-//! What can go wrong with a deployment, and what a person can do about it.
+//! The errors of a deployment, and hints for the operator.
 
 use curfew_aws::configuration_document::DocumentTooLarge;
 use curfew_aws::error::CloudError;
@@ -6,209 +6,207 @@ use curfew_core::configuration::DocumentVersion;
 use curfew_core::published::LostSchedules;
 use curfew_core::stack_name::StackName;
 
-use super::artifact::ArtifactError;
-use super::{LONGEST_PARAMETER, MARK};
+use super::lambda_package::LambdaPackageError;
+use super::{MAX_PARAMETER_LENGTH, STACK_TAG};
 
-/// What can go wrong.
+/// Why a deployment, a preview or a removal failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DeployError {
-    /// A call failed.
+    /// An AWS call failed.
     #[error(transparent)]
     Cloud(#[from] CloudError),
-    /// There is no code to deploy.
+    /// The Lambda's code is missing or unusable.
     #[error(transparent)]
-    Artifact(#[from] ArtifactError),
-    /// On AWS an API without authentication would let anyone on the internet stop the fleet.
-    #[error("the API of `{stack}` would be open to everybody, because its `auth` is `none`")]
-    Open {
-        /// The stack.
+    LambdaPackage(#[from] LambdaPackageError),
+    /// The API would have no authentication on AWS, where the whole internet could stop the fleet.
+    #[error("the API of `{stack}` would be public, because `[api] auth` is \"none\"")]
+    UnauthenticatedApi {
+        /// The name of the stack.
         stack: StackName,
     },
-    /// The configuration doesn't fit.
+    /// The configuration document exceeds its maximum size.
     #[error(transparent)]
     ConfigurationTooLarge(#[from] DocumentTooLarge),
-    /// The policy doesn't fit.
+    /// The IAM policy exceeds CloudFormation's limit for a parameter.
     #[error(
-        "the policy for the instances that the schedules match takes {size} bytes, {} more than CloudFormation's {LONGEST_PARAMETER}",
-        .size - LONGEST_PARAMETER
+        "the policy for the instances that the schedules match takes {size} bytes, {} more than CloudFormation's {MAX_PARAMETER_LENGTH}",
+        .size - MAX_PARAMETER_LENGTH
     )]
-    ReachTooLarge {
-        /// Its size.
+    PolicyTooLarge {
+        /// The size of the policy, in bytes.
         size: usize,
     },
-    /// A daemon drops no schedules that a person may still want.
+    /// Publishing would drop schedules of another file, which needs confirmation.
     #[error("`{stack}` keeps what is deployed: this configuration would drop {loss}")]
     WouldDrop {
-        /// The stack.
+        /// The name of the stack.
         stack: StackName,
-        /// What would go.
+        /// The schedules that would be dropped.
         loss: LostSchedules,
     },
-    /// Its instances would be managed twice.
+    /// An `[[account]]` is the deployment's own account.
     #[error("`[[account]]` names {account}, which is the account that is deployed into")]
     OwnAccount {
-        /// Its id.
+        /// The account's id.
         account: String,
     },
-    /// The bucket's name is taken.
-    #[error("the bucket `{bucket}` is not Curfew's: it has no tag `{MARK}` and holds {holds}")]
+    /// The bucket's name is in use by another program.
+    #[error("the bucket `{bucket}` is not Curfew's: it has no tag `{STACK_TAG}` and holds {holds}")]
     ForeignBucket {
-        /// The bucket.
+        /// The bucket's name.
         bucket: String,
-        /// What no deployment can have put there, in words.
+        /// The objects that no deployment made, as a phrase.
         holds: String,
     },
-    /// Two deployments would decide over the same instances.
+    /// Another deployment manages some of the same accounts and regions.
     #[error("`{stack}` would manage what another deployment manages already: {}", .others.join("; "))]
-    Shared {
-        /// The stack.
+    Overlap {
+        /// The name of the stack.
         stack: StackName,
-        /// The other stacks, with where they are and what they share with it, one sentence each.
+        /// The other stacks and what they manage, one sentence each.
         others: Vec<String>,
     },
-    /// The configuration is newer than the code that would read them.
+    /// The deployed code is too old for the configuration document.
     #[error(
         "the deployed code of `{stack}` reads configuration of version {}.x, and this one is of version {document}",
         .reads.major
     )]
-    OldCode {
-        /// The stack.
+    CodeTooOld {
+        /// The name of the stack.
         stack: StackName,
-        /// What the deployed code reads.
+        /// The newest version that the deployed code reads.
         reads: DocumentVersion,
-        /// What was to be published.
+        /// The version of the document.
         document: DocumentVersion,
     },
-    /// The name is taken.
-    #[error("the CloudFormation stack `{stack}` is there and is not Curfew's")]
+    /// The stack's name is in use by another program.
+    #[error("the CloudFormation stack `{stack}` exists and is not Curfew's")]
     ForeignStack {
-        /// The stack.
+        /// The name of the stack.
         stack: StackName,
     },
-    /// Only a person can help.
+    /// CloudFormation could not roll back an update, at two attempts.
     #[error(
-        "the CloudFormation stack `{stack}` is in UPDATE_ROLLBACK_FAILED: CloudFormation could not undo an update, and not at a second try either{}",
+        "the CloudFormation stack `{stack}` is in UPDATE_ROLLBACK_FAILED: CloudFormation could not roll back an update, and the retry failed too{}",
         reasons(.failures)
     )]
-    StuckStack {
-        /// The stack.
+    RollbackFailed {
+        /// The name of the stack.
         stack: StackName,
-        /// What failed, with the reason.
+        /// The failed resources and their reasons.
         failures: Vec<String>,
     },
-    /// Concurrent deployments won every attempt.
-    #[error("another deployment of `{stack}` came first, again and again")]
-    Contended {
-        /// The stack.
+    /// A concurrent deployment was in progress at every attempt.
+    #[error("concurrent deployments of `{stack}` were in progress at every attempt")]
+    ConcurrentDeployments {
+        /// The name of the stack.
         stack: StackName,
     },
-    /// CloudFormation goes on and on.
+    /// CloudFormation did not finish in time.
     #[error("the CloudFormation stack `{stack}` is not done after {minutes} minutes")]
-    TooSlow {
-        /// The stack.
+    TimedOut {
+        /// The name of the stack.
         stack: StackName,
-        /// For how long it was waited for.
+        /// The time limit, in minutes.
         minutes: u64,
     },
-    /// It can't be previewed now.
-    #[error(
-        "the CloudFormation stack `{stack}` is in {status}, so what would change can't be told"
-    )]
-    Unsettled {
-        /// The stack.
+    /// The stack can't be previewed in its current status.
+    #[error("the CloudFormation stack `{stack}` is in {status}, so the changes can't be previewed")]
+    StackInProgress {
+        /// The name of the stack.
         stack: StackName,
-        /// Its status.
+        /// CloudFormation's status of the stack.
         status: String,
     },
-    /// CloudFormation doesn't take the template.
-    #[error("CloudFormation could not make a change set for the stack `{stack}`: {reason}")]
+    /// CloudFormation rejected the template or its parameters.
+    #[error("CloudFormation could not create a change set for the stack `{stack}`: {reason}")]
     ChangeSet {
-        /// The stack.
+        /// The name of the stack.
         stack: StackName,
-        /// Its words.
+        /// CloudFormation's reason.
         reason: String,
     },
-    /// A resource could not be made, changed or removed.
+    /// A resource could not be created, changed or removed.
     #[error("the stack `{stack}` ended in {status}{}", reasons(.failures))]
     Failed {
-        /// The stack.
+        /// The name of the stack.
         stack: StackName,
-        /// Its status.
+        /// CloudFormation's status of the stack.
         status: String,
-        /// What failed, with the reason.
+        /// The failed resources and their reasons.
         failures: Vec<String>,
     },
-    /// The stack is there, but not all of it.
-    #[error("the stack `{stack}` is not whole: it has no output `{output}`")]
+    /// The stack lacks an output.
+    #[error("the stack `{stack}` is incomplete: it has no output `{output}`")]
     Incomplete {
-        /// The stack.
+        /// The name of the stack.
         stack: StackName,
-        /// What is missing.
+        /// The name of the missing output.
         output: &'static str,
     },
-    /// The stack is there, and its function is not.
+    /// The stack exists, but its function does not.
     #[error("the function `{function}` of the stack `{stack}` is gone")]
-    NoFunction {
-        /// The stack.
+    FunctionMissing {
+        /// The name of the stack.
         stack: StackName,
-        /// The function.
+        /// The function's name.
         function: String,
     },
-    /// There is nothing.
+    /// The stack does not exist.
     #[error("the stack `{stack}` is not deployed here")]
     NotDeployed {
-        /// The stack.
+        /// The name of the stack.
         stack: StackName,
     },
 }
 
 impl DeployError {
-    /// What a person can do about it.
+    /// Returns what the operator can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Cloud(error) => error.hint(),
-            Self::Artifact(error) => error.hint(),
-            Self::Open { .. } => "set `[api] auth` to \"token\" or \"iam\"",
+            Self::LambdaPackage(error) => error.hint(),
+            Self::UnauthenticatedApi { .. } => "set `[api] auth` to \"token\" or \"iam\"",
             Self::ConfigurationTooLarge(_) => {
                 "split the schedules over two stacks, or shorten lists of dates and ids"
             }
-            Self::ReachTooLarge { .. } => {
+            Self::PolicyTooLarge { .. } => {
                 "manage instances by their tag rather than by long `match` tables"
             }
             Self::WouldDrop { .. } => {
-                "if they are to go, `curfew deploy` with this file shows it and asks; otherwise name the file that has them"
+                "to drop them, run `curfew deploy` with this file and confirm; otherwise pass the file that has them"
             }
             Self::OwnAccount { .. } => {
-                "name its regions in `[managing] regions` and take it out; or deploy with the credentials of the account that is meant"
+                "name its regions in `[managing] regions` and take it out; or deploy with the credentials of the intended account"
             }
             Self::ForeignBucket { .. } => {
                 "move these objects elsewhere, or choose another name in `[stack] name`"
             }
-            Self::Shared { .. } => {
-                "name other regions or accounts, or remove the other stack; where the two take different instances by tag, say --allow-overlap"
+            Self::Overlap { .. } => {
+                "name other regions or accounts, or remove the other stack; if the two match different instances by tag, pass --allow-overlap"
             }
-            Self::OldCode { .. } => {
-                "`curfew deploy` brings the code up to date, and then the configuration"
+            Self::CodeTooOld { .. } => {
+                "`curfew deploy` updates the code, and then the configuration"
             }
             Self::ForeignStack { .. } => "choose another name in `[stack] name`",
-            Self::StuckStack { .. } => {
-                "put right what the reason names, and deploy again; or continue the rollback in the CloudFormation console, skipping that resource; or `curfew destroy`"
+            Self::RollbackFailed { .. } => {
+                "fix the cause that the reason names, and deploy again; or continue the rollback in the CloudFormation console, skipping that resource; or `curfew destroy`"
             }
-            Self::Contended { .. } => "let it end, and deploy again",
-            Self::TooSlow { .. } => {
-                "its events in the CloudFormation console say what it waits for; once it has ended, `curfew deploy` goes on from there"
+            Self::ConcurrentDeployments { .. } => "wait until it has ended, and deploy again",
+            Self::TimedOut { .. } => {
+                "its events in the CloudFormation console show what it waits for; once it has ended, run `curfew deploy` again"
             }
-            Self::Unsettled { .. } => {
-                "wait until it has ended, or `curfew deploy`, which handles it"
+            Self::StackInProgress { .. } => {
+                "wait until it has ended, or run `curfew deploy`, which recovers the stack"
             }
             Self::ChangeSet { .. } | Self::Failed { .. } => {
-                "the reason names what AWS did not accept; `curfew deploy` tries again from where it is"
+                "fix what the reason names, and run `curfew deploy` again"
             }
-            Self::NoFunction { .. } => {
-                "`curfew destroy --keep-tags`, and `curfew deploy` again: CloudFormation does not make one resource anew"
+            Self::FunctionMissing { .. } => {
+                "run `curfew destroy --keep-tags` and `curfew deploy`: CloudFormation does not recreate a single resource"
             }
             Self::Incomplete { .. } | Self::NotDeployed { .. } => {
-                "`curfew deploy`; or check the endpoint, the region and the account"
+                "run `curfew deploy`, or check the endpoint, the region and the account"
             }
         }
     }

@@ -1,26 +1,26 @@
-//! Putting Curfew into an account and region, saying how it is reached there, and taking it out again. Every step looks before it
-//! writes: what is interrupted is completed by the next run, and a second run writes nothing.
+//! Deploys Curfew into an account and region, reads its endpoints, and removes it. Every step compares before it writes: the next run
+//! completes an interrupted one, and a second run writes nothing.
 
-pub mod artifact;
 mod bucket;
 mod configuration;
 mod data_change;
+mod deployed;
+mod deployment_plan;
 mod destroy;
 mod error;
-pub mod guard;
+mod iam_scope;
+pub mod lambda_package;
+mod other_stacks;
 mod outputs;
-mod overlap;
-mod place;
-mod prepared;
+pub mod preflight;
 mod preview;
-mod publish;
+mod publish_schedules;
 mod queues;
-mod reach;
 #[cfg(test)]
 mod recorder;
-mod rules;
 pub mod stack;
-mod survey;
+mod target;
+mod trigger_rules;
 
 use std::path::PathBuf;
 
@@ -30,86 +30,86 @@ use curfew_core::stack_name::StackName;
 use curfew_core::token::Tokens;
 
 pub use self::data_change::DataChange;
-pub use self::destroy::{Belongings, InstanceTags, belongings, destroy};
+pub use self::deployed::{DeployedStack, DeployedState, Deployer};
+use self::deployment_plan::DeploymentPlan;
+pub use self::destroy::{InstanceTags, StackResources, destroy, stack_resources};
 pub use self::error::DeployError;
+pub use self::iam_scope::IamScope;
 pub use self::outputs::Outputs;
-use self::prepared::Prepared;
 pub use self::preview::{Preview, preview};
-pub use self::publish::{loss, publish};
-pub use self::queues::{COUNT_INTERVAL, StackQueue, is_no_queue};
-pub use self::reach::Reach;
-pub use self::rules::trigger_rules;
+pub use self::publish_schedules::{lost_schedules, publish_schedules};
+pub use self::queues::{COUNT_INTERVAL, StackQueue, queue_does_not_exist};
 use self::stack::Stack;
 pub use self::stack::TEMPLATE;
-pub use self::survey::{Deployer, Standing, Survey};
+pub use self::trigger_rules::trigger_rules;
 use curfew_aws::progress::Progress;
 
-/// A CloudFormation template for the role in an account that Curfew manages from another.
+/// The CloudFormation template of the role in an account that Curfew manages from another account.
 pub const MEMBER_ROLE: &str = include_str!("member-role.yaml");
 
 /// What to deploy.
 #[derive(Clone, Debug)]
 pub struct Deployment {
-    /// Which of the account's and region's deployments this is.
+    /// The stack's name: an account and region may have several deployments.
     pub stack: StackName,
     /// How callers of the API are authenticated.
     pub auth: Auth,
-    /// The one other origin allowed to call it (CORS).
+    /// The one other origin that may call the API (CORS).
     pub cors_origin: Option<String>,
-    /// How many instances one request may change that does not say all.
+    /// How many instances a request may change unless it sets `all`.
     pub request_limit: usize,
-    /// What the Lambda reads: the schedules, as JSON.
+    /// The schedules that the Lambda reads, as JSON.
     pub configuration_document: String,
-    /// The rules that wake the Lambda: at the schedules' edges, and the heartbeat.
+    /// The rules that trigger the Lambda at the schedules' edges and at the heartbeat.
     pub rules: Vec<TriggerRule>,
-    /// Which instances the Lambda may act on.
-    pub reach: Reach,
-    /// The ARN of the policy that bounds what the Lambda's role may do.
+    /// The instances that the Lambda's IAM policy covers.
+    pub iam_scope: IamScope,
+    /// The ARN of the permissions boundary of the Lambda's role.
     pub permissions_boundary: Option<String>,
-    /// The Lambda's code; otherwise it is looked for.
+    /// The path of the Lambda's code; if none, it is [searched](lambda_package::LambdaPackage::find).
     pub lambda_zip: Option<PathBuf>,
-    /// What becomes of it where another deployment manages the same accounts and regions.
-    pub overlap: Overlap,
+    /// What to do if another deployment manages some of the same accounts and regions.
+    pub overlap: OverlapPolicy,
 }
 
-/// What becomes of a deployment that would manage accounts and regions which another one manages.
+/// What to do if another deployment manages some of the same accounts and regions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overlap {
-    /// It is refused.
-    Refused,
-    /// A person has said that both are meant: it is only told.
-    Allowed,
+pub enum OverlapPolicy {
+    /// Fail with [`DeployError::Overlap`].
+    Refuse,
+    /// Deploy and report the overlap (`--allow-overlap`).
+    Allow,
 }
 
 /// How callers of the API are authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Auth {
-    /// Not at all: only for an emulator.
+    /// No authentication, for emulators only.
     None,
-    /// By one of these tokens, of which only the digests are deployed.
+    /// One of these tokens, of which only the digests are deployed.
     Token(Tokens),
-    /// By IAM: API Gateway verifies AWS signatures.
+    /// IAM: API Gateway verifies AWS signatures.
     Iam,
 }
 
-/// The tag that says that a stack is Curfew's; every resource inherits it.
-const MARK: &str = "curfew:stack";
+/// The tag that marks a stack as Curfew's; its resources inherit it.
+const STACK_TAG: &str = "curfew:stack";
 
-/// A parameter's longest value.
-const LONGEST_PARAMETER: usize = 4096;
+/// The maximum length of a CloudFormation parameter's value.
+const MAX_PARAMETER_LENGTH: usize = 4096;
 
-/// Deploys, or brings what is deployed up to date.
+/// Creates or updates a deployment.
 pub async fn deploy(
     conn: &Connection,
     deployment: &Deployment,
     progress: &dyn Progress,
 ) -> Result<Outputs, DeployError> {
     progress.begin(&format!("Deploying `{}`", deployment.stack));
-    let prepared = Prepared::new(conn, deployment, progress).await?;
-    prepared.deploy(progress).await
+    let plan = DeploymentPlan::new(conn, deployment, progress).await?;
+    plan.deploy(progress).await
 }
 
-/// How what is deployed is reached.
+/// Returns the endpoints and names of a deployment. Fails if it does not exist or is incomplete.
 pub async fn outputs(conn: &Connection, stack: &StackName) -> Result<Outputs, DeployError> {
     let found = stack_outputs(conn, stack).await?;
     let client = event_bridge(conn);
@@ -118,7 +118,7 @@ pub async fn outputs(conn: &Connection, stack: &StackName) -> Result<Outputs, De
     Ok(found.with_rules(conn, names))
 }
 
-/// A client of EventBridge that counts its calls among the connection's.
+/// Returns an EventBridge client that counts its calls among the connection's.
 fn event_bridge(conn: &Connection) -> aws_sdk_eventbridge::Client {
     let config = aws_sdk_eventbridge::config::Builder::from(&conn.sdk);
     let config = config.interceptor(conn.calls.clone());
@@ -133,7 +133,7 @@ async fn stack_outputs(
     let description = description.ok_or_else(|| DeployError::NotDeployed {
         stack: stack.clone(),
     })?;
-    outputs::of_stack(&description).map_err(|output| DeployError::Incomplete {
+    outputs::read_outputs(&description).map_err(|output| DeployError::Incomplete {
         stack: stack.clone(),
         output,
     })

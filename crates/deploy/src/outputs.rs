@@ -1,4 +1,4 @@
-//! What a deployment is reached by.
+//! The endpoints and names of a deployment.
 
 use std::env;
 
@@ -8,27 +8,27 @@ use curfew_aws::endpoint_kind::EndpointKind;
 use curfew_core::configuration::DocumentVersion;
 use serde::Serialize;
 
-/// What a deployment is reached by. As JSON it is a contract with scripts.
+/// The endpoints and names of a deployment. Scripts rely on its JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Outputs {
-    /// The API, without a `/` at the end: `…/status` is a route.
+    /// The URL of the API, without a `/` at the end: `…/status` is a route.
     pub api_url: String,
-    /// The same where GitHub Codespaces forwards it to a browser.
+    /// The API's URL in a browser, in GitHub Codespaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forwarded_url: Option<String>,
-    /// API Gateway's id of it.
+    /// The API's id in API Gateway.
     pub api_id: String,
-    /// The API's stage.
+    /// The name of the API's stage.
     pub stage: String,
-    /// The Lambda's name.
+    /// The name of the Lambda function.
     pub function: String,
-    /// The queue of EC2 state changes.
+    /// The URL of the queue of EC2 state changes.
     pub queue_url: String,
-    /// The names of the EventBridge rules that wake it.
+    /// The names of the EventBridge rules that trigger the function.
     pub rules: Vec<String>,
 }
 
-/// What the stack says.
+/// The outputs of the CloudFormation stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StackOutputs {
     api_id: String,
@@ -41,9 +41,9 @@ pub(super) struct StackOutputs {
     pub(super) reads: DocumentVersion,
 }
 
-/// Reads them; returns the name of a missing one if the stack is incomplete. MiniStack reports `CREATE_COMPLETE` for a stack
-/// with resources that could not be made, which shows here.
-pub(super) fn of_stack(stack: &Description) -> Result<StackOutputs, &'static str> {
+/// Reads the outputs of a stack; fails with the name of a missing output. MiniStack reports `CREATE_COMPLETE` even if resources could not
+/// be created, and then outputs are missing.
+pub(super) fn read_outputs(stack: &Description) -> Result<StackOutputs, &'static str> {
     let get = |key: &'static str| {
         let mut outputs = stack.outputs().iter();
         let found = outputs.find(|output| output.output_key() == Some(key));
@@ -92,7 +92,7 @@ impl StackOutputs {
     }
 }
 
-/// A GitHub Codespace, which shows a port of this machine to the person's browser under another name.
+/// A GitHub Codespace, which forwards ports of this machine under another host name.
 ///
 /// <https://docs.github.com/en/codespaces/developing-in-a-codespace/default-environment-variables-for-your-codespace>
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stack_that_is_not_whole_is_found_out() {
+    fn a_missing_output_is_an_error() {
         let all = [
             "ApiId",
             "ApiUrl",
@@ -148,11 +148,11 @@ mod tests {
             "FunctionArn",
             "QueueUrl",
         ];
-        assert!(of_stack(&stack(&all)).is_ok());
+        assert!(read_outputs(&stack(&all)).is_ok());
         for missing in 0..all.len() {
             let mut some = all.to_vec();
             let key = some.remove(missing);
-            assert_eq!(of_stack(&stack(&some)), Err(key));
+            assert_eq!(read_outputs(&stack(&some)), Err(key));
         }
     }
 

@@ -1,4 +1,4 @@
-//! What deploying would change.
+//! Previews a deployment (`--dry-run`).
 
 use curfew_aws::connect::Connection;
 use curfew_aws::progress::Progress;
@@ -7,53 +7,53 @@ use serde::Serialize;
 
 use super::bucket::Bucket;
 use super::data_change::DataChange;
-use super::prepared::Prepared;
+use super::deployment_plan::DeploymentPlan;
 use super::stack::StackChanges;
-use super::{DeployError, Deployment, Overlap};
+use super::{DeployError, Deployment, OverlapPolicy};
 
-/// What deploying would change.
+/// The changes that a deployment would make.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Preview {
     /// The Lambda's code.
     pub code: DataChange,
-    /// The keys of older code in the bucket, which would go.
+    /// The keys of older code in the bucket that would be removed.
     pub stale_code: Vec<String>,
-    /// The schedules that the Lambda knows.
+    /// The Lambda's configuration.
     pub configuration: DataChange,
-    /// The stack, with its resources.
+    /// The stack and its resources.
     pub stack: StackChanges,
-    /// The rules.
+    /// The rules that trigger the Lambda.
     pub rules: RuleChanges,
-    /// What a person should know, one sentence each.
+    /// Warnings for the operator, one sentence each.
     pub warnings: Vec<String>,
 }
 
-/// What [`deploy`](super::deploy) would change. Nothing is uploaded or changed. CloudFormation is asked by a change set, if the stack
-/// is not as it should be; that is taken back, also where it was refused.
+/// Returns what [`deploy`](super::deploy) would change, and uploads and changes nothing. If the stack is not up to date, creates a change
+/// set and deletes it again, even if CloudFormation rejected it.
 pub async fn preview(
     conn: &Connection,
     deployment: &Deployment,
     progress: &dyn Progress,
 ) -> Result<Preview, DeployError> {
-    let prepared = Prepared::new(conn, deployment, progress).await?;
-    let rules = prepared.rules.preview(&deployment.rules).await?;
+    let plan = DeploymentPlan::new(conn, deployment, progress).await?;
+    let rules = plan.rules.preview(&deployment.rules).await?;
     let document = &deployment.configuration_document;
-    let (found, code) = prepared.code().await?;
-    let runs = prepared.stack.code_key().await?;
-    let stale_code = Bucket::stale(&prepared.artifact, runs.as_deref(), &found);
+    let (found, code) = plan.code().await?;
+    let runs = plan.stack.code_key().await?;
+    let stale_code = Bucket::stale(&plan.package, runs.as_deref(), &found);
     let mut warnings = rules.warnings;
-    let shared = prepared.shared.iter();
-    warnings.extend(shared.map(|sentence| match deployment.overlap {
-        Overlap::Refused => {
-            format!("{sentence}: `deploy` would refuse that without --allow-overlap")
+    let overlaps = plan.overlaps.iter();
+    warnings.extend(overlaps.map(|sentence| match deployment.overlap {
+        OverlapPolicy::Refuse => {
+            format!("{sentence}: `deploy` fails without --allow-overlap")
         }
-        Overlap::Allowed => format!("{sentence} as well"),
+        OverlapPolicy::Allow => format!("{sentence} as well"),
     }));
     Ok(Preview {
         code,
         stale_code,
-        configuration: prepared.configuration.compare(document).await?,
-        stack: prepared.stack.preview(&prepared.parameters).await?,
+        configuration: plan.configuration.compare(document).await?,
+        stack: plan.stack.preview(&plan.parameters).await?,
         rules: rules.changes,
         warnings,
     })

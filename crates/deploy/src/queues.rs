@@ -1,12 +1,12 @@
-//! The queues of a stack: their names, and what a message in each of them means.
+//! The queues of a stack: their names, and advice about the messages in them.
 
 use std::time::Duration;
 
 use curfew_aws::error::CloudError;
 use curfew_core::stack_name::StackName;
 
-/// How often a daemon asks the queues of dead letters for their counts. A message is dead after several tries only, which take minutes
-/// themselves; three calls each time are 26,000 a month, which is a cent (`guard/cost.rs`). Twice as often is two.
+/// How often a daemon counts the dead letters. A message becomes one after several attempts, which take minutes. Three calls each time are
+/// 26,000 a month, about a cent.
 pub const COUNT_INTERVAL: Duration = Duration::from_mins(5);
 
 /// A queue of the stack.
@@ -14,38 +14,37 @@ pub const COUNT_INTERVAL: Duration = Duration::from_mins(5);
 pub enum StackQueue {
     /// EC2's state changes, for the daemon.
     StateChanges,
-    /// Those that it could not read.
+    /// State changes that the daemon could not read.
     UnreadStateChanges,
-    /// Passes to be made, for the Lambda.
+    /// Passes for the Lambda to make.
     Work,
-    /// Those that failed again and again.
+    /// Passes that failed at every attempt.
     UndoneWork,
-    /// Invocations that failed again and again.
+    /// Invocations that failed at every attempt.
     FailedInvocations,
 }
 
 impl StackQueue {
-    /// The queues of dead letters: what is in them stays there until a person removes it, or SQS does after two weeks. The first
-    /// has the most to say.
+    /// The dead-letter queues, the most informative first. Messages stay until they are removed by hand, or by SQS after two weeks.
     pub const DEAD_LETTERS: [Self; 3] = [
         Self::FailedInvocations,
         Self::UndoneWork,
         Self::UnreadStateChanges,
     ];
 
-    /// What the queue of this stack is called.
+    /// Returns the queue's name in this stack.
     pub fn name(self, stack: &StackName) -> String {
-        let own = match self {
+        let suffix = match self {
             Self::StateChanges => "state-changes",
             Self::UnreadStateChanges => "unread-state-changes",
             Self::FailedInvocations => "failed-invocations",
             Self::Work => "work.fifo",
             Self::UndoneWork => "undone-work.fifo",
         };
-        format!("{}-{own}", stack.prefix())
+        format!("{}-{suffix}", stack.prefix())
     }
 
-    /// How to deal with messages in this queue; for the queues that Curfew reads, with messages that stay unread.
+    /// Returns what messages in this queue mean and what to do; for the queues that Curfew reads, about messages that stay unread.
     pub fn advice(self) -> &'static str {
         match self {
             Self::FailedInvocations => {
@@ -57,7 +56,7 @@ impl StackQueue {
             Self::UnreadStateChanges => {
                 "the daemon could not read state changes: its log names those in `…-unread-state-changes`"
             }
-            Self::Work => "the Lambda does not keep up: look at its errors and throttles",
+            Self::Work => "the Lambda does not keep up: check its errors and throttles",
             Self::StateChanges => {
                 "no daemon reads the state changes; they are dropped after four days"
             }
@@ -65,8 +64,8 @@ impl StackQueue {
     }
 }
 
-/// Whether there is no queue of that name, or none any more: it comes and goes with the stack, and older stacks have fewer.
-pub fn is_no_queue(error: &CloudError) -> bool {
+/// Whether the error says that the queue does not exist: the stack is gone, or older than the queue.
+pub fn queue_does_not_exist(error: &CloudError) -> bool {
     let code = error.code.as_deref().unwrap_or_default();
     code.ends_with("QueueDoesNotExist") || code.ends_with("NonExistentQueue")
 }

@@ -1,16 +1,16 @@
-//! Progress that tests read.
+//! Records progress in tests.
 
 use std::fmt::Write as _;
 use std::sync::Mutex;
 
 use curfew_aws::progress::Progress;
 
-/// Keeps what it is told as a person sees it where it is piped: one line per step and detail.
+/// Records progress as the text that a pipe gets: one line per step and detail.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder(Mutex<String>);
 
 impl Recorder {
-    /// All that it was told.
+    /// Returns the recorded text.
     pub(crate) fn into_text(self) -> String {
         self.0.into_inner().unwrap()
     }

@@ -1,11 +1,11 @@
-//! The stack, through CloudFormation: bringing it to the template whatever state it was left in, and removing it.
+//! The CloudFormation stack: updates it from any state, and removes it.
 
 mod change_set;
-mod changes;
+mod stack_changes;
+mod stack_events;
 mod status;
 #[cfg(test)]
 mod tests;
-mod watch;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,12 +20,14 @@ use curfew_aws::pages::PageTokens;
 use curfew_core::stack_name::StackName;
 use tokio::time::sleep;
 
-use self::change_set::is_interference;
-pub use self::changes::{Action, Intent, ParameterChange, ResourceChange, StackChanges};
+use self::change_set::is_conflict;
+pub use self::stack_changes::{
+    Intent, ParameterChange, ResourceAction, ResourceChange, StackChanges,
+};
+use self::stack_events::EventCursor;
 pub(super) use self::status::is_ours;
-use self::status::{Found, id, status};
-use self::watch::Watched;
-use super::{DeployError, MARK};
+use self::status::{StackState, id, status};
+use super::{DeployError, STACK_TAG};
 use curfew_aws::progress::Progress;
 
 /// The CloudFormation template of the stack.
@@ -34,7 +36,7 @@ pub const TEMPLATE: &str = include_str!("stack.yaml");
 /// The template's parameters, by name.
 pub(super) type Parameters = BTreeMap<&'static str, String>;
 
-/// What applying did.
+/// The result of applying the template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Applied {
     Created,
@@ -49,24 +51,24 @@ pub(super) struct Stack<'a> {
     poll: Duration,
 }
 
-/// What can be done with the stack as it is.
-enum Ready {
-    /// Nothing: it is as it should be.
+/// What the stack needs next.
+enum NextUpdate {
+    /// Nothing: it is up to date.
     Current,
-    /// A change set of this kind.
-    For(ChangeSetType),
+    /// A change set of this type.
+    ChangeSet(ChangeSetType),
 }
 
 impl<'a> Stack<'a> {
-    /// How often another deployment may come first. Each time takes as long as that deployment; more than a few are no accident.
-    const ROUNDS: u8 = 5;
+    /// How often a concurrent deployment may come first. Each attempt takes as long as that deployment.
+    const MAX_ATTEMPTS: u8 = 5;
 
     pub(super) fn new(conn: &Connection, name: &'a StackName) -> Self {
         let config = Builder::from(&conn.sdk).interceptor(conn.calls.clone());
         Self {
             client: Client::from_conf(config.build()),
             name,
-            // An emulator is done within a second; AWS throttles frequent polling.
+            // An emulator takes less than a second; AWS throttles frequent polling.
             poll: match EndpointKind::of(conn) {
                 EndpointKind::Aws => Duration::from_secs(2),
                 EndpointKind::Emulator | EndpointKind::LocalEmulator => Duration::from_millis(100),
@@ -74,7 +76,7 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// The stack as it is now; none if there is none.
+    /// Returns the stack; none if it does not exist.
     pub(super) async fn describe(&self) -> Result<Option<Description>, CloudError> {
         self.describe_by(self.name.as_str()).await
     }
@@ -94,12 +96,12 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// Where the function's code is in the bucket; none if there is no function.
+    /// Returns the key of the function's code in the bucket; none if there is no stack.
     pub(super) async fn code_key(&self) -> Result<Option<String>, CloudError> {
         self.parameter("CodeKey").await
     }
 
-    /// A parameter's value now; none if the stack or the parameter is not there.
+    /// Returns a parameter's value; none if the stack or the parameter does not exist.
     pub(super) async fn parameter(&self, name: &str) -> Result<Option<String>, CloudError> {
         let stack = self.describe().await?;
         let parameters = stack.as_ref().map_or(&[][..], |stack| stack.parameters());
@@ -108,17 +110,19 @@ impl<'a> Stack<'a> {
         Ok(found.and_then(|found| found.parameter_value().map(str::to_owned)))
     }
 
-    /// Refuses a stack of that name without Curfew's tag.
+    /// Fails if a stack of that name exists without Curfew's tag.
     pub(super) async fn check_owner(&self) -> Result<(), DeployError> {
         match self.describe().await? {
-            Some(stack) if Found::of(&stack) != Found::Nothing && !is_ours(&stack, self.name) => {
+            Some(stack)
+                if StackState::of(&stack) != StackState::Absent && !is_ours(&stack, self.name) =>
+            {
                 Err(self.foreign())
             }
             _ => Ok(()),
         }
     }
 
-    /// The names of all Curfew stacks in this account and region, this one's included.
+    /// Returns the names of all Curfew stacks in this account and region, including this one.
     pub(super) async fn all(&self) -> Result<Vec<StackName>, CloudError> {
         let mut names = Vec::new();
         let mut pages = PageTokens::new("cloudformation:DescribeStacks");
@@ -132,7 +136,7 @@ impl<'a> Stack<'a> {
                 .await
                 .map_err(|error| CloudError::from_sdk("cloudformation:DescribeStacks", error))?;
             for stack in page.stacks() {
-                let marked = stack.tags().iter().any(|tag| tag.key() == Some(MARK));
+                let marked = stack.tags().iter().any(|tag| tag.key() == Some(STACK_TAG));
                 let name = stack.stack_name().and_then(|name| name.parse().ok());
                 if let Some(name) = name
                     && marked
@@ -148,77 +152,77 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// Brings the stack to the template with these parameters. Makes no writing call where it is there already. Where another
-    /// deployment is under way, waits for it and looks again.
+    /// Updates the stack to the template and these parameters. Makes no writing call if it is up to date. Waits for concurrent deployments
+    /// and then checks again.
     pub(super) async fn apply(
         &self,
         parameters: &Parameters,
         progress: &dyn Progress,
     ) -> Result<Applied, DeployError> {
-        for _ in 0..Self::ROUNDS {
-            let outcome = match self.settle(parameters, progress).await {
-                Ok(Ready::Current) => return Ok(Applied::Unchanged),
-                Ok(Ready::For(kind)) => self.change(kind, parameters, progress).await,
+        for _ in 0..Self::MAX_ATTEMPTS {
+            let outcome = match self.wait_until_updatable(parameters, progress).await {
+                Ok(NextUpdate::Current) => return Ok(Applied::Unchanged),
+                Ok(NextUpdate::ChangeSet(kind)) => self.change(kind, parameters, progress).await,
                 Err(error) => Err(error),
             };
             match outcome {
-                Err(error) if is_interference(&error) => {
-                    progress.detail("another deployment came first: looking again");
+                Err(error) if is_conflict(&error) => {
+                    progress.detail("another deployment came first: checking again");
                     sleep(self.poll).await;
                 }
                 outcome => return outcome,
             }
         }
-        Err(DeployError::Contended {
+        Err(DeployError::ConcurrentDeployments {
             stack: self.name.clone(),
         })
     }
 
-    /// Waits, or clears away, until a change set can be made.
-    async fn settle(
+    /// Waits for, rolls back or removes the stack until a change set can be created.
+    async fn wait_until_updatable(
         &self,
         parameters: &Parameters,
         progress: &dyn Progress,
-    ) -> Result<Ready, DeployError> {
-        let mut undone = None;
+    ) -> Result<NextUpdate, DeployError> {
+        let mut rolled_back = None;
         loop {
             let Some(stack) = self.describe().await? else {
-                return Ok(Ready::For(ChangeSetType::Create));
+                return Ok(NextUpdate::ChangeSet(ChangeSetType::Create));
             };
-            match Found::of(&stack) {
-                Found::Nothing => return Ok(Ready::For(ChangeSetType::Create)),
-                Found::Busy => {
+            match StackState::of(&stack) {
+                StackState::Absent => return Ok(NextUpdate::ChangeSet(ChangeSetType::Create)),
+                StackState::InProgress => {
                     progress.detail("waiting for another deployment to end");
                     self.wait(&id(&stack), None, progress).await?;
                 }
-                Found::Stuck => {
-                    if let Some(failures) = undone {
+                StackState::RollbackFailed => {
+                    if let Some(failures) = rolled_back {
                         let stack = self.name.clone();
-                        return Err(DeployError::StuckStack { stack, failures });
+                        return Err(DeployError::RollbackFailed { stack, failures });
                     }
-                    progress.note(&self.found_in(&stack, "undoing it is tried once more"));
-                    undone = Some(self.undo(&stack, progress).await?);
+                    progress.note(&self.recovery_note(&stack, "retrying the rollback"));
+                    rolled_back = Some(self.continue_rollback(&stack, progress).await?);
                 }
-                Found::Ruined => {
-                    progress.note(&self.found_in(&stack, "it is removed and made anew"));
+                StackState::MustRecreate => {
+                    progress.note(&self.recovery_note(&stack, "removing and recreating it"));
                     self.delete(&stack, progress).await?;
                 }
-                Found::Settled if self.is_current(&stack, parameters).await? => {
-                    return Ok(Ready::Current);
+                StackState::Stable if self.is_current(&stack, parameters).await? => {
+                    return Ok(NextUpdate::Current);
                 }
-                Found::Settled => return Ok(Ready::For(ChangeSetType::Update)),
+                StackState::Stable => return Ok(NextUpdate::ChangeSet(ChangeSetType::Update)),
             }
         }
     }
 
-    /// Continues an update's rollback, and answers with what failed then.
-    async fn undo(
+    /// Continues an update's rollback, and returns the failures.
+    async fn continue_rollback(
         &self,
         stack: &Description,
         progress: &dyn Progress,
     ) -> Result<Vec<String>, DeployError> {
         let stack_id = id(stack);
-        let watched = self.watched(&stack_id).await?;
+        let cursor = self.event_cursor(&stack_id).await?;
         self.client
             .continue_update_rollback()
             .stack_name(self.name.as_str())
@@ -227,17 +231,17 @@ impl<'a> Stack<'a> {
             .map_err(|error| {
                 CloudError::from_sdk("cloudformation:ContinueUpdateRollback", error)
             })?;
-        let (_, failures) = self.wait(&stack_id, Some(watched), progress).await?;
+        let (_, failures) = self.wait(&stack_id, Some(cursor), progress).await?;
         Ok(failures)
     }
 
-    /// Removes the stack, whatever its state; says whether there was one.
+    /// Removes the stack in any state. Returns whether it existed.
     pub(super) async fn remove(&self, progress: &dyn Progress) -> Result<bool, DeployError> {
         loop {
             match self.describe().await? {
                 None => return Ok(false),
                 Some(stack) if status(&stack) == "DELETE_COMPLETE" => return Ok(false),
-                Some(stack) if Found::of(&stack) == Found::Busy => {
+                Some(stack) if StackState::of(&stack) == StackState::InProgress => {
                     progress.detail("waiting for a deployment to end");
                     self.wait(&id(&stack), None, progress).await?;
                 }
@@ -249,16 +253,16 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// Whether the stack has this template, these parameters and everything that the template says.
+    /// Whether the stack has this template, these parameters and all outputs.
     async fn is_current(
         &self,
         stack: &Description,
         parameters: &Parameters,
     ) -> Result<bool, CloudError> {
-        if !status(stack).ends_with("_COMPLETE") || super::outputs::of_stack(stack).is_err() {
+        if !status(stack).ends_with("_COMPLETE") || super::outputs::read_outputs(stack).is_err() {
             return Ok(false);
         }
-        if !changes::of_parameters(stack, parameters).is_empty() {
+        if !stack_changes::parameter_changes(stack, parameters).is_empty() {
             return Ok(false);
         }
         let template = self
@@ -281,12 +285,12 @@ impl<'a> Stack<'a> {
             return Err(self.foreign());
         }
         let stack_id = id(stack);
-        let mut watched = self.watched(&stack_id).await?;
-        let mut outcome = self.delete_once(&stack_id, &watched, progress).await?;
+        let mut cursor = self.event_cursor(&stack_id).await?;
+        let mut outcome = self.delete_once(&stack_id, &cursor, progress).await?;
         if outcome.0 == "DELETE_FAILED" {
-            // What could not go before what hangs on it often can afterwards; LocalStack fails once over what was never made.
-            watched = self.watched(&stack_id).await?;
-            outcome = self.delete_once(&stack_id, &watched, progress).await?;
+            // A second attempt often succeeds once dependent resources are gone; LocalStack fails once for resources that were never created.
+            cursor = self.event_cursor(&stack_id).await?;
+            outcome = self.delete_once(&stack_id, &cursor, progress).await?;
         }
         let (status, failures) = outcome;
         if status == "DELETE_COMPLETE" {
@@ -302,7 +306,7 @@ impl<'a> Stack<'a> {
     async fn delete_once(
         &self,
         stack_id: &str,
-        watched: &Watched,
+        cursor: &EventCursor,
         progress: &dyn Progress,
     ) -> Result<(String, Vec<String>), DeployError> {
         self.client
@@ -311,11 +315,11 @@ impl<'a> Stack<'a> {
             .send()
             .await
             .map_err(|error| CloudError::from_sdk("cloudformation:DeleteStack", error))?;
-        self.wait(stack_id, Some(watched.clone()), progress).await
+        self.wait(stack_id, Some(cursor.clone()), progress).await
     }
 
-    /// What state the stack is in, what that means, and what is done about it.
-    fn found_in(&self, stack: &Description, remedy: &str) -> String {
+    /// Describes the stack's status, its meaning and the remedy.
+    fn recovery_note(&self, stack: &Description, remedy: &str) -> String {
         let status = status(stack);
         let meaning = status::meaning(status);
         format!(

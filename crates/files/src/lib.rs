@@ -1,4 +1,4 @@
-//! Reads files whose path comes from the user: regular files, up to a size limit. A pipe without a writer would block
+//! Reads files at paths that the user gives: regular files, up to a size limit. A pipe without a writer would block
 //! forever, and an endless device would fill the memory.
 
 use std::fs::{File, Metadata};

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::action::{ApiAction, Service};
 use crate::caller::ApiCaller;
-use crate::error::ApiError;
+use crate::error::ModelError;
 use crate::filter::WildcardPattern;
 use crate::ids::{Home, HomeFilter};
 use crate::instance::{Ec2Instance, instance_arn};
@@ -182,19 +182,19 @@ impl Access {
         caller: &ApiCaller,
         service: Service,
         now: Timestamp,
-    ) -> Result<(), ApiError> {
+    ) -> Result<(), ModelError> {
         match self.credentials.get(&caller.home.account) {
-            Some(CredentialFault::ExpiredToken) => return Err(ApiError::expired_token()),
-            Some(CredentialFault::RequestExpired) => return Err(ApiError::request_expired(now)),
-            Some(CredentialFault::AuthFailure) => return Err(ApiError::unknown_key(service)),
+            Some(CredentialFault::ExpiredToken) => return Err(ModelError::expired_token()),
+            Some(CredentialFault::RequestExpired) => return Err(ModelError::request_expired(now)),
+            Some(CredentialFault::AuthFailure) => return Err(ModelError::unknown_key(service)),
             None => {}
         }
         if !self.is_enabled(&caller.home.region) {
-            return Err(ApiError::unknown_key(service));
+            return Err(ModelError::unknown_key(service));
         }
         match (self.clock, caller.signed_at) {
             (ClockCheck::On, Some(signed)) if now.duration_since(signed).abs() > SKEW_ALLOWED => {
-                Err(ApiError::request_expired(now))
+                Err(ModelError::request_expired(now))
             }
             _ => Ok(()),
         }
@@ -206,7 +206,7 @@ impl Access {
         home: &Home,
         request: &ApiRequest,
         targets: impl Fn() -> Vec<&'a Ec2Instance>,
-    ) -> Result<(), ApiError> {
+    ) -> Result<(), ModelError> {
         let action = request.action();
         for denial in &self.denials {
             if !denial.concerns(home, action) {
@@ -229,8 +229,8 @@ impl Access {
                 }
             };
             return Err(match action.service() {
-                Service::Ec2 => ApiError::unauthorized(home, action, &resource),
-                Service::Sqs | Service::Sts => ApiError::access_denied(home, action, &resource),
+                Service::Ec2 => ModelError::unauthorized(home, action, &resource),
+                Service::Sqs | Service::Sts => ModelError::access_denied(home, action, &resource),
             });
         }
         Ok(())

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::action::ApiAction;
-use crate::error::ApiError;
+use crate::error::ModelError;
 use crate::fault::{Fault, Symptom};
 use crate::ids::Ec2InstanceId;
 use crate::instance::SpotKind;
@@ -22,7 +22,7 @@ use crate::model::Model;
 pub struct Case {
     instances: Vec<CaseInstance>,
     /// The error of `DescribeSpotInstanceRequests`.
-    spot_error: Option<ApiError>,
+    spot_error: Option<ModelError>,
     /// Spot requests by id; the default is one-time.
     spot_kinds: BTreeMap<String, SpotKind>,
 }
@@ -37,8 +37,8 @@ struct CaseInstance {
     xml: String,
     instance_store: bool,
     hibernation: bool,
-    start_error: Option<ApiError>,
-    hibernate_error: Option<ApiError>,
+    start_error: Option<ModelError>,
+    hibernate_error: Option<ModelError>,
 }
 
 /// An invalid case, with the key that is wrong.
@@ -129,7 +129,7 @@ impl Case {
             launch = launch.spot_request(request, kind.unwrap_or(SpotKind::OneTime));
         }
         let id = model.launch(launch.xml(xml));
-        let fault = |action, error: &ApiError| {
+        let fault = |action, error: &ModelError| {
             Fault::on(action, Symptom::Error(error.clone())).for_instance(&id)
         };
         if let Some(error) = &member.start_error {
@@ -169,7 +169,7 @@ impl CaseInstance {
 }
 
 /// Parses an error: a code, a message, and an HTTP status (400 if omitted).
-fn error(key: &str, value: &Value) -> Result<ApiError, BadCase> {
+fn error(key: &str, value: &Value) -> Result<ModelError, BadCase> {
     let bad = || BadCase::new(key, value);
     let parts = value.as_array().ok_or_else(bad)?;
     let (code, message, status) = match parts.as_slice() {
@@ -186,7 +186,11 @@ fn error(key: &str, value: &Value) -> Result<ApiError, BadCase> {
         }
         _ => return Err(bad()),
     };
-    Ok(ApiError::with_status(status, code.clone(), message.clone()))
+    Ok(ModelError::with_status(
+        status,
+        code.clone(),
+        message.clone(),
+    ))
 }
 
 fn strings(key: &str, value: &Value) -> Result<BTreeMap<String, String>, BadCase> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::error::ApiError;
+use crate::error::ModelError;
 use crate::filter::{CompiledFilters, FilterField, InstanceField, SpotField, TagField};
 use crate::ids::{Ec2InstanceId, Home};
 use crate::instance::{Ec2Instance, Ec2InstanceState};
@@ -26,7 +26,7 @@ impl ModelWorld {
         &self,
         home: &Home,
         query: &DescribeQuery,
-    ) -> Result<ResultPage<Arc<Ec2Instance>>, ApiError> {
+    ) -> Result<ResultPage<Arc<Ec2Instance>>, ModelError> {
         let filters = CompiledFilters::<InstanceField>::compile(&query.filters)?;
         self.select(home, query, |instance| filters.accept(instance))
     }
@@ -36,9 +36,9 @@ impl ModelWorld {
         home: &Home,
         query: &DescribeQuery,
         scope: StatusScope,
-    ) -> Result<ResultPage<StatusChecks>, ApiError> {
+    ) -> Result<ResultPage<StatusChecks>, ModelError> {
         if query.ids.len() > MAX_STATUS_IDS {
-            return Err(ApiError::invalid_value(format!(
+            return Err(ModelError::invalid_value(format!(
                 "A call can name at most {MAX_STATUS_IDS} instances"
             )));
         }
@@ -70,7 +70,7 @@ impl ModelWorld {
         &self,
         home: &Home,
         query: &DescribeQuery,
-    ) -> Result<ResultPage<Arc<Ec2Instance>>, ApiError> {
+    ) -> Result<ResultPage<Arc<Ec2Instance>>, ModelError> {
         let filters = CompiledFilters::<SpotField>::compile(&query.filters)?;
         let size = page_size(query, "spotInstanceRequestIdSet")?;
         let wanted = |instance: &Ec2Instance| {
@@ -87,7 +87,7 @@ impl ModelWorld {
         if query.filters.is_empty()
             && let Some(missing) = query.ids.iter().find(|id| !known(id))
         {
-            return Err(ApiError::client(
+            return Err(ModelError::client(
                 "InvalidSpotInstanceRequestID.NotFound",
                 format!("The spot instance request ID '{missing}' does not exist"),
             ));
@@ -99,13 +99,15 @@ impl ModelWorld {
         &self,
         home: &Home,
         query: &DescribeQuery,
-    ) -> Result<ResultPage<TagLine>, ApiError> {
+    ) -> Result<ResultPage<TagLine>, ModelError> {
         let filters = CompiledFilters::<TagField>::compile(&query.filters)?;
         let size = page_size(query, "resourcesSet")?;
         let after = query.next_token.as_deref().map(read_token).transpose()?;
         let (first, after_key) = match &after {
             Some(place) => {
-                let (id, key) = place.split_once(' ').ok_or_else(ApiError::invalid_token)?;
+                let (id, key) = place
+                    .split_once(' ')
+                    .ok_or_else(ModelError::invalid_token)?;
                 (Bound::Included(id), Some((id, key)))
             }
             None => (Bound::Unbounded, None),
@@ -147,7 +149,7 @@ impl ModelWorld {
         &self,
         query: &DescribeQuery,
         scope: RegionScope,
-    ) -> Result<Vec<RegionLine>, ApiError> {
+    ) -> Result<Vec<RegionLine>, ModelError> {
         let filters = CompiledFilters::<RegionField>::compile(&query.filters)?;
         let regions = self.access.regions();
         if let Some(unknown) = query
@@ -155,7 +157,7 @@ impl ModelWorld {
             .iter()
             .find(|id| !regions.iter().any(|region| region.name == **id))
         {
-            return Err(ApiError::invalid_value(format!(
+            return Err(ModelError::invalid_value(format!(
                 "Invalid region name: '{unknown}'"
             )));
         }
@@ -174,7 +176,7 @@ impl ModelWorld {
         home: &Home,
         query: &DescribeQuery,
         wanted: impl Fn(&Ec2Instance) -> bool,
-    ) -> Result<ResultPage<Arc<Ec2Instance>>, ApiError> {
+    ) -> Result<ResultPage<Arc<Ec2Instance>>, ModelError> {
         let size = page_size(query, "instancesSet")?;
         if query.ids.is_empty() {
             return walk(self.instances_of(home), query, size, wanted);
@@ -226,12 +228,12 @@ fn walk(
     query: &DescribeQuery,
     size: usize,
     wanted: impl Fn(&Ec2Instance) -> bool,
-) -> Result<ResultPage<Arc<Ec2Instance>>, ApiError> {
+) -> Result<ResultPage<Arc<Ec2Instance>>, ModelError> {
     let after = match &query.next_token {
         Some(token) => Bound::Excluded(
             read_token(token)?
                 .parse::<Ec2InstanceId>()
-                .map_err(|_| ApiError::invalid_token())?,
+                .map_err(|_| ModelError::invalid_token())?,
         ),
         None => Bound::Unbounded,
     };
@@ -250,7 +252,7 @@ fn walk(
     Ok(ResultPage { items, next_token })
 }
 
-fn page_size(query: &DescribeQuery, ids: &str) -> Result<usize, ApiError> {
+fn page_size(query: &DescribeQuery, ids: &str) -> Result<usize, ModelError> {
     if !query.ids.is_empty() {
         let other = match (query.max_results, &query.next_token) {
             (Some(_), _) => Some("maxResults"),
@@ -258,20 +260,20 @@ fn page_size(query: &DescribeQuery, ids: &str) -> Result<usize, ApiError> {
             (None, None) => None,
         };
         if let Some(other) = other {
-            return Err(ApiError::invalid_combination(format!(
+            return Err(ModelError::invalid_combination(format!(
                 "The parameter {ids} cannot be used with the parameter {other}"
             )));
         }
     }
     match query.max_results {
         None => Ok(usize::MAX),
-        Some(few) if few < 5 => Err(ApiError::invalid_value(format!(
+        Some(few) if few < 5 => Err(ModelError::invalid_value(format!(
             "Value ( {few} ) for parameter maxResults is invalid. Expecting a value greater than 5."
         ))),
-        Some(many) if many > 1000 => Err(ApiError::invalid_value(format!(
+        Some(many) if many > 1000 => Err(ModelError::invalid_value(format!(
             "Value ( {many} ) for parameter maxResults is invalid. Expecting a value less than 1000."
         ))),
-        Some(size) => usize::try_from(size).map_err(|_| ApiError::invalid_token()),
+        Some(size) => usize::try_from(size).map_err(|_| ModelError::invalid_token()),
     }
 }
 
@@ -284,7 +286,7 @@ fn write_token(place: &str) -> String {
     })
 }
 
-fn read_token(token: &str) -> Result<String, ApiError> {
+fn read_token(token: &str) -> Result<String, ModelError> {
     let bytes = token
         .as_bytes()
         .chunks(2)
@@ -293,6 +295,6 @@ fn read_token(token: &str) -> Result<String, ApiError> {
             u8::from_str_radix(digits, 16).ok().map(|byte| byte ^ 0x5a)
         })
         .collect::<Option<Vec<u8>>>()
-        .ok_or_else(ApiError::invalid_token)?;
-    String::from_utf8(bytes).map_err(|_| ApiError::invalid_token())
+        .ok_or_else(ModelError::invalid_token)?;
+    String::from_utf8(bytes).map_err(|_| ModelError::invalid_token())
 }

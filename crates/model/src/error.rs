@@ -5,7 +5,7 @@ use std::borrow::Cow;
 /// An error response of a service.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
-pub struct ApiError {
+pub struct ModelError {
     /// The error code, such as `IncorrectInstanceState`.
     pub code: Cow<'static, str>,
     /// The message for the caller.
@@ -15,7 +15,7 @@ pub struct ApiError {
     pub status: u16,
 }
 
-impl ApiError {
+impl ModelError {
     /// An error with the status of the caller's errors (400).
     pub fn client(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self::with_status(400, code, message)

@@ -6,11 +6,11 @@
 use jiff::Timestamp;
 
 use crate::action::{ApiAction, Service};
-use crate::error::ApiError;
+use crate::error::ModelError;
 use crate::ids::{Ec2InstanceId, Home};
 use crate::instance::ModelCapacityPool;
 
-impl ApiError {
+impl ModelError {
     pub(crate) fn invalid_action(action: &str, version: &str) -> Self {
         Self::client(
             "InvalidAction",

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::action::ApiAction;
-use crate::error::ApiError;
+use crate::error::ModelError;
 use crate::ids::{Ec2InstanceId, Home, HomeFilter, SeededRandom};
-use crate::request::{ApiRequest, ApiResponse, StopMode};
+use crate::request::{ApiRequest, ModelResponse, StopMode};
 
 /// An injected fault.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ pub struct Fault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Symptom {
     /// The call returns this error and has no effect.
-    Error(ApiError),
+    Error(ModelError),
     /// The call takes effect and the response is delayed (in tokio's time, so that a paused test doesn't wait).
     Latency(Duration),
     /// The request is lost and there is never a response.
@@ -56,15 +56,15 @@ impl Symptom {
     }
 
     /// Applies the fault to the response of a call that was carried out.
-    pub(crate) fn alter(&self, answer: &mut ApiResponse) {
+    pub(crate) fn alter(&self, answer: &mut ModelResponse) {
         match (self, answer) {
-            (Self::LeavesOut(ids), ApiResponse::Changes(changes)) => {
+            (Self::LeavesOut(ids), ModelResponse::Changes(changes)) => {
                 changes.retain(|change| !ids.contains(&change.id));
             }
-            (Self::LeavesOut(ids), ApiResponse::Instances(page)) => {
+            (Self::LeavesOut(ids), ModelResponse::Instances(page)) => {
                 page.items.retain(|instance| !ids.contains(&instance.id));
             }
-            (Self::NamesPage(token), ApiResponse::Instances(page)) => {
+            (Self::NamesPage(token), ModelResponse::Instances(page)) => {
                 page.next_token = Some(token.clone());
             }
             _ => {}
@@ -100,7 +100,7 @@ impl Fault {
         let message = "Injected by the test.";
         Self::on(
             action,
-            Symptom::Error(ApiError::with_status(status, code, message)),
+            Symptom::Error(ModelError::with_status(status, code, message)),
         )
     }
 

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use crate::error::ApiError;
+use crate::error::ModelError;
 use crate::instance::{Ec2Instance, HibernationOption, RootDeviceType};
 
 /// The most values that one call's filters may have together (`FilterLimitExceeded`).
@@ -51,14 +51,14 @@ pub(crate) trait FilterField: Sized {
 pub(crate) struct CompiledFilters<F>(Vec<(F, FilterValues)>);
 
 impl<F: FilterField> CompiledFilters<F> {
-    pub(crate) fn compile(filters: &[DescribeFilter]) -> Result<Self, ApiError> {
+    pub(crate) fn compile(filters: &[DescribeFilter]) -> Result<Self, ModelError> {
         if filters
             .iter()
             .map(|filter| filter.values.len())
             .sum::<usize>()
             > MAX_VALUES
         {
-            return Err(ApiError::client(
+            return Err(ModelError::client(
                 "FilterLimitExceeded",
                 format!(
                     "The maximum number of filter values specified on a single call is {MAX_VALUES}"
@@ -68,8 +68,8 @@ impl<F: FilterField> CompiledFilters<F> {
         filters
             .iter()
             .map(|filter| {
-                let field =
-                    F::named(&filter.name).ok_or_else(|| ApiError::unknown_filter(&filter.name))?;
+                let field = F::named(&filter.name)
+                    .ok_or_else(|| ModelError::unknown_filter(&filter.name))?;
                 Ok((field, FilterValues::new(&filter.values)))
             })
             .collect::<Result<_, _>>()

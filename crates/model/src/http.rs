@@ -55,7 +55,7 @@ pub struct Server {
     _open: watch::Sender<()>,
 }
 
-/// Serves a model whose time only the test advances.
+/// Serves a model; only the test advances its time.
 ///
 /// # Panics
 ///

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::error::ApiError;
+use crate::error::ModelError;
 
 /// The id of an instance, `i-` and 8 or 17 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,10 +41,10 @@ impl Borrow<str> for Ec2InstanceId {
 }
 
 impl FromStr for Ec2InstanceId {
-    type Err = ApiError;
+    type Err = ModelError;
 
     /// Fails with `InvalidInstanceID.Malformed`, which EC2 checks before existence.
-    fn from_str(text: &str) -> Result<Self, ApiError> {
+    fn from_str(text: &str) -> Result<Self, ModelError> {
         let digits = text.strip_prefix("i-").unwrap_or_default();
         let hexadecimal = digits
             .bytes()
@@ -52,7 +52,7 @@ impl FromStr for Ec2InstanceId {
         if hexadecimal && matches!(digits.len(), 8 | 17) {
             Ok(Self(text.into()))
         } else {
-            Err(ApiError::malformed_id(text))
+            Err(ModelError::malformed_id(text))
         }
     }
 }

@@ -69,7 +69,7 @@ pub use access::{ClockCheck, CredentialFault, Denial};
 pub use action::{ApiAction, Service};
 pub use caller::ApiCaller;
 pub use case::{BadCase, Case};
-pub use error::ApiError;
+pub use error::ModelError;
 pub use fault::{Fault, Symptom};
 pub use filter::DescribeFilter;
 pub use http::{
@@ -84,12 +84,12 @@ pub use launch::{AUTO_SCALING_TAG, Launch};
 pub use model::Model;
 pub use policy::{NoSimulator, PolicyQuestion, PolicySimulator};
 pub use queue::{
-    BatchResult, MessageEntry, QueueAttributes, QueueCall, QueueCounts, QueueMessage, QueueType,
-    Redrive,
+    BatchResult, MessageEntry, ModelQueueMessage, QueueAttributes, QueueCall, QueueCounts,
+    QueueType, Redrive,
 };
 pub use record::{RecordedCall, RecordedOutcome, StateTransition};
 pub use request::{
-    ApiRequest, ApiResponse, AttributeChange, DescribeQuery, InstanceStateChange, RegionLine,
+    ApiRequest, AttributeChange, DescribeQuery, InstanceStateChange, ModelResponse, RegionLine,
     RegionScope, ResultPage, ShutdownMode, StatusChecks, StatusScope, StopMode, TagLine,
 };
 pub use role::{Credentials, Role, StsIdentity, TokenCall};

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::error::ApiError;
+use crate::error::ModelError;
 use crate::ids::{Ec2InstanceId, Home};
 use crate::instance::{
     Ec2Instance, Ec2InstanceState, Ec2StateReason, HibernationOption, ModelCapacityPool,
@@ -27,7 +27,7 @@ impl ModelWorld {
         &mut self,
         home: &Home,
         ids: &[String],
-    ) -> Result<Vec<InstanceStateChange>, ApiError> {
+    ) -> Result<Vec<InstanceStateChange>, ModelError> {
         let targets = self.targets(home, ids)?;
         let mut wanted: HashMap<ModelCapacityPool, u32> = HashMap::new();
         for instance in &targets {
@@ -39,13 +39,15 @@ impl ModelWorld {
                         .as_ref()
                         .is_some_and(|spot| spot.state != "disabled")
                     {
-                        return Err(ApiError::spot_not_startable(&instance.id));
+                        return Err(ModelError::spot_not_startable(&instance.id));
                     }
                     *wanted.entry(instance.pool()).or_default() += 1;
                 }
                 Ec2InstanceState::Stopping
                 | Ec2InstanceState::ShuttingDown
-                | Ec2InstanceState::Terminated => return Err(ApiError::cannot_start(&instance.id)),
+                | Ec2InstanceState::Terminated => {
+                    return Err(ModelError::cannot_start(&instance.id));
+                }
             }
         }
         for instance in &targets {
@@ -53,7 +55,7 @@ impl ModelWorld {
             if let (Some(count), Some(free)) = (wanted.get(&pool), self.free_capacity.get(&pool))
                 && count > free
             {
-                return Err(ApiError::no_capacity(&pool));
+                return Err(ModelError::no_capacity(&pool));
             }
         }
         let ids = ids_of(&targets);
@@ -67,7 +69,7 @@ impl ModelWorld {
         ids: &[String],
         mode: StopMode,
         shutdown: ShutdownMode,
-    ) -> Result<Vec<InstanceStateChange>, ApiError> {
+    ) -> Result<Vec<InstanceStateChange>, ModelError> {
         let targets = self.targets(home, ids)?;
         for instance in &targets {
             self.check_stop(instance, mode)?;
@@ -87,7 +89,7 @@ impl ModelWorld {
         &mut self,
         home: &Home,
         ids: &[String],
-    ) -> Result<Vec<InstanceStateChange>, ApiError> {
+    ) -> Result<Vec<InstanceStateChange>, ModelError> {
         let ids = ids_of(&self.targets(home, ids)?);
         Ok(self.changing(ids, |world, id| {
             world.begin_termination(id, Ec2StateReason::user_shutdown());
@@ -101,7 +103,7 @@ impl ModelWorld {
         launch: &Launch,
         min: u32,
         max: u32,
-    ) -> Result<Vec<Arc<Ec2Instance>>, ApiError> {
+    ) -> Result<Vec<Arc<Ec2Instance>>, ModelError> {
         let zone = launch
             .zone
             .clone()
@@ -113,7 +115,7 @@ impl ModelWorld {
         };
         let free_capacity = self.free_capacity.get(&pool).copied().unwrap_or(max);
         if free_capacity < min {
-            return Err(ApiError::no_capacity(&pool));
+            return Err(ModelError::no_capacity(&pool));
         }
         let reservation = self.reservation();
         let mut launched = Vec::new();
@@ -151,16 +153,16 @@ impl ModelWorld {
         home: &Home,
         id: &str,
         change: &AttributeChange,
-    ) -> Result<(), ApiError> {
+    ) -> Result<(), ModelError> {
         let targets = self.targets(home, std::slice::from_ref(&id.to_owned()))?;
         let (id, state) = (targets[0].id.clone(), targets[0].state);
         match change {
             AttributeChange::InstanceType(wanted) => {
                 if state != Ec2InstanceState::Stopped {
-                    return Err(ApiError::not_stopped(&id));
+                    return Err(ModelError::not_stopped(&id));
                 }
                 if !is_type(wanted) {
-                    return Err(ApiError::client(
+                    return Err(ModelError::client(
                         "InvalidInstanceAttributeValue",
                         format!("Invalid value '{wanted}' for InstanceType."),
                     ));
@@ -177,10 +179,10 @@ impl ModelWorld {
         self.begin_stop(id, StopMode::Plain, ShutdownMode::Graceful, reason);
     }
 
-    fn targets(&self, home: &Home, ids: &[String]) -> Result<Vec<&Ec2Instance>, ApiError> {
+    fn targets(&self, home: &Home, ids: &[String]) -> Result<Vec<&Ec2Instance>, ModelError> {
         match ids.len() {
-            0 => Err(ApiError::missing_parameter("InstanceId")),
-            many if many > MAX_IDS => Err(ApiError::invalid_value(format!(
+            0 => Err(ModelError::missing_parameter("InstanceId")),
+            many if many > MAX_IDS => Err(ModelError::invalid_value(format!(
                 "A call can name at most {MAX_IDS} instances"
             ))),
             _ => self.resolve(home, ids),
@@ -206,38 +208,40 @@ impl ModelWorld {
             .collect()
     }
 
-    fn check_stop(&self, instance: &Ec2Instance, mode: StopMode) -> Result<(), ApiError> {
+    fn check_stop(&self, instance: &Ec2Instance, mode: StopMode) -> Result<(), ModelError> {
         let id = &instance.id;
         match instance.state {
             Ec2InstanceState::ShuttingDown | Ec2InstanceState::Terminated => {
-                return Err(ApiError::cannot_stop(id));
+                return Err(ModelError::cannot_stop(id));
             }
-            Ec2InstanceState::Pending if !instance.ever_ran => return Err(ApiError::never_ran(id)),
+            Ec2InstanceState::Pending if !instance.ever_ran => {
+                return Err(ModelError::never_ran(id));
+            }
             Ec2InstanceState::Stopping | Ec2InstanceState::Stopped => return Ok(()),
             Ec2InstanceState::Pending | Ec2InstanceState::Running => {}
         }
         if instance.root == RootDeviceType::InstanceStore {
-            return Err(ApiError::instance_store(id));
+            return Err(ModelError::instance_store(id));
         }
         if instance
             .spot
             .as_ref()
             .is_some_and(|spot| spot.kind == SpotKind::OneTime)
         {
-            return Err(ApiError::one_time_spot(id));
+            return Err(ModelError::one_time_spot(id));
         }
         if instance.stop_protection == StopProtection::On {
-            return Err(ApiError::stop_protected(id));
+            return Err(ModelError::stop_protected(id));
         }
         if mode == StopMode::Hibernate {
             if instance.hibernation == HibernationOption::NotConfigured {
-                return Err(ApiError::not_configured_for_hibernation(id));
+                return Err(ModelError::not_configured_for_hibernation(id));
             }
             let ready = instance.running_since.is_some_and(|since| {
                 self.now.duration_since(since) >= self.durations_of(id).hibernation_ready
             });
             if !ready {
-                return Err(ApiError::not_ready_to_hibernate());
+                return Err(ModelError::not_ready_to_hibernate());
             }
         }
         Ok(())

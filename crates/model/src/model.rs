@@ -9,14 +9,14 @@ use serde_json::Value;
 use crate::access::{ClockCheck, CredentialFault, Denial};
 use crate::action::ApiAction;
 use crate::caller::ApiCaller;
-use crate::error::ApiError;
+use crate::error::ModelError;
 use crate::fault::Fault;
 use crate::ids::{Ec2InstanceId, Home};
 use crate::instance::{Ec2Instance, Ec2InstanceState, Ec2StateReason, ModelCapacityPool};
 use crate::launch::Launch;
-use crate::queue::{QueueAttributes, QueueCall, QueueMessage};
+use crate::queue::{ModelQueueMessage, QueueAttributes, QueueCall};
 use crate::record::{RecordedCall, StateTransition};
-use crate::request::{ApiRequest, ApiResponse, ShutdownMode, StopMode};
+use crate::request::{ApiRequest, ModelResponse, ShutdownMode, StopMode};
 use crate::role::Role;
 use crate::service::Reply;
 use crate::throttle::{Throttle, Throttling};
@@ -131,7 +131,7 @@ impl Model {
         self.world().access.denials.push(denial);
     }
 
-    /// Denies callers of this account every action whose permission is not in this set.
+    /// Denies callers of this account every action without a permission in this set.
     pub fn grant_only(&self, account: &str, permissions: &BTreeSet<String>) {
         for action in ApiAction::ALL {
             if !permissions.contains(&action.permission()) {
@@ -206,7 +206,7 @@ impl Model {
     }
 
     /// Returns all messages in a queue, hidden ones included.
-    pub fn messages(&self, url: &str) -> Vec<QueueMessage> {
+    pub fn messages(&self, url: &str) -> Vec<ModelQueueMessage> {
         self.world().messages(url)
     }
 
@@ -269,14 +269,14 @@ impl Model {
 /// EC2's rules, transitions and events.
 impl Model {
     /// Starts an instance.
-    pub fn start(&self, id: &Ec2InstanceId) -> Result<(), ApiError> {
+    pub fn start(&self, id: &Ec2InstanceId) -> Result<(), ModelError> {
         let mut world = self.world();
         let home = home_of(&world, id)?;
         world.start(&home, &[id.to_string()]).map(drop)
     }
 
     /// Stops an instance.
-    pub fn stop(&self, id: &Ec2InstanceId) -> Result<(), ApiError> {
+    pub fn stop(&self, id: &Ec2InstanceId) -> Result<(), ModelError> {
         let mut world = self.world();
         let home = home_of(&world, id)?;
         let ids = [id.to_string()];
@@ -286,7 +286,7 @@ impl Model {
     }
 
     /// Terminates an instance.
-    pub fn terminate(&self, id: &Ec2InstanceId) -> Result<(), ApiError> {
+    pub fn terminate(&self, id: &Ec2InstanceId) -> Result<(), ModelError> {
         let mut world = self.world();
         let home = home_of(&world, id)?;
         world.terminate(&home, &[id.to_string()]).map(drop)
@@ -322,11 +322,15 @@ impl Model {
 impl Model {
     /// Makes a call as a client would, subject to credentials, permissions, token buckets, faults and the log. Faults
     /// of the response need a transport and do not apply; a request lost by a fault returns `ServiceUnavailable`.
-    pub fn call(&self, caller: &ApiCaller, request: ApiRequest) -> Result<ApiResponse, ApiError> {
+    pub fn call(
+        &self,
+        caller: &ApiCaller,
+        request: ApiRequest,
+    ) -> Result<ModelResponse, ModelError> {
         let name = request.action().name();
         let reply = self.receive(caller, name, Ok(request));
         reply.answer.unwrap_or_else(|| {
-            Err(ApiError::with_status(
+            Err(ModelError::with_status(
                 503,
                 "ServiceUnavailable",
                 "The request was lost.",
@@ -338,13 +342,13 @@ impl Model {
         &self,
         caller: &ApiCaller,
         name: &str,
-        request: Result<ApiRequest, ApiError>,
+        request: Result<ApiRequest, ModelError>,
     ) -> Reply {
         self.world().receive(caller, name, request)
     }
 
     /// Receives again for a long poll, which counts as one call.
-    pub(crate) fn receive_again(&self, home: &Home, call: &QueueCall) -> Option<ApiResponse> {
+    pub(crate) fn receive_again(&self, home: &Home, call: &QueueCall) -> Option<ModelResponse> {
         self.world().queue_call(home, call).ok()
     }
 
@@ -446,9 +450,9 @@ impl Model {
     }
 }
 
-fn home_of(world: &ModelWorld, id: &Ec2InstanceId) -> Result<Home, ApiError> {
+fn home_of(world: &ModelWorld, id: &Ec2InstanceId) -> Result<Home, ModelError> {
     world
         .find(id)
         .map(|instance| instance.home.as_ref().clone())
-        .ok_or_else(|| ApiError::no_such_instances(&[id.as_str()]))
+        .ok_or_else(|| ModelError::no_such_instances(&[id.as_str()]))
 }

@@ -38,7 +38,7 @@ impl PolicyQuestion {
 
     /// Adds a resource policy, such as a role's trust policy.
     #[must_use]
-    pub fn where_resource_says(mut self, policy: Value) -> Self {
+    pub fn with_resource_policy(mut self, policy: Value) -> Self {
         self.resource_policy = Some(policy);
         self
     }
@@ -47,9 +47,9 @@ impl PolicyQuestion {
     /// key. Without it, no IAM policy grants access to the key.
     /// <https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html>
     #[must_use]
-    pub fn where_key_trusts_account(self) -> Self {
+    pub fn with_default_key_policy(self) -> Self {
         let account = format!("arn:aws:iam::{}:root", crate::Template::ACCOUNT);
-        self.where_resource_says(json!({
+        self.with_resource_policy(json!({
             "Version": "2012-10-17",
             "Statement": [{
                 "Effect": "Allow", "Principal": {"AWS": account}, "Action": "kms:*", "Resource": "*",

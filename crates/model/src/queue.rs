@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::action::ApiAction;
-use crate::error::ApiError;
+use crate::error::ModelError;
 use crate::ids::Home;
 
 /// The attributes of a queue; the defaults are those of `CreateQueue`.
@@ -60,7 +60,7 @@ pub struct Redrive {
 
 /// A message in a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueueMessage {
+pub struct ModelQueueMessage {
     /// The id, which does not change between receives.
     pub id: String,
     /// The body of the message.
@@ -75,7 +75,7 @@ pub struct QueueMessage {
     pub group: Option<String>,
 }
 
-impl QueueMessage {
+impl ModelQueueMessage {
     /// Returns the receipt handle, which differs at each receive.
     pub fn receipt(&self) -> String {
         format!("{}/{}", self.id, self.receives)
@@ -189,7 +189,7 @@ pub struct BatchResult {
     /// Successful entries; with the message id for a send.
     pub done: Vec<(String, Option<String>)>,
     /// The failed entries, with their errors.
-    pub failed: Vec<(String, ApiError)>,
+    pub failed: Vec<(String, ModelError)>,
 }
 
 /// The number of messages in a queue.
@@ -208,7 +208,7 @@ pub(crate) struct SqsQueue {
     pub(crate) home: Home,
     pub(crate) configuration: QueueAttributes,
     pub(crate) subscribed: bool,
-    pub(crate) messages: Vec<QueueMessage>,
+    pub(crate) messages: Vec<ModelQueueMessage>,
     /// Recent deduplication ids of a FIFO queue, by group and id: the message id and time.
     pub(crate) sent: HashMap<(String, String), (String, Timestamp)>,
 }

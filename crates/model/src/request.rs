@@ -7,7 +7,7 @@ use crate::filter::DescribeFilter;
 use crate::ids::Ec2InstanceId;
 use crate::instance::{Ec2Instance, Ec2InstanceState, StopProtection};
 use crate::launch::Launch;
-use crate::queue::{BatchResult, QueueCall, QueueCounts, QueueMessage};
+use crate::queue::{BatchResult, ModelQueueMessage, QueueCall, QueueCounts};
 use crate::role::{Credentials, StsIdentity, TokenCall};
 
 /// The `Hibernate` parameter of `StopInstances`.
@@ -203,7 +203,7 @@ pub struct RegionLine {
 
 /// The result of a successful action.
 #[derive(Debug, Clone)]
-pub enum ApiResponse {
+pub enum ModelResponse {
     /// The result of `RunInstances`.
     Launched(Vec<Arc<Ec2Instance>>),
     /// The result of `DescribeInstances`.
@@ -223,7 +223,7 @@ pub enum ApiResponse {
     /// The result of `SendMessage`: the message's id.
     Sent(String),
     /// The result of `ReceiveMessage`.
-    Received(Vec<QueueMessage>),
+    Received(Vec<ModelQueueMessage>),
     /// The result of SQS's batch actions.
     Batch(BatchResult),
     /// The result of `GetQueueUrl`.

@@ -2,12 +2,12 @@
 
 use crate::action::{ApiAction, Service};
 use crate::caller::ApiCaller;
-use crate::error::ApiError;
+use crate::error::ModelError;
 use crate::fault::Symptom;
 use crate::ids::{Home, SeededRandom, uuid};
 use crate::instance::Ec2Instance;
 use crate::record::{RecordedCall, RecordedOutcome};
-use crate::request::{ApiRequest, ApiResponse};
+use crate::request::{ApiRequest, ModelResponse};
 use crate::role::TokenCall;
 use crate::world::ModelWorld;
 
@@ -19,7 +19,7 @@ pub(crate) struct Reply {
     /// The addressed account and region.
     pub(crate) home: Home,
     /// The response, unless the request was lost.
-    pub(crate) answer: Option<Result<ApiResponse, ApiError>>,
+    pub(crate) answer: Option<Result<ModelResponse, ModelError>>,
     /// The fault to apply to the response.
     pub(crate) symptom: Option<Symptom>,
 }
@@ -30,7 +30,7 @@ impl ModelWorld {
         &mut self,
         caller: &ApiCaller,
         name: &str,
-        request: Result<ApiRequest, ApiError>,
+        request: Result<ApiRequest, ModelError>,
     ) -> Reply {
         let action = ApiAction::named(name);
         let service = action.map_or(Service::Ec2, ApiAction::service);
@@ -76,7 +76,11 @@ impl ModelWorld {
         }
     }
 
-    fn serve(&mut self, caller: &ApiCaller, request: &ApiRequest) -> Result<ApiResponse, ApiError> {
+    fn serve(
+        &mut self,
+        caller: &ApiCaller,
+        request: &ApiRequest,
+    ) -> Result<ModelResponse, ModelError> {
         let home = &caller.home;
         self.access
             .authenticate(caller, request.action().service(), self.now)?;
@@ -86,44 +90,44 @@ impl ModelWorld {
         self.access
             .authorize(home, request, || self.named(home, request.ids()))?;
         match request {
-            ApiRequest::DryRun(_) => Err(ApiError::dry_run()),
+            ApiRequest::DryRun(_) => Err(ModelError::dry_run()),
             ApiRequest::RunInstances { launch, min, max } => self
                 .run(home, launch, *min, *max)
-                .map(ApiResponse::Launched),
+                .map(ModelResponse::Launched),
             ApiRequest::DescribeInstances(query) => self
                 .describe_instances(home, query)
-                .map(ApiResponse::Instances),
+                .map(ModelResponse::Instances),
             ApiRequest::DescribeInstanceStatus(query, scope) => self
                 .describe_statuses(home, query, *scope)
-                .map(ApiResponse::Statuses),
-            ApiRequest::StartInstances(ids) => self.start(home, ids).map(ApiResponse::Changes),
+                .map(ModelResponse::Statuses),
+            ApiRequest::StartInstances(ids) => self.start(home, ids).map(ModelResponse::Changes),
             ApiRequest::StopInstances(ids, mode, shutdown) => self
                 .stop(home, ids, *mode, *shutdown)
-                .map(ApiResponse::Changes),
+                .map(ModelResponse::Changes),
             ApiRequest::TerminateInstances(ids) => {
-                self.terminate(home, ids).map(ApiResponse::Changes)
+                self.terminate(home, ids).map(ModelResponse::Changes)
             }
             ApiRequest::ModifyInstanceAttribute(id, change) => {
-                self.modify(home, id, change).map(|()| ApiResponse::Done)
+                self.modify(home, id, change).map(|()| ModelResponse::Done)
             }
             ApiRequest::CreateTags(ids, tags) => self
                 .create_tags(home, ids, tags)
-                .map(|()| ApiResponse::Done),
+                .map(|()| ModelResponse::Done),
             ApiRequest::DeleteTags(ids, tags) => self
                 .delete_tags(home, ids, tags)
-                .map(|()| ApiResponse::Done),
+                .map(|()| ModelResponse::Done),
             ApiRequest::DescribeTags(query) => {
-                self.describe_tags(home, query).map(ApiResponse::Tags)
+                self.describe_tags(home, query).map(ModelResponse::Tags)
             }
             ApiRequest::DescribeSpotInstanceRequests(query) => self
                 .describe_spot(home, query)
-                .map(ApiResponse::SpotRequests),
+                .map(ModelResponse::SpotRequests),
             ApiRequest::DescribeRegions(query, scope) => self
                 .describe_regions(query, *scope)
-                .map(ApiResponse::Regions),
+                .map(ModelResponse::Regions),
             ApiRequest::Queue(call) => self.queue_call(home, call),
             ApiRequest::Token(TokenCall::Identity) => {
-                Ok(ApiResponse::Identity(self.caller_identity(caller)))
+                Ok(ModelResponse::Identity(self.caller_identity(caller)))
             }
             ApiRequest::Token(TokenCall::AssumeRole {
                 role,
@@ -132,7 +136,7 @@ impl ModelWorld {
                 seconds,
             }) => self
                 .assume_role(caller, role, session, external_id.as_deref(), *seconds)
-                .map(ApiResponse::Credentials),
+                .map(ModelResponse::Credentials),
         }
     }
 

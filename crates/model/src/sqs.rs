@@ -4,13 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::error::ApiError;
+use crate::error::ModelError;
 use crate::ids::{Home, SeededRandom, uuid};
 use crate::queue::{
-    BatchResult, MessageEntry, QueueAttributes, QueueCall, QueueCounts, QueueMessage, QueueType,
-    SqsQueue,
+    BatchResult, MessageEntry, ModelQueueMessage, QueueAttributes, QueueCall, QueueCounts,
+    QueueType, SqsQueue,
 };
-use crate::request::ApiResponse;
+use crate::request::ModelResponse;
 use crate::world::ModelWorld;
 
 /// *Message quotas*: "The maximum is 1,048,576 bytes (1 MiB)".
@@ -84,7 +84,7 @@ impl ModelWorld {
     }
 
     /// Returns all messages of a queue, hidden ones included.
-    pub(crate) fn messages(&self, url: &str) -> Vec<QueueMessage> {
+    pub(crate) fn messages(&self, url: &str) -> Vec<ModelQueueMessage> {
         self.queues
             .get(url)
             .map(|queue| queue.messages.clone())
@@ -95,9 +95,9 @@ impl ModelWorld {
         &mut self,
         home: &Home,
         call: &QueueCall,
-    ) -> Result<ApiResponse, ApiError> {
+    ) -> Result<ModelResponse, ModelError> {
         match call {
-            QueueCall::Send { url, entry } => self.send(home, url, entry).map(ApiResponse::Sent),
+            QueueCall::Send { url, entry } => self.send(home, url, entry).map(ModelResponse::Sent),
             QueueCall::SendBatch { url, entries } => {
                 let entries = entries.iter().map(|entry| (entry.name.as_str(), entry));
                 self.batch(entries, |world, entry| {
@@ -111,10 +111,10 @@ impl ModelWorld {
                 wait,
             } => self
                 .receive_messages(home, url, *max, *visibility, *wait)
-                .map(ApiResponse::Received),
-            QueueCall::Delete { url, receipt } => {
-                self.delete(home, url, receipt).map(|()| ApiResponse::Done)
-            }
+                .map(ModelResponse::Received),
+            QueueCall::Delete { url, receipt } => self
+                .delete(home, url, receipt)
+                .map(|()| ModelResponse::Done),
             QueueCall::DeleteBatch { url, entries } => {
                 let entries = entries
                     .iter()
@@ -129,15 +129,15 @@ impl ModelWorld {
                 seconds,
             } => self
                 .change_visibility(home, url, receipt, *seconds)
-                .map(|()| ApiResponse::Done),
+                .map(|()| ModelResponse::Done),
             QueueCall::Url { name } => {
                 let url = url_of(home, name);
                 self.queue(home, &url)?;
-                Ok(ApiResponse::QueueUrl(url))
+                Ok(ModelResponse::QueueUrl(url))
             }
             QueueCall::Counts { url } => {
                 let now = self.now;
-                Ok(ApiResponse::Counts(self.queue(home, url)?.counts(now)))
+                Ok(ModelResponse::Counts(self.queue(home, url)?.counts(now)))
             }
         }
     }
@@ -145,12 +145,12 @@ impl ModelWorld {
     fn batch<'a, T: 'a>(
         &mut self,
         entries: impl ExactSizeIterator<Item = (&'a str, &'a T)>,
-        mut each: impl FnMut(&mut Self, &'a T) -> Result<Option<String>, ApiError>,
-    ) -> Result<ApiResponse, ApiError> {
+        mut each: impl FnMut(&mut Self, &'a T) -> Result<Option<String>, ModelError>,
+    ) -> Result<ModelResponse, ModelError> {
         match entries.len() {
-            0 => return Err(ApiError::queue("EmptyBatchRequest")),
+            0 => return Err(ModelError::queue("EmptyBatchRequest")),
             many if many > MAX_MESSAGES => {
-                return Err(ApiError::queue("TooManyEntriesInBatchRequest"));
+                return Err(ModelError::queue("TooManyEntriesInBatchRequest"));
             }
             _ => {}
         }
@@ -161,16 +161,16 @@ impl ModelWorld {
                 Err(error) => batch.failed.push((name.to_owned(), error)),
             }
         }
-        Ok(ApiResponse::Batch(batch))
+        Ok(ModelResponse::Batch(batch))
     }
 
-    fn send(&mut self, home: &Home, url: &str, entry: &MessageEntry) -> Result<String, ApiError> {
+    fn send(&mut self, home: &Home, url: &str, entry: &MessageEntry) -> Result<String, ModelError> {
         self.queue(home, url)?;
         if entry.body.is_empty() {
-            return Err(ApiError::missing_parameter("MessageBody"));
+            return Err(ModelError::missing_parameter("MessageBody"));
         }
         if entry.body.len() > MAX_BODY {
-            return Err(ApiError::invalid_value(format!(
+            return Err(ModelError::invalid_value(format!(
                 "One or more parameters are invalid. Reason: Message must be shorter than {MAX_BODY} bytes."
             )));
         }
@@ -181,9 +181,9 @@ impl ModelWorld {
             return Ok(self.put(url, entry.body.clone(), entry.delay));
         }
         let group = entry.group.clone();
-        let group = group.ok_or_else(|| ApiError::missing_parameter("MessageGroupId"))?;
+        let group = group.ok_or_else(|| ModelError::missing_parameter("MessageGroupId"))?;
         let id = entry.deduplication.clone().ok_or_else(|| {
-            ApiError::invalid_value(
+            ModelError::invalid_value(
                 "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly",
             )
         })?;
@@ -209,7 +209,7 @@ impl ModelWorld {
         let id = uuid(names.draw(), names.draw());
         let now = self.now;
         let queue = self.queues.get_mut(url).expect("the queue exists");
-        queue.messages.push(QueueMessage {
+        queue.messages.push(ModelQueueMessage {
             id: id.clone(),
             body,
             sent_at: now,
@@ -227,7 +227,7 @@ impl ModelWorld {
         max: i64,
         visibility: Option<u32>,
         wait: u32,
-    ) -> Result<Vec<QueueMessage>, ApiError> {
+    ) -> Result<Vec<ModelQueueMessage>, ModelError> {
         check_range("MaxNumberOfMessages", max, 1, 10)?;
         check_range("WaitTimeSeconds", wait.into(), 0, MAX_WAIT.into())?;
         let seconds = visibility.unwrap_or_default();
@@ -244,7 +244,7 @@ impl ModelWorld {
             .messages
             .retain(|message| now.duration_since(message.sent_at) < configuration.retention);
         if let Some(redrive) = &configuration.redrive {
-            let dead: Vec<QueueMessage> = queue
+            let dead: Vec<ModelQueueMessage> = queue
                 .messages
                 .extract_if(.., |message| {
                     message.visible_at <= now && message.receives >= redrive.max_receives
@@ -284,7 +284,7 @@ impl ModelWorld {
 
     /// Deletes a message. With an old receipt, "the request succeeds, but the message might not be deleted"
     /// (`DeleteMessage`): here it is not.
-    fn delete(&mut self, home: &Home, url: &str, receipt: &str) -> Result<(), ApiError> {
+    fn delete(&mut self, home: &Home, url: &str, receipt: &str) -> Result<(), ModelError> {
         check_receipt(receipt)?;
         let queue = self.queue(home, url)?;
         queue
@@ -299,7 +299,7 @@ impl ModelWorld {
         url: &str,
         receipt: &str,
         seconds: u32,
-    ) -> Result<(), ApiError> {
+    ) -> Result<(), ModelError> {
         check_receipt(receipt)?;
         check_range(
             "VisibilityTimeout",
@@ -313,23 +313,23 @@ impl ModelWorld {
             .messages
             .iter_mut()
             .find(|message| message.receipt() == receipt && message.visible_at > now)
-            .ok_or_else(|| ApiError::queue("AWS.SimpleQueueService.MessageNotInflight"))?;
+            .ok_or_else(|| ModelError::queue("AWS.SimpleQueueService.MessageNotInflight"))?;
         message.visible_at = now + SignedDuration::from_secs(seconds.into());
         Ok(())
     }
 
     /// Returns a queue of the caller's account and region.
-    fn queue(&mut self, home: &Home, url: &str) -> Result<&mut SqsQueue, ApiError> {
+    fn queue(&mut self, home: &Home, url: &str) -> Result<&mut SqsQueue, ModelError> {
         self.queues
             .get_mut(url)
             .filter(|queue| queue.home == *home)
-            .ok_or_else(|| ApiError::queue("AWS.SimpleQueueService.NonExistentQueue"))
+            .ok_or_else(|| ModelError::queue("AWS.SimpleQueueService.NonExistentQueue"))
     }
 }
 
 impl SqsQueue {
     fn counts(&self, now: Timestamp) -> QueueCounts {
-        let count = |wanted: fn(&QueueMessage, Timestamp) -> bool| {
+        let count = |wanted: fn(&ModelQueueMessage, Timestamp) -> bool| {
             self.messages
                 .iter()
                 .filter(|message| wanted(message, now))
@@ -343,22 +343,22 @@ impl SqsQueue {
     }
 }
 
-fn check_range(parameter: &str, value: i64, least: i64, most: i64) -> Result<(), ApiError> {
+fn check_range(parameter: &str, value: i64, least: i64, most: i64) -> Result<(), ModelError> {
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    Err(ApiError::invalid_value(format!(
+    Err(ModelError::invalid_value(format!(
         "Value {value} for parameter {parameter} is invalid. Reason: Must be between {least} and {most}, if provided."
     )))
 }
 
-fn check_receipt(receipt: &str) -> Result<(), ApiError> {
+fn check_receipt(receipt: &str) -> Result<(), ModelError> {
     let well_formed = receipt
         .split_once('/')
         .is_some_and(|(id, receives)| id.len() == 36 && receives.parse::<u32>().is_ok());
     if well_formed {
         Ok(())
     } else {
-        Err(ApiError::queue("ReceiptHandleIsInvalid"))
+        Err(ModelError::queue("ReceiptHandleIsInvalid"))
     }
 }

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use crate::action::{ApiAction, Service};
 use crate::caller::{ApiCaller, SessionCredentials};
-use crate::error::ApiError;
+use crate::error::ModelError;
 use crate::ids::{Home, SeededRandom};
 use crate::role::{Credentials, StsIdentity};
 use crate::world::ModelWorld;
@@ -18,14 +18,14 @@ impl ModelWorld {
         &self,
         caller: &ApiCaller,
         service: Service,
-    ) -> (ApiCaller, Option<ApiError>) {
+    ) -> (ApiCaller, Option<ModelError>) {
         let Some(presented) = &caller.session else {
             return (caller.clone(), None);
         };
         let known = self.roles.issued.get(&presented.key);
         let Some(known) = known.filter(|known| Some(&known.token) == presented.token.as_ref())
         else {
-            return (caller.clone(), Some(ApiError::unknown_key(service)));
+            return (caller.clone(), Some(ModelError::unknown_key(service)));
         };
         let caller = ApiCaller {
             home: Home::new(&known.identity.account, &caller.home.region),
@@ -33,8 +33,8 @@ impl ModelWorld {
         };
         let expired = self.now >= known.expires_at;
         let problem = expired.then(|| match service {
-            Service::Ec2 => ApiError::request_expired(self.now),
-            Service::Sqs | Service::Sts => ApiError::expired_token(),
+            Service::Ec2 => ModelError::request_expired(self.now),
+            Service::Sqs | Service::Sts => ModelError::expired_token(),
         });
         (caller, problem)
     }
@@ -46,9 +46,9 @@ impl ModelWorld {
         session: &str,
         external_id: Option<&str>,
         seconds: i64,
-    ) -> Result<Credentials, ApiError> {
+    ) -> Result<Credentials, ModelError> {
         if !DURATIONS.contains(&seconds) {
-            return Err(ApiError::client(
+            return Err(ModelError::client(
                 "ValidationError",
                 format!("Value '{seconds}' at 'durationSeconds' failed to satisfy constraint"),
             ));
@@ -59,7 +59,7 @@ impl ModelWorld {
             .roles
             .get(role)
             .filter(|known| known.admits(&caller.home.account, external_id))
-            .ok_or_else(|| ApiError::access_denied(&caller.home, ApiAction::AssumeRole, role))?;
+            .ok_or_else(|| ModelError::access_denied(&caller.home, ApiAction::AssumeRole, role))?;
         let mut names = SeededRandom::seeded(self.seed ^ self.received.rotate_left(48));
         let (one, two) = (names.draw(), names.draw());
         let (account, name) = (&known.account, &known.name);

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use crate::error::ApiError;
+use crate::error::ModelError;
 use crate::ids::{Ec2InstanceId, Home};
 use crate::lifecycle::MAX_IDS;
 use crate::world::ModelWorld;
@@ -21,20 +21,20 @@ impl ModelWorld {
         home: &Home,
         resources: &[String],
         tags: &[(String, String)],
-    ) -> Result<(), ApiError> {
+    ) -> Result<(), ModelError> {
         if tags.is_empty() {
-            return Err(ApiError::missing_parameter("Tag"));
+            return Err(ModelError::missing_parameter("Tag"));
         }
         let mut keys = HashSet::new();
         for (key, value) in tags {
             check_key(key)?;
             if value.chars().count() > MAX_VALUE {
-                return Err(ApiError::invalid_value(format!(
+                return Err(ModelError::invalid_value(format!(
                     "Tag value exceeds the maximum length of {MAX_VALUE} characters"
                 )));
             }
             if !keys.insert(key) {
-                return Err(ApiError::invalid_value(format!(
+                return Err(ModelError::invalid_value(format!(
                     "Duplicate tag key '{key}' specified."
                 )));
             }
@@ -46,7 +46,7 @@ impl ModelWorld {
                 .keys()
                 .filter(|key| !key.starts_with(RESERVED) && !keys.contains(key));
             if kept.count() + keys.len() > MAX_TAGS {
-                return Err(ApiError::tag_limit());
+                return Err(ModelError::tag_limit());
             }
         }
         for id in &ids {
@@ -61,7 +61,7 @@ impl ModelWorld {
         home: &Home,
         resources: &[String],
         tags: &[(String, Option<String>)],
-    ) -> Result<(), ApiError> {
+    ) -> Result<(), ModelError> {
         for (key, _) in tags {
             check_key(key)?;
         }
@@ -82,11 +82,11 @@ impl ModelWorld {
         Ok(())
     }
 
-    fn tagged(&self, home: &Home, resources: &[String]) -> Result<Vec<Ec2InstanceId>, ApiError> {
+    fn tagged(&self, home: &Home, resources: &[String]) -> Result<Vec<Ec2InstanceId>, ModelError> {
         match resources.len() {
-            0 => return Err(ApiError::missing_parameter("ResourceId")),
+            0 => return Err(ModelError::missing_parameter("ResourceId")),
             many if many > MAX_IDS => {
-                return Err(ApiError::invalid_value(format!(
+                return Err(ModelError::invalid_value(format!(
                     "A call can name at most {MAX_IDS} resources"
                 )));
             }
@@ -96,7 +96,7 @@ impl ModelWorld {
             .iter()
             .find(|id| id.parse::<Ec2InstanceId>().is_err())
         {
-            return Err(ApiError::client(
+            return Err(ModelError::client(
                 "InvalidID",
                 format!("The ID '{bad}' is not valid"),
             ));
@@ -106,15 +106,15 @@ impl ModelWorld {
     }
 }
 
-fn check_key(key: &str) -> Result<(), ApiError> {
+fn check_key(key: &str) -> Result<(), ModelError> {
     match key.chars().count() {
-        0 => Err(ApiError::invalid_value(
+        0 => Err(ModelError::invalid_value(
             "Tag key cannot be null, empty or only whitespace.",
         )),
-        long if long > MAX_KEY => Err(ApiError::invalid_value(format!(
+        long if long > MAX_KEY => Err(ModelError::invalid_value(format!(
             "Tag key exceeds the maximum length of {MAX_KEY} characters"
         ))),
-        _ if key.starts_with(RESERVED) => Err(ApiError::invalid_value(
+        _ if key.starts_with(RESERVED) => Err(ModelError::invalid_value(
             "Tag keys starting with 'aws:' are reserved for internal use",
         )),
         _ => Ok(()),

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use crate::action::ApiAction;
-use crate::error::ApiError;
+use crate::error::ModelError;
 use crate::ids::Home;
 use crate::request::{ApiRequest, DescribeQuery};
 
@@ -187,7 +187,7 @@ impl Throttle {
         home: &Home,
         request: &ApiRequest,
         now: Timestamp,
-    ) -> Result<(), ApiError> {
+    ) -> Result<(), ModelError> {
         let action = request.action();
         let breadth = Breadth::of(request);
         let Some(bucket) = self.figures.request_bucket(action, breadth) else {
@@ -198,7 +198,7 @@ impl Throttle {
             .entry((home.clone(), action, breadth))
             .or_insert_with(|| BucketLevel::full(bucket, now));
         if !level.take(bucket, 1, now) {
-            return Err(ApiError::throttled(home, action, "request"));
+            return Err(ModelError::throttled(home, action, "request"));
         }
         let Some(bucket) = self.figures.resource_bucket(action) else {
             return Ok(());
@@ -214,7 +214,7 @@ impl Throttle {
         if level.take(bucket, instances, now) {
             Ok(())
         } else {
-            Err(ApiError::throttled(home, action, "resource"))
+            Err(ModelError::throttled(home, action, "resource"))
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::access::Access;
-use crate::error::ApiError;
+use crate::error::ModelError;
 use crate::fault::ActiveFaults;
 use crate::ids::{Ec2InstanceId, Home, SeededRandom};
 use crate::instance::{
@@ -101,7 +101,7 @@ pub(crate) struct ModelWorld {
     pub(crate) free_capacity: HashMap<ModelCapacityPool, u32>,
     /// The failures of the next starts of an instance, after they are accepted.
     pub(crate) failing_starts: HashMap<Ec2InstanceId, VecDeque<Ec2StateReason>>,
-    /// Instances whose next stop hangs.
+    /// Instances that hang at their next stop.
     pub(crate) stuck: Vec<Ec2InstanceId>,
     /// The durations of single instances, where they differ.
     pub(crate) durations_by_instance: HashMap<Ec2InstanceId, Durations>,
@@ -371,7 +371,7 @@ impl ModelWorld {
         &self,
         home: &Home,
         ids: &[String],
-    ) -> Result<Vec<&Ec2Instance>, ApiError> {
+    ) -> Result<Vec<&Ec2Instance>, ModelError> {
         let parsed = ids
             .iter()
             .map(|id| id.parse::<Ec2InstanceId>())
@@ -391,7 +391,7 @@ impl ModelWorld {
         if missing.is_empty() {
             Ok(found)
         } else {
-            Err(ApiError::no_such_instances(&missing))
+            Err(ModelError::no_such_instances(&missing))
         }
     }
 }

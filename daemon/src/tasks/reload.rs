@@ -174,7 +174,8 @@ impl ReloadTask {
             return None;
         }
         let stack = &self.configuration.stack.name;
-        let loss = curfew_deploy::loss(&rules.connection, stack, &found.publication()).await;
+        let loss =
+            curfew_deploy::lost_schedules(&rules.connection, stack, &found.publication()).await;
         let loss = loss.ok().flatten()?;
         let stack = stack.clone();
         Some(DeployError::WouldDrop { stack, loss })

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use curfew_deploy::{publish, trigger_rules};
+use curfew_deploy::{publish_schedules, trigger_rules};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -59,7 +59,7 @@ async fn keep_published(rules: &RulePublication, ctx: &TaskContext) {
         }
         let stack = &configuration.stack.name;
         let document = configuration.publication();
-        let publishing = publish(connection, stack, &document, &wanted);
+        let publishing = publish_schedules(connection, stack, &document, &wanted);
         let result = tokio::select! {
             () = ctx.shutdown.cancelled() => return,
             result = publishing => result,

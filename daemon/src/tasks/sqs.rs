@@ -5,7 +5,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Builder;
 use curfew_aws::connect::Connection;
 use curfew_aws::error::CloudError;
-use curfew_deploy::is_no_queue;
+use curfew_deploy::queue_does_not_exist;
 
 /// Returns the configuration of a client that counts its calls.
 pub(crate) fn config(connection: &Connection) -> Builder {
@@ -24,7 +24,7 @@ pub(crate) fn none_without_queue<T>(
     answer: Result<Option<T>, CloudError>,
 ) -> Result<Option<T>, CloudError> {
     match answer {
-        Err(error) if is_no_queue(&error) => Ok(None),
+        Err(error) if queue_does_not_exist(&error) => Ok(None),
         answer => answer,
     }
 }

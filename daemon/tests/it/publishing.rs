@@ -18,7 +18,7 @@ use curfew_config::{AwsConfiguration, Configuration, LoadOptions};
 use curfew_core::account_regions::Targets;
 use curfew_daemon::metrics::Metrics;
 use curfew_daemon::run::{Dependencies, Reload, RulePublication, run};
-use curfew_deploy::publish;
+use curfew_deploy::publish_schedules;
 use curfew_deploy::trigger_rules;
 use curfew_model::{Model, TimeSource, serve_with, wait_until};
 use serde_json::{Value, json};
@@ -415,7 +415,7 @@ async fn published(services: &Services, cloud: &Connection) -> Result<usize, Str
     let clock = Clock::system();
     let wanted = trigger_rules(&configuration, &clock);
     let document = configuration.document.to_json();
-    let publishing = publish(cloud, &configuration.stack.name, &document, &wanted);
+    let publishing = publish_schedules(cloud, &configuration.stack.name, &document, &wanted);
     let report = publishing.await.map_err(|error| error.to_string())?;
     assert_eq!(services.rules.lock().unwrap().len(), wanted.len());
     Ok(report.changes.create.len())

@@ -1,6 +1,6 @@
 //! The table that `curfew deploy --dry-run` prints.
 
-use curfew_deploy::stack::{Action, Intent, ParameterChange};
+use curfew_deploy::stack::{Intent, ParameterChange, ResourceAction};
 use curfew_deploy::{DataChange, Preview};
 
 use crate::output::{count, table};
@@ -76,11 +76,11 @@ fn rows(preview: &Preview) -> Vec<PreviewRow> {
     rows.extend(parameters.map(|change| row(CHANGE, &change.name, "parameter", from_to(change))));
     rows.extend(preview.stack.resources.iter().map(|change| {
         let action = match change.action {
-            Action::Create => CREATE,
-            Action::Change => CHANGE,
-            Action::Replace => REPLACE,
-            Action::ChangeOrReplace => "change or replace",
-            Action::Delete => DELETE,
+            ResourceAction::Create => CREATE,
+            ResourceAction::Change => CHANGE,
+            ResourceAction::Replace => REPLACE,
+            ResourceAction::ChangeOrReplace => "change or replace",
+            ResourceAction::Delete => DELETE,
         };
         row(
             action,
@@ -164,10 +164,10 @@ mod tests {
             },
         ];
         planned.stack.resources = [
-            (Action::Change, "Function"),
-            (Action::Replace, "Stage"),
-            (Action::ChangeOrReplace, "Work"),
-            (Action::Delete, "IamDeployment"),
+            (ResourceAction::Change, "Function"),
+            (ResourceAction::Replace, "Stage"),
+            (ResourceAction::ChangeOrReplace, "Work"),
+            (ResourceAction::Delete, "IamDeployment"),
         ]
         .map(|(action, resource)| ResourceChange {
             action,

@@ -1,16 +1,16 @@
-//! A dry run says what would change, and leaves everything as it was.
+//! `curfew deploy --dry-run` shows the changes and makes none.
 
 use aws_sdk_cloudformation::types::ExecutionStatus;
 use curfew_aws::progress::Silent;
 use curfew_aws::rules::RuleChanges;
-use curfew_deploy::stack::{Action as ResourceAction, Intent};
-use curfew_deploy::{Auth, Belongings, DataChange};
+use curfew_deploy::stack::{Intent, ResourceAction};
+use curfew_deploy::{Auth, DataChange, StackResources};
 use curfew_model::Cut;
 
-use crate::deploy_on_emulator::lab::{Lab, belongings, deploy, deployment, rule};
+use crate::deploy_on_emulator::lab::{Lab, deploy, deployment, rule, stack_resources};
 
 #[tokio::test]
-async fn a_dry_run_says_what_would_be_made_and_leaves_nothing_behind() {
+async fn a_dry_run_shows_what_would_be_created_and_leaves_nothing() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let mut wanted = deployment("demo");
@@ -32,22 +32,22 @@ async fn a_dry_run_says_what_would_be_made_and_leaves_nothing_behind() {
     assert!(resources.any(|resource| resource.resource == "Function"));
     assert_eq!(plan.rules.create, wanted.rules);
     assert_eq!(
-        belongings(&conn, &wanted.stack).await,
-        Belongings::default()
+        stack_resources(&conn, &wanted.stack).await,
+        StackResources::default()
     );
 
-    // Also if CloudFormation does not take it,
+    // Also if CloudFormation rejects the template,
     wanted.request_limit = 0;
     curfew_deploy::preview(&conn, &wanted, &Silent)
         .await
         .unwrap_err();
     assert_eq!(
-        belongings(&conn, &wanted.stack).await,
-        Belongings::default()
+        stack_resources(&conn, &wanted.stack).await,
+        StackResources::default()
     );
     wanted.request_limit = 100;
 
-    // or if one was cut off before.
+    // or if an earlier dry run was interrupted.
     calls.take();
     curfew_deploy::preview(&conn, &wanted, &Silent)
         .await
@@ -61,14 +61,14 @@ async fn a_dry_run_says_what_would_be_made_and_leaves_nothing_behind() {
         curfew_deploy::preview(&conn, &wanted, &Silent)
             .await
             .unwrap();
-        let left = belongings(&conn, &wanted.stack).await;
-        assert_eq!(left, Belongings::default(), "cut after {cut} calls");
+        let left = stack_resources(&conn, &wanted.stack).await;
+        assert_eq!(left, StackResources::default(), "cut after {cut} calls");
     }
     lab.close().await;
 }
 
 #[tokio::test]
-async fn a_dry_run_says_what_would_change_and_changes_nothing() {
+async fn a_dry_run_shows_what_would_change_and_changes_nothing() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let mut wanted = deployment("demo");
@@ -85,7 +85,7 @@ async fn a_dry_run_says_what_would_change_and_changes_nothing() {
     );
     assert!(plan.rules.is_empty());
 
-    // Other access is another stack, another schedule is another rule.
+    // Other authentication changes the stack, another schedule changes a rule.
     wanted.auth = Auth::Token(format!("alice={}", "0f".repeat(32)).parse().unwrap());
     wanted.rules[1] = rule(&wanted.stack, "cron(0 19 ? * MON-FRI *)");
     wanted.configuration_document = r#"{"schedules":{"office":{}}}"#.to_owned();

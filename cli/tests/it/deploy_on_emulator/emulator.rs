@@ -1,4 +1,4 @@
-//! The emulator as a process: it starts once, keeps what was deployed, and ends with whoever started it.
+//! The emulator's process: it starts once, keeps the deployed state, and ends with the process that started it.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -25,11 +25,11 @@ async fn the_demo_fleet_is_launched_once() {
 }
 
 #[tokio::test]
-async fn a_port_or_a_state_that_is_taken_is_said_to_be() {
+async fn a_port_or_a_state_in_use_is_an_error() {
     let lab = Lab::open().await;
     let elsewhere = tempfile::tempdir().unwrap();
-    let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = stranger.local_addr().unwrap().port();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
     let error = start(elsewhere.path(), port).await.unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -45,7 +45,7 @@ async fn a_port_or_a_state_that_is_taken_is_said_to_be() {
 }
 
 #[tokio::test]
-async fn nobodys_credentials_reach_the_emulator() {
+async fn the_emulator_gets_no_credentials() {
     let lab = Lab::open().await;
     for process in processes_in(lab.state.path()) {
         let environment = fs::read(format!("/proc/{process}/environ")).unwrap();
@@ -66,7 +66,7 @@ fn kill(process: u32) {
     assert!(killed.unwrap().success());
 }
 
-/// Not a test: the process that the next one kills.
+/// Not a test: the process that the next test kills.
 #[tokio::test]
 #[ignore = "waits to be killed; run by `an_emulator_does_not_outlive_a_curfew_that_is_killed`"]
 async fn hold_an_emulator() {
@@ -110,7 +110,7 @@ async fn an_emulator_does_not_outlive_a_curfew_that_is_killed() {
     })
     .await;
 
-    // It was asked to end and not killed, so what was deployed is there again.
+    // The emulator was terminated and not killed, so it saved its state.
     let emulator = start(state.path(), port).await.unwrap();
     let after = curfew_deploy::outputs(&conn, &wanted.stack).await.unwrap();
     assert_eq!(after, before);
@@ -124,7 +124,7 @@ async fn wait_until(what: &str, done: impl Fn() -> bool) {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("waited 30 s, and still not: {what}");
+    panic!("not within 30 s: {what}");
 }
 
 #[tokio::test]

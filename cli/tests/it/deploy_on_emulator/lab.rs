@@ -1,4 +1,4 @@
-//! An emulator for one test, a connection to it that notes its calls and can be cut off, and something to deploy.
+//! An emulator for one test, a connection to it that records its calls and can be cut off, and a deployment.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,13 +11,13 @@ use curfew_aws::progress::Silent;
 use curfew_aws::rules::TriggerRule;
 use curfew_core::stack_name::StackName;
 use curfew_deploy::{
-    Auth, Belongings, DeployError, Deployment, InstanceTags, Outputs, Overlap, Reach,
+    Auth, DeployError, Deployment, IamScope, InstanceTags, Outputs, OverlapPolicy, StackResources,
 };
 use curfew_emulator::{Emulator, EmulatorError, cache_directory};
 use curfew_model::SdkCallRecorder;
 use tempfile::TempDir;
 
-/// An emulator with a state of its own.
+/// An emulator with a separate state directory.
 pub(crate) struct Lab {
     pub(crate) emulator: Emulator,
     pub(crate) state: TempDir,
@@ -27,7 +27,7 @@ pub(crate) struct Lab {
 impl Lab {
     pub(crate) async fn open() -> Self {
         let state = tempfile::tempdir().unwrap();
-        // Until the emulator has it, somebody else might take it; then the test says so.
+        // If another process takes the port before the emulator, the test fails.
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .unwrap()
@@ -56,7 +56,7 @@ impl Lab {
         assert_eq!(processes_in(self.state.path()), [0; 0]);
     }
 
-    /// The same state at another port.
+    /// Restarts the emulator with the same state at another port.
     pub(crate) async fn moved(self) -> Self {
         self.emulator.stop().await.unwrap();
         let port = TcpListener::bind("127.0.0.1:0")
@@ -72,12 +72,12 @@ impl Lab {
         }
     }
 
-    /// A connection, and the names of the calls made over it.
+    /// Opens a connection that records its calls.
     pub(crate) async fn connect(&self) -> (Connection, SdkCallRecorder) {
         self.connect_to("eu-west-3").await
     }
 
-    /// The same to another region.
+    /// Opens a connection to this region that records its calls.
     pub(crate) async fn connect_to(&self, region: &str) -> (Connection, SdkCallRecorder) {
         let mut conn = Connection::open(ConnectOptions {
             endpoint: Some(self.emulator.endpoint()),
@@ -93,7 +93,7 @@ impl Lab {
     }
 }
 
-/// The program itself, in a folder with configuration for `demo`: a schedule with two edges. Nothing of the environment reaches it.
+/// Returns a command for the executable with an empty environment, in a folder with a configuration of `demo`: a schedule with two edges.
 pub(crate) fn curfew(folder: &Path, arguments: &[&str]) -> Command {
     const CONFIGURATION: &str = "[stack]\nname = \"demo\"\n[schedules.office]\ntimezone = \"UTC\"\nrunning = \"Mon-Fri 08:00-20:00\"\n";
     fs::write(folder.join("curfew.toml"), CONFIGURATION).unwrap();
@@ -114,7 +114,7 @@ pub(crate) async fn start(state: &Path, port: u16) -> Result<Emulator, EmulatorE
     Emulator::start(&installed, state, port, &Silent).await
 }
 
-/// The processes that work in this directory or below: the emulator and its functions.
+/// Returns the processes with a working directory in `directory`: the emulator and its functions.
 pub(crate) fn processes_in(directory: &Path) -> Vec<u32> {
     let directory = directory.canonicalize().unwrap();
     let processes = fs::read_dir("/proc").unwrap().flatten();
@@ -143,33 +143,33 @@ pub(crate) fn deployment(stack: &str) -> Deployment {
             rule(&stack, "cron(0 18 ? * MON-FRI *)"),
             TriggerRule::heartbeat(&stack, "rate(5 minutes)"),
         ],
-        reach: Reach {
+        iam_scope: IamScope {
             tag: "Schedule".to_owned(),
-            ..Reach::default()
+            ..IamScope::default()
         },
         permissions_boundary: None,
-        // Any executable of this machine can be deployed; what the Lambda does is tested elsewhere. This one is small.
+        // Any small executable of this machine can be deployed; other tests run the Lambda.
         lambda_zip: Some("/bin/sh".into()),
-        overlap: Overlap::Refused,
+        overlap: OverlapPolicy::Refuse,
         stack,
     }
 }
 
-/// One beside which there may be others in the same region.
-pub(crate) fn beside_others(stack: &str) -> Deployment {
+/// Returns a deployment that accepts others in the same region.
+pub(crate) fn overlapping(stack: &str) -> Deployment {
     Deployment {
-        overlap: Overlap::Allowed,
+        overlap: OverlapPolicy::Allow,
         ..deployment(stack)
     }
 }
 
-/// A client of S3, for the deployments' buckets.
+/// Returns an S3 client for the deployments' buckets.
 pub(crate) fn s3(conn: &Connection) -> aws_sdk_s3::Client {
     let config = aws_sdk_s3::config::Builder::from(&conn.sdk).force_path_style(true);
     aws_sdk_s3::Client::from_conf(config.build())
 }
 
-/// What is in the bucket of the stack `demo`; none if there is no bucket.
+/// Returns the keys in the bucket of the stack `demo`; none if there is no bucket.
 pub(crate) async fn keys(conn: &Connection) -> Option<Vec<String>> {
     let objects = s3(conn).list_objects_v2().bucket(BUCKET).send().await;
     let objects = objects.ok()?.contents.unwrap_or_default();
@@ -179,27 +179,27 @@ pub(crate) async fn keys(conn: &Connection) -> Option<Vec<String>> {
 /// The bucket of the stack `demo`.
 pub(crate) const BUCKET: &str = "curfew-demo-000000000000-eu-west-3";
 
-/// Deploys it, which works.
+/// Deploys, which must succeed.
 pub(crate) async fn deploy(conn: &Connection, wanted: &Deployment) -> Outputs {
     curfew_deploy::deploy(conn, wanted, &Silent).await.unwrap()
 }
 
-/// Removes a deployment, and leaves instances as they are.
+/// Removes a deployment, and keeps the state tags.
 pub(crate) async fn destroy(
     conn: &Connection,
     stack: &StackName,
-) -> Result<Belongings, DeployError> {
+) -> Result<StackResources, DeployError> {
     curfew_deploy::destroy(conn, stack, InstanceTags::Keep, &Silent).await
 }
 
-/// What there is of a deployment, without its instances.
-pub(crate) async fn belongings(conn: &Connection, stack: &StackName) -> Belongings {
-    curfew_deploy::belongings(conn, stack, InstanceTags::Keep)
+/// Returns the resources of a deployment, without its instances.
+pub(crate) async fn stack_resources(conn: &Connection, stack: &StackName) -> StackResources {
+    curfew_deploy::stack_resources(conn, stack, InstanceTags::Keep)
         .await
         .unwrap()
 }
 
-/// Every instance's state and tags' keys.
+/// Returns the state and the tag keys of every instance.
 pub(crate) async fn fleet(conn: &Connection) -> BTreeMap<String, (String, Vec<String>)> {
     let ec2 = aws_sdk_ec2::Client::new(&conn.sdk);
     let answer = ec2.describe_instances().send().await.unwrap();
@@ -217,8 +217,8 @@ pub(crate) async fn fleet(conn: &Connection) -> BTreeMap<String, (String, Vec<St
         .collect()
 }
 
-/// Writes Curfew's tags onto every instance.
-pub(crate) async fn remember(conn: &Connection) {
+/// Writes state tags to every instance.
+pub(crate) async fn write_state_tags(conn: &Connection) {
     let ids = fleet(conn).await.into_keys().collect();
     let ec2 = aws_sdk_ec2::Client::new(&conn.sdk);
     let tag = |key: &str, value: &str| {

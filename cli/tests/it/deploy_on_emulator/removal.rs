@@ -1,4 +1,4 @@
-//! Removing takes away what a deployment made, and nothing of anybody else's.
+//! `curfew destroy` removes what the deployment created, and nothing else.
 
 use aws_sdk_s3::primitives::SdkBody;
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
@@ -8,19 +8,20 @@ use curfew_aws::organisation::Organisation;
 use curfew_aws::progress::Silent;
 use curfew_core::account_regions::Targets;
 use curfew_core::instance::Region;
-use curfew_deploy::{Belongings, DeployError, InstanceTags};
+use curfew_deploy::{DeployError, InstanceTags, StackResources};
 use curfew_emulator::demo;
 use curfew_model::is_writing;
 
 use crate::deploy_on_emulator::lab::{
-    BUCKET, Lab, belongings, beside_others, deploy, deployment, destroy, fleet, keys, remember, s3,
+    BUCKET, Lab, deploy, deployment, destroy, fleet, keys, overlapping, s3, stack_resources,
+    write_state_tags,
 };
 
 #[tokio::test]
-async fn two_stacks_with_names_that_begin_alike_leave_each_other_alone() {
+async fn removing_a_stack_keeps_a_stack_whose_name_starts_the_same() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
-    let (short, long) = (beside_others("a"), beside_others("a-b"));
+    let (short, long) = (overlapping("a"), overlapping("a-b"));
     deploy(&conn, &long).await;
     deploy(&conn, &short).await;
     let before = curfew_deploy::outputs(&conn, &long.stack).await.unwrap();
@@ -33,7 +34,7 @@ async fn two_stacks_with_names_that_begin_alike_leave_each_other_alone() {
 }
 
 #[tokio::test]
-async fn a_stack_of_somebody_else_is_not_touched() {
+async fn a_stack_without_curfews_tag_is_not_touched() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let template = r#"{"Resources":{"Q":{"Type":"AWS::SQS::Queue"}}}"#;
@@ -63,22 +64,22 @@ async fn a_stack_of_somebody_else_is_not_touched() {
 }
 
 #[tokio::test]
-async fn curfews_tags_go_and_the_instances_stay_as_they_are() {
+async fn state_tags_are_removed_and_instances_are_kept() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let wanted = deployment("demo");
     demo::launch(&conn).await.unwrap();
     let before = fleet(&conn).await;
-    remember(&conn).await;
+    write_state_tags(&conn).await;
     let tagged = fleet(&conn).await;
     deploy(&conn, &wanted).await;
     let organisation = Organisation::open(&conn, &Targets::default());
     let all = InstanceTags::Remove(&organisation);
 
     // Another stack here may manage the same instances.
-    let other = beside_others("other");
+    let other = overlapping("other");
     deploy(&conn, &other).await;
-    let found = curfew_deploy::belongings(&conn, &wanted.stack, all)
+    let found = curfew_deploy::stack_resources(&conn, &wanted.stack, all)
         .await
         .unwrap();
     assert!(found.instances.is_empty());
@@ -89,9 +90,9 @@ async fn curfews_tags_go_and_the_instances_stay_as_they_are() {
         ]
     );
     destroy(&conn, &other.stack).await.unwrap();
-    assert_eq!(fleet(&conn).await, tagged, "they were to be kept");
+    assert_eq!(fleet(&conn).await, tagged, "the tags were kept");
 
-    let found = curfew_deploy::belongings(&conn, &wanted.stack, all)
+    let found = curfew_deploy::stack_resources(&conn, &wanted.stack, all)
         .await
         .unwrap();
     assert_eq!(found.instances.len(), before.len());
@@ -100,8 +101,13 @@ async fn curfews_tags_go_and_the_instances_stay_as_they_are() {
         .await
         .unwrap();
     assert_eq!(removed, found);
-    let touching = ["Start", "Stop", "Terminate"].map(|verb| format!("ec2:{verb}Instances"));
-    assert!(!calls.take().iter().any(|call| touching.contains(call)));
+    let instance_calls = ["Start", "Stop", "Terminate"].map(|verb| format!("ec2:{verb}Instances"));
+    assert!(
+        !calls
+            .take()
+            .iter()
+            .any(|call| instance_calls.contains(call))
+    );
     assert_eq!(fleet(&conn).await, before);
     assert!(
         before
@@ -113,8 +119,8 @@ async fn curfews_tags_go_and_the_instances_stay_as_they_are() {
     lab.close().await;
 }
 
-/// Denies a look at other stacks than the one that is named, as CloudFormation does.
-fn looking_at_all_stacks(request: &HttpRequest) -> Option<HttpResponse> {
+/// Denies listing all stacks, like CloudFormation without that permission.
+fn listing_stacks(request: &HttpRequest) -> Option<HttpResponse> {
     const DENIED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: cloudformation:DescribeStacks on resource: arn:aws:cloudformation:eu-west-3:000000000000:stack/*</Message></Error></ErrorResponse>";
     let body = String::from_utf8_lossy(request.body().bytes()?);
     let all = body.starts_with("Action=DescribeStacks&") && !body.contains("&StackName=");
@@ -123,27 +129,27 @@ fn looking_at_all_stacks(request: &HttpRequest) -> Option<HttpResponse> {
 }
 
 #[tokio::test]
-async fn tags_stay_where_nobody_may_look_for_other_deployments() {
+async fn state_tags_are_kept_without_permission_to_list_stacks() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let wanted = deployment("demo");
     demo::launch(&conn).await.unwrap();
-    remember(&conn).await;
+    write_state_tags(&conn).await;
     let before = fleet(&conn).await;
     deploy(&conn, &wanted).await;
     let organisation = Organisation::open(&conn, &Targets::default());
     let all = InstanceTags::Remove(&organisation);
-    calls.refuse(looking_at_all_stacks);
+    calls.refuse(listing_stacks);
 
-    let found = curfew_deploy::belongings(&conn, &wanted.stack, all)
+    let found = curfew_deploy::stack_resources(&conn, &wanted.stack, all)
         .await
         .unwrap();
     assert_eq!(found.instances.len(), 0);
     assert_eq!(
         found.kept,
         [
-            "instances in eu-west-3 keep their `curfew:` tags, because they may be those of another deployment, and it can't be looked \
-             up whether there is one in eu-west-3: `cloudformation:DescribeStacks` was denied: User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: \
+            "instances in eu-west-3 keep their `curfew:` tags, because they may belong to another deployment, and the search in \
+             eu-west-3 failed: `cloudformation:DescribeStacks` was denied: User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: \
              cloudformation:DescribeStacks on resource: arn:aws:cloudformation:eu-west-3:000000000000:stack/*"
         ]
     );
@@ -154,16 +160,16 @@ async fn tags_stay_where_nobody_may_look_for_other_deployments() {
     assert_eq!(removed, found);
     assert_eq!(removed.failed, [""; 0]);
     assert_eq!(fleet(&conn).await, before);
-    // Nobody has to stop halfway: what may be asked is known before anything goes.
-    let made = calls.take();
-    let first = made.iter().position(|call| is_writing(call)).unwrap();
-    let asked = made.iter().rposition(|call| call.ends_with(" (refused)"));
-    assert!(asked.unwrap() < first, "{made:?}");
+    // The denied call comes before the first removal.
+    let calls = calls.take();
+    let first = calls.iter().position(|call| is_writing(call)).unwrap();
+    let refused = calls.iter().rposition(|call| call.ends_with(" (refused)"));
+    assert!(refused.unwrap() < first, "{calls:?}");
     lab.close().await;
 }
 
-/// All that manages the demo fleet, seen from another region.
-fn from_elsewhere() -> Targets {
+/// Returns the region of the demo fleet, as targets of a stack in another region.
+fn demo_region() -> Targets {
     Targets {
         regions: Some(vec![Region::new("eu-west-3")]),
         ..Targets::default()
@@ -171,40 +177,40 @@ fn from_elsewhere() -> Targets {
 }
 
 #[tokio::test]
-async fn where_nothing_of_the_name_is_no_tag_is_removed() {
+async fn state_tags_are_kept_if_no_resource_of_the_name_exists() {
     let lab = Lab::open().await;
     let (home, _) = lab.connect().await;
     let wanted = deployment("demo");
     demo::launch(&home).await.unwrap();
     deploy(&home, &wanted).await;
-    remember(&home).await;
+    write_state_tags(&home).await;
     let before = fleet(&home).await;
 
-    // The right configuration and the wrong region.
+    // The configuration is right, and the region is wrong.
     let (wrong, calls) = lab.connect_to("us-east-1").await;
-    let organisation = Organisation::open(&wrong, &from_elsewhere());
+    let organisation = Organisation::open(&wrong, &demo_region());
     let all = InstanceTags::Remove(&organisation);
     calls.take();
     let removed = curfew_deploy::destroy(&wrong, &wanted.stack, all, &Silent)
         .await
         .unwrap();
-    let told = "nothing of a deployment `demo` is in us-east-1 of account 000000000000, so no tag is removed from any instance: the \
-                tags may be those of a deployment elsewhere";
-    let nothing = Belongings {
-        kept: vec![told.to_owned()],
-        ..Belongings::default()
+    let message = "no resource of a deployment `demo` is in us-east-1 of account 000000000000, so the state tags are kept: they may \
+                belong to a deployment in another region";
+    let nothing = StackResources {
+        kept: vec![message.to_owned()],
+        ..StackResources::default()
     };
     assert_eq!(removed, nothing);
-    let found = curfew_deploy::belongings(&wrong, &wanted.stack, all).await;
+    let found = curfew_deploy::stack_resources(&wrong, &wanted.stack, all).await;
     assert_eq!(found.unwrap(), nothing);
     assert_eq!(calls.take_writing(), [""; 0]);
     assert_eq!(fleet(&home).await, before);
 
-    // A stack of the same name there knows of the one at home.
-    let mut there = deployment("demo");
-    there.configuration_document =
+    // A stack of the same name in that region finds the one in eu-west-3.
+    let mut same_name = deployment("demo");
+    same_name.configuration_document =
         r#"{"schedules":{},"managing":{"regions":["us-east-1"]}}"#.to_owned();
-    deploy(&wrong, &there).await;
+    deploy(&wrong, &same_name).await;
     let removed = curfew_deploy::destroy(&wrong, &wanted.stack, all, &Silent)
         .await
         .unwrap();
@@ -218,7 +224,7 @@ async fn where_nothing_of_the_name_is_no_tag_is_removed() {
     lab.close().await;
 }
 
-/// Denies the removal of tags.
+/// Denies `ec2:DeleteTags`.
 fn untagging(request: &HttpRequest) -> Option<HttpResponse> {
     const DENIED: &str = "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>You are not authorized</Message></Error></Errors></Response>";
     let denied = request.body().bytes()?.starts_with(b"Action=DeleteTags&");
@@ -227,13 +233,13 @@ fn untagging(request: &HttpRequest) -> Option<HttpResponse> {
 }
 
 #[tokio::test]
-async fn tags_that_could_not_be_removed_are_removed_by_the_next_removal() {
+async fn tags_that_could_not_be_removed_are_removed_by_the_next_run() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let wanted = deployment("demo");
     demo::launch(&conn).await.unwrap();
     let before = fleet(&conn).await;
-    remember(&conn).await;
+    write_state_tags(&conn).await;
     deploy(&conn, &wanted).await;
     let organisation = Organisation::open(&conn, &Targets::default());
     let all = InstanceTags::Remove(&organisation);
@@ -246,7 +252,7 @@ async fn tags_that_could_not_be_removed_are_removed_by_the_next_removal() {
     assert_eq!(
         removed.kept,
         [
-            "the bucket and the configuration stays until the tags can be removed: by them the next `destroy` knows that the tags are this stack's"
+            "the bucket and the configuration are kept until the tags can be removed: the next `destroy` needs them to recognise the tags as this stack's"
         ]
     );
     calls.refuse(|_| None);
@@ -266,7 +272,7 @@ async fn put(conn: &curfew_aws::connect::Connection, key: &str) {
 }
 
 #[tokio::test]
-async fn objects_that_no_deployment_made_stay_and_keep_the_bucket() {
+async fn other_objects_and_their_bucket_are_kept() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let mut wanted = deployment("demo");
@@ -279,7 +285,7 @@ async fn objects_that_no_deployment_made_stay_and_keep_the_bucket() {
     deploy(&conn, &wanted).await;
     assert_eq!(calls.take_writing(), [""; 0]);
 
-    // Older code goes, and only that; what goes is shown before.
+    // Only older code is removed, as the preview shows.
     let folder = tempfile::tempdir().unwrap();
     for version in [1, 2] {
         let mut program = std::fs::read("/bin/sh").unwrap();
@@ -295,19 +301,19 @@ async fn objects_that_no_deployment_made_stay_and_keep_the_bucket() {
         let after = keys(&conn).await.unwrap();
         assert_eq!(after.len(), 4, "{after:?}");
         assert!(foreign.iter().all(|key| after.contains(&(*key).to_owned())));
-        let gone: Vec<_> = before.iter().filter(|key| !after.contains(key)).collect();
-        assert_eq!(gone, shown.stale_code.iter().collect::<Vec<_>>());
+        let removed: Vec<_> = before.iter().filter(|key| !after.contains(key)).collect();
+        assert_eq!(removed, shown.stale_code.iter().collect::<Vec<_>>());
     }
 
-    let told = format!(
-        "the bucket `{BUCKET}` stays, because it holds 2 objects that Curfew did not make, such as `lambda/layer.zip`"
+    let message = format!(
+        "the bucket `{BUCKET}` is kept, because it holds 2 objects that Curfew did not make, such as `lambda/layer.zip`"
     );
-    let found = belongings(&conn, &wanted.stack).await;
+    let found = stack_resources(&conn, &wanted.stack).await;
     assert_eq!((found.objects.len(), &found.bucket), (2, &None));
-    assert_eq!(found.kept, std::slice::from_ref(&told));
+    assert_eq!(found.kept, std::slice::from_ref(&message));
     let removed = destroy(&conn, &wanted.stack).await.unwrap();
     assert_eq!(removed.objects, found.objects);
-    assert_eq!(removed.kept, [told]);
+    assert_eq!(removed.kept, [message]);
     assert_eq!(keys(&conn).await.unwrap(), foreign);
     // The bucket is still the stack's.
     deploy(&conn, &wanted).await;
@@ -352,9 +358,9 @@ async fn a_bucket_of_another_program_is_neither_used_nor_emptied() {
     lab.close().await;
 }
 
-/// As a release before the tag left it, or a deployment that was interrupted right after it made the bucket.
+/// An older release, or a deployment that was interrupted right after it created the bucket, leaves no tag.
 #[tokio::test]
-async fn a_bucket_with_nothing_but_code_in_it_is_marked() {
+async fn an_untagged_bucket_with_only_code_gets_the_tag() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let wanted = deployment("demo");
@@ -369,20 +375,20 @@ async fn a_bucket_with_nothing_but_code_in_it_is_marked() {
     lab.close().await;
 }
 
-/// Answers whatever removes from the bucket, or removes the bucket, as S3 does once another removal was faster.
+/// Refuses removals of objects or of the bucket with `NoSuchBucket`, like S3 after a concurrent removal.
 fn no_such_bucket(request: &HttpRequest) -> Option<HttpResponse> {
-    const GONE: &str = "<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>";
+    const NOT_FOUND: &str = "<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>";
     let of_bucket = request.uri().contains(BUCKET);
     let removes = match request.method() {
         "POST" => request.uri().contains("?delete"),
         method => method == "DELETE",
     };
     let not_found = StatusCode::try_from(404).unwrap();
-    (of_bucket && removes).then(|| HttpResponse::new(not_found, SdkBody::from(GONE)))
+    (of_bucket && removes).then(|| HttpResponse::new(not_found, SdkBody::from(NOT_FOUND)))
 }
 
 #[tokio::test]
-async fn a_bucket_that_another_removal_was_faster_with_is_gone_and_no_error() {
+async fn a_bucket_removed_concurrently_is_no_error() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let wanted = deployment("demo");

@@ -1,5 +1,5 @@
-//! `curfew doctor` where there is more than instances: on the embedded emulator, before and after a deployment and as things break;
-//! and on what it takes for AWS, where it tries permissions out. Each call is recorded, and none writes.
+//! The checks of `curfew doctor`: on the embedded emulator, before and after a deployment and with faults; and on a model of AWS, where
+//! they test permissions. Each call is recorded, and none writes.
 
 use std::net::TcpListener;
 
@@ -7,16 +7,16 @@ use curfew::doctor::{self, CheckVerdict, DoctorReport};
 use curfew_aws::clock::Clock;
 use curfew_aws::progress::Silent;
 use curfew_deploy::trigger_rules;
-use curfew_deploy::{Auth, Deployment, Overlap, Reach};
+use curfew_deploy::{Auth, Deployment, IamScope, OverlapPolicy};
 use curfew_emulator::{Emulator, cache_directory, demo};
 use curfew_model::{ApiAction, ApiRequest, Denial, Launch, Model, SdkCallRecorder};
 
-use crate::doctor::world::{aws, configuration, connect};
+use crate::doctor::fixtures::{aws, configuration, connect};
 
-/// One line for each check but for those of this machine.
+/// Returns one line for each check, except for the checks of this machine.
 fn verdicts(report: &DoctorReport) -> Vec<String> {
-    let elsewhere = |name: &str| !["configuration", "code", "daemon"].contains(&name);
-    let checks = report.checks.iter().filter(|one| elsewhere(one.check));
+    let is_remote = |name: &str| !["configuration", "code", "daemon"].contains(&name);
+    let checks = report.checks.iter().filter(|one| is_remote(one.check));
     checks
         .map(|check| format!("{} {}", check.verdict.as_str(), check.check))
         .collect()
@@ -28,7 +28,7 @@ fn message<'a>(report: &'a DoctorReport, check: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn a_deployment_is_looked_through_on_the_emulator() {
+async fn doctor_checks_a_deployment_on_the_emulator() {
     let state = tempfile::tempdir().unwrap();
     let port = TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
@@ -42,17 +42,17 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
         .await
         .unwrap();
     let mut conn = connect(Some(&emulator.endpoint())).await;
-    let quiet = conn.clone();
+    let unrecorded = conn.clone();
     let recorder = SdkCallRecorder::default();
     let http = recorder.around(conn.sdk.http_client().unwrap());
     conn.sdk = conn.sdk.into_builder().http_client(http).build();
-    let place = tempfile::tempdir().unwrap();
-    let configuration = configuration(&place, "");
+    let directory = tempfile::tempdir().unwrap();
+    let configuration = configuration(&directory, "");
     let clock = Clock::system();
-    let look = async || doctor::run_checks(&conn, &configuration, &clock).await;
+    let run_checks = async || doctor::run_checks(&conn, &configuration, &clock).await;
 
-    demo::launch(&quiet).await.unwrap();
-    let report = look().await;
+    demo::launch(&unrecorded).await.unwrap();
+    let report = run_checks().await;
     assert_eq!(
         verdicts(&report),
         [
@@ -73,16 +73,16 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
         request_limit: 100,
         configuration_document: configuration.document.to_json(),
         rules: trigger_rules(&configuration, &clock),
-        reach: Reach::of(&configuration.schedule_set),
+        iam_scope: IamScope::of(&configuration.schedule_set),
         // Any executable of this machine can be deployed.
         permissions_boundary: None,
-        overlap: Overlap::Refused,
+        overlap: OverlapPolicy::Refuse,
         lambda_zip: Some("/bin/sh".into()),
     };
-    let outputs = curfew_deploy::deploy(&quiet, &deployment, &Silent)
+    let outputs = curfew_deploy::deploy(&unrecorded, &deployment, &Silent)
         .await
         .unwrap();
-    let report = look().await;
+    let report = run_checks().await;
     assert_eq!(
         verdicts(&report)[5..],
         ["ok stack", "ok rules", "ok schedules", "ok queues"]
@@ -92,8 +92,8 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
         format!("{} in place", outputs.rules.len())
     );
 
-    // Somebody takes a rule away, a daemon could not read an event, and the configuration has changed.
-    let events = aws_sdk_eventbridge::Client::new(&quiet.sdk);
+    // A rule is removed, a daemon could not read an event, and the configuration has changed.
+    let events = aws_sdk_eventbridge::Client::new(&unrecorded.sdk);
     let rule = outputs.rules[0].as_str();
     events
         .remove_targets()
@@ -106,7 +106,7 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
     let dead = outputs
         .queue_url
         .replace("state-changes", "unread-state-changes");
-    let queues = aws_sdk_sqs::Client::new(&quiet.sdk);
+    let queues = aws_sdk_sqs::Client::new(&unrecorded.sdk);
     queues
         .send_message()
         .queue_url(dead)
@@ -115,7 +115,7 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
         .await
         .unwrap();
     let more = "[schedules.night]\ntimezone = \"UTC\"\nstop = \"0 22 * * *\"";
-    let changed = crate::doctor::world::configuration(&place, more);
+    let changed = crate::doctor::fixtures::configuration(&directory, more);
     let report = doctor::run_checks(&conn, &changed, &clock).await;
     assert_eq!(
         verdicts(&report)[5..],
@@ -132,7 +132,7 @@ async fn a_deployment_is_looked_through_on_the_emulator() {
 }
 
 #[tokio::test]
-async fn permissions_are_tried_out_on_aws_by_calls_that_could_change_nothing() {
+async fn doctor_tests_permissions_on_aws_by_dry_runs() {
     let ec2 = Model::new("2026-11-23T18:00:00Z".parse().unwrap());
     let launch = |name: &str| {
         Launch::new(name)
@@ -143,8 +143,8 @@ async fn permissions_are_tried_out_on_aws_by_calls_that_could_change_nothing() {
     let running = ec2.launch(launch("web")).to_string();
     let stopped = ec2.launch(launch("batch").stopped()).to_string();
     let conn = aws(&ec2).await;
-    let place = tempfile::tempdir().unwrap();
-    let configuration = configuration(&place, "");
+    let directory = tempfile::tempdir().unwrap();
+    let configuration = configuration(&directory, "");
     let clock = Clock::system();
     let permissions = async || {
         let report = doctor::run_checks(&conn, &configuration, &clock).await;
@@ -161,10 +161,10 @@ async fn permissions_are_tried_out_on_aws_by_calls_that_could_change_nothing() {
     let mut tried = 0;
     for call in ec2.calls() {
         match call.request {
-            Some(ApiRequest::DryRun(asked)) => {
+            Some(ApiRequest::DryRun(request)) => {
                 tried += 1;
-                // Were it carried out, nothing would change.
-                match *asked {
+                // Even without `DryRun` the call would change nothing.
+                match *request {
                     ApiRequest::StartInstances(ids) => assert_eq!(ids, [running.as_str()]),
                     ApiRequest::StopInstances(ids, _, _) => assert_eq!(ids, [stopped.as_str()]),
                     ApiRequest::CreateTags(ids, tags) => {
@@ -192,10 +192,10 @@ async fn permissions_are_tried_out_on_aws_by_calls_that_could_change_nothing() {
     assert_eq!(ec2.transitions().len(), 0);
 
     ec2.deny(Denial::of(ApiAction::StopInstances));
-    let (verdict, told) = permissions().await;
+    let (verdict, message) = permissions().await;
     assert_eq!(verdict, CheckVerdict::Fail);
     assert!(
-        told.starts_with("denied: ec2:StopInstances (You are not authorized"),
-        "{told}"
+        message.starts_with("denied: ec2:StopInstances (You are not authorized"),
+        "{message}"
     );
 }

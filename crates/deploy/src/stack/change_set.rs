@@ -1,4 +1,4 @@
-//! Change sets: what would change, and changing just that.
+//! Creates change sets, reads their changes, and executes or deletes them.
 
 use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
 use aws_sdk_cloudformation::types::{
@@ -9,98 +9,100 @@ use curfew_aws::pages::PageTokens;
 use curfew_aws::progress::Progress;
 use tokio::time::{Instant, sleep};
 
-use super::changes::{Intent, ResourceChange, StackChanges, of_parameters, of_resource};
-use super::status::{Found, id, status};
+use super::stack_changes::{
+    Intent, ResourceChange, StackChanges, parameter_changes, resource_change,
+};
+use super::status::{StackState, id, status};
 use super::{Applied, Parameters, Stack, TEMPLATE};
-use crate::{DeployError, MARK};
+use crate::{DeployError, STACK_TAG};
 
-/// One at a time: a second deployment finds the first one's, and waits.
+/// The name of every change set: a second deployment finds the first one's, and waits.
 const CHANGE_SET: &str = "curfew-deploy";
-/// How long, in looks, another deployment may take between proposing and executing; then it is taken to have been interrupted.
-const PATIENCE: u8 = 10;
+/// How many polls another deployment may take before it executes its change set; after that it counts as interrupted.
+const MAX_WAITS: u8 = 10;
 
-/// A change set that is there to be looked at or executed.
-struct Proposal {
+/// A change set that has been created.
+struct CreatedChangeSet {
     arn: String,
     stack_id: String,
 }
 
 impl Stack<'_> {
-    /// What [`apply`](Self::apply) would change. Leaves nothing behind.
+    /// Returns what [`apply`](Self::apply) would change, and leaves no change set.
     pub(crate) async fn preview(
         &self,
         parameters: &Parameters,
     ) -> Result<StackChanges, DeployError> {
         let before = self.describe().await?;
-        let found = before.as_ref().map_or(Found::Nothing, Found::of);
+        let found = before.as_ref().map_or(StackState::Absent, StackState::of);
         let changes = |intent, resources| StackChanges {
             intent,
             status: before.as_ref().map(|stack| status(stack).to_owned()),
             parameters: before
                 .as_ref()
                 .filter(|_| intent == Intent::Update)
-                .map(|stack| of_parameters(stack, parameters))
+                .map(|stack| parameter_changes(stack, parameters))
                 .unwrap_or_default(),
             resources,
         };
         let (kind, intent) = match (found, &before) {
-            (Found::Settled, Some(stack)) if self.is_current(stack, parameters).await? => {
+            (StackState::Stable, Some(stack)) if self.is_current(stack, parameters).await? => {
                 return Ok(changes(Intent::Keep, Vec::new()));
             }
-            (Found::Ruined, _) => return Ok(changes(Intent::MakeAnew, Vec::new())),
-            (Found::Nothing, _) => (ChangeSetType::Create, Intent::Create),
-            (Found::Settled, _) => (ChangeSetType::Update, Intent::Update),
-            (Found::Busy | Found::Stuck, _) => {
+            (StackState::MustRecreate, _) => return Ok(changes(Intent::MakeAnew, Vec::new())),
+            (StackState::Absent, _) => (ChangeSetType::Create, Intent::Create),
+            (StackState::Stable, _) => (ChangeSetType::Update, Intent::Update),
+            (StackState::InProgress | StackState::RollbackFailed, _) => {
                 let status = before.as_ref().map_or("", status).to_owned();
                 let stack = self.name.clone();
-                return Err(DeployError::Unsettled { stack, status });
+                return Err(DeployError::StackInProgress { stack, status });
             }
         };
-        let Some(proposal) = self.propose(kind, parameters).await? else {
+        let Some(change_set) = self.create_when_free(kind, parameters).await? else {
             return Ok(changes(Intent::Keep, Vec::new()));
         };
-        let resources = self.proposed(&proposal).await;
-        self.withdraw(&proposal).await?;
+        let resources = self.computed_changes(&change_set).await;
+        self.discard_change_set(&change_set).await?;
         Ok(match resources? {
             Some(resources) => changes(intent, resources),
             None => changes(Intent::Keep, Vec::new()),
         })
     }
 
-    /// Makes a change set and executes it.
+    /// Creates a change set and executes it.
     pub(super) async fn change(
         &self,
         kind: ChangeSetType,
         parameters: &Parameters,
         progress: &dyn Progress,
     ) -> Result<Applied, DeployError> {
-        let Some(proposal) = self.propose(kind.clone(), parameters).await? else {
+        let Some(change_set) = self.create_when_free(kind.clone(), parameters).await? else {
             return Ok(Applied::Unchanged);
         };
-        let resources = match self.proposed(&proposal).await {
+        let resources = match self.computed_changes(&change_set).await {
             Ok(Some(resources)) => resources,
             Ok(None) => {
-                self.withdraw(&proposal).await?;
+                self.discard_change_set(&change_set).await?;
                 return Ok(Applied::Unchanged);
             }
             Err(error) => {
-                if !is_interference(&error) {
-                    self.withdraw(&proposal).await?;
+                if !is_conflict(&error) {
+                    self.discard_change_set(&change_set).await?;
                 }
                 return Err(error);
             }
         };
-        let watched = self.watched(&proposal.stack_id).await?;
-        let watched = watched.out_of(resources.len());
-        // By its ARN: under its name there could be another deployment's by now.
+        let cursor = self.event_cursor(&change_set.stack_id).await?;
+        let cursor = cursor.out_of(resources.len());
+        // By its ARN: another deployment's change set may have the name by now.
         self.client
             .execute_change_set()
             .stack_name(self.name.as_str())
-            .change_set_name(&proposal.arn)
+            .change_set_name(&change_set.arn)
             .send()
             .await
             .map_err(|error| CloudError::from_sdk("cloudformation:ExecuteChangeSet", error))?;
-        let waiting = self.wait(&proposal.stack_id, Some(watched), progress);
+        let waiting = self.wait(&change_set.stack_id, Some(cursor), progress);
         let (status, failures) = waiting.await?;
         match (status.as_str(), kind) {
             ("CREATE_COMPLETE", ChangeSetType::Create) if failures.is_empty() => {
@@ -115,28 +117,28 @@ impl Stack<'_> {
         }
     }
 
-    /// Has CloudFormation make a change set; none if it says at once that nothing would change.
-    async fn propose(
+    /// Creates a change set; none if CloudFormation rejects it because nothing would change.
+    async fn create_when_free(
         &self,
         kind: ChangeSetType,
         parameters: &Parameters,
-    ) -> Result<Option<Proposal>, DeployError> {
-        let mut patience = PATIENCE;
+    ) -> Result<Option<CreatedChangeSet>, DeployError> {
+        let mut waits_left = MAX_WAITS;
         loop {
             let error = match self.create_change_set(kind.clone(), parameters).await {
-                Ok(proposal) => return Ok(Some(proposal)),
-                Err(error) if says_nothing_changes(&error.message) => return Ok(None),
+                Ok(change_set) => return Ok(Some(change_set)),
+                Err(error) if is_no_change(&error.message) => return Ok(None),
                 Err(error) if is_taken(&error) => error,
                 Err(error) => return Err(error.into()),
             };
-            // Of another deployment that has not got to executing it, of one that was interrupted, or what the last one left.
-            match self.changes(CHANGE_SET, None).await {
-                Ok(theirs) if is_open(&theirs) && patience > 0 => {
-                    patience -= 1;
+            // It may belong to a concurrent, an interrupted or a completed deployment.
+            match self.describe_change_set(CHANGE_SET, None).await {
+                Ok(existing) if is_open(&existing) && waits_left > 0 => {
+                    waits_left -= 1;
                     sleep(self.poll).await;
                 }
-                Ok(_) => self.discard(CHANGE_SET).await?,
-                // It is the stack that is there already.
+                Ok(_) => self.delete_change_set(CHANGE_SET).await?,
+                // There is no change set: it is the stack that exists already.
                 Err(_) => return Err(error.into()),
             }
         }
@@ -146,7 +148,7 @@ impl Stack<'_> {
         &self,
         kind: ChangeSetType,
         parameters: &Parameters,
-    ) -> Result<Proposal, CloudError> {
+    ) -> Result<CreatedChangeSet, CloudError> {
         let parameters = parameters.iter().map(|(key, value)| {
             Parameter::builder()
                 .parameter_key(*key)
@@ -162,39 +164,44 @@ impl Stack<'_> {
             .template_body(TEMPLATE)
             .set_parameters(Some(parameters.collect()))
             .capabilities(Capability::CapabilityIam)
-            .tags(Tag::builder().key(MARK).value(self.name.as_str()).build())
+            .tags(
+                Tag::builder()
+                    .key(STACK_TAG)
+                    .value(self.name.as_str())
+                    .build(),
+            )
             .send()
             .await
             .map_err(|error| CloudError::from_sdk("cloudformation:CreateChangeSet", error))?;
-        Ok(Proposal {
+        Ok(CreatedChangeSet {
             arn: created.id.unwrap_or_default(),
             stack_id: created.stack_id.unwrap_or_default(),
         })
     }
 
-    /// What a change set would change, once CloudFormation has found out; none if that is nothing.
-    async fn proposed(
+    /// Waits until CloudFormation has computed the changes, and returns them; none if nothing would change.
+    async fn computed_changes(
         &self,
-        proposal: &Proposal,
+        change_set: &CreatedChangeSet,
     ) -> Result<Option<Vec<ResourceChange>>, DeployError> {
         let deadline = Instant::now() + Self::LIMIT;
         while Instant::now() < deadline {
-            let page = self.changes(&proposal.arn, None).await?;
+            let page = self.describe_change_set(&change_set.arn, None).await?;
             match page.status() {
                 Some(ChangeSetStatus::CreateComplete) => {
                     let mut changes = page.changes.unwrap_or_default();
                     let mut pages = PageTokens::new("cloudformation:DescribeChangeSet");
                     let mut token = pages.follow(page.next_token)?;
                     while token.is_some() {
-                        let page = self.changes(&proposal.arn, token).await?;
+                        let page = self.describe_change_set(&change_set.arn, token).await?;
                         changes.extend(page.changes.unwrap_or_default());
                         token = pages.follow(page.next_token)?;
                     }
-                    return Ok(Some(changes.iter().filter_map(of_resource).collect()));
+                    return Ok(Some(changes.iter().filter_map(resource_change).collect()));
                 }
                 Some(ChangeSetStatus::Failed) => {
                     let reason = page.status_reason().unwrap_or("no reason given");
-                    if says_nothing_changes(reason) {
+                    if is_no_change(reason) {
                         return Ok(None);
                     }
                     return Err(DeployError::ChangeSet {
@@ -205,10 +212,10 @@ impl Stack<'_> {
                 _ => sleep(self.poll).await,
             }
         }
-        Err(self.too_slow())
+        Err(self.timed_out())
     }
 
-    async fn changes(
+    async fn describe_change_set(
         &self,
         change_set: &str,
         token: Option<String>,
@@ -223,16 +230,16 @@ impl Stack<'_> {
             .map_err(|error| CloudError::from_sdk("cloudformation:DescribeChangeSet", error))
     }
 
-    /// Takes a proposal back, with the name that it reserved for a stack that does not exist.
-    async fn withdraw(&self, proposal: &Proposal) -> Result<(), CloudError> {
-        self.discard(&proposal.arn).await?;
+    /// Deletes a change set, and the empty stack that it created if the stack did not exist.
+    async fn discard_change_set(&self, change_set: &CreatedChangeSet) -> Result<(), CloudError> {
+        self.delete_change_set(&change_set.arn).await?;
         match self.describe().await? {
             Some(stack)
-                if status(&stack) == "REVIEW_IN_PROGRESS" && id(&stack) == proposal.stack_id =>
+                if status(&stack) == "REVIEW_IN_PROGRESS" && id(&stack) == change_set.stack_id =>
             {
                 self.client
                     .delete_stack()
-                    .stack_name(&proposal.stack_id)
+                    .stack_name(&change_set.stack_id)
                     .send()
                     .await
                     .map(drop)
@@ -242,8 +249,8 @@ impl Stack<'_> {
         }
     }
 
-    /// Removes a change set, if there is one.
-    async fn discard(&self, change_set: &str) -> Result<(), CloudError> {
+    /// Deletes a change set, if it exists.
+    async fn delete_change_set(&self, change_set: &str) -> Result<(), CloudError> {
         let discarded = self
             .client
             .delete_change_set()
@@ -259,8 +266,8 @@ impl Stack<'_> {
     }
 }
 
-/// Whether a call failed because another deployment or removal of the stack was under way or came first.
-pub(super) fn is_interference(error: &DeployError) -> bool {
+/// Whether a call failed because of a concurrent deployment or removal of the stack.
+pub(super) fn is_conflict(error: &DeployError) -> bool {
     let DeployError::Cloud(error) = error else {
         return false;
     };
@@ -283,16 +290,16 @@ fn is_gone(error: &CloudError) -> bool {
 
 /// Whether another process may be about to execute it.
 fn is_open(change_set: &DescribeChangeSetOutput) -> bool {
-    let coming = [
+    let pending = [
         ChangeSetStatus::CreatePending,
         ChangeSetStatus::CreateInProgress,
     ];
-    change_set.status().is_some_and(|s| coming.contains(s))
+    change_set.status().is_some_and(|s| pending.contains(s))
         || change_set.execution_status() == Some(&ExecutionStatus::Available)
 }
 
-/// AWS has two sentences for it, and the emulators one each.
-fn says_nothing_changes(reason: &str) -> bool {
+/// Whether the message says that nothing would change: AWS has two texts for that, and each emulator has one of them.
+fn is_no_change(reason: &str) -> bool {
     ["didn't contain changes", "No updates are to be performed"]
         .iter()
         .any(|sentence| reason.contains(sentence))

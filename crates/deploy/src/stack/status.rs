@@ -1,26 +1,26 @@
-//! What a stack's status allows.
+//! Classifies the statuses of a stack.
 
 use aws_sdk_cloudformation::types::Stack as Description;
 use curfew_core::stack_name::StackName;
 
-use crate::MARK;
+use crate::STACK_TAG;
 
-/// What has to happen before a change set can be made.
+/// What a stack's status means for the next change set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// There is none, or only a name that an interrupted deployment reserved.
-    Nothing,
-    /// It is as a deployment left it.
-    Settled,
-    /// Something is going on.
-    Busy,
-    /// A deployment failed; nothing can be done with it but removing it.
-    Ruined,
-    /// CloudFormation could not undo an update.
-    Stuck,
+pub(super) enum StackState {
+    /// There is no stack, or only a name that an interrupted deployment reserved.
+    Absent,
+    /// A deployment has ended; the stack can be updated.
+    Stable,
+    /// An operation is in progress.
+    InProgress,
+    /// A deployment failed, and the stack can only be removed.
+    MustRecreate,
+    /// CloudFormation could not roll back an update.
+    RollbackFailed,
 }
 
-impl Found {
+impl StackState {
     pub(super) fn of(stack: &Description) -> Self {
         Self::of_status(status(stack))
     }
@@ -28,26 +28,26 @@ impl Found {
     /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html>
     fn of_status(status: &str) -> Self {
         match status {
-            "REVIEW_IN_PROGRESS" | "DELETE_COMPLETE" => Self::Nothing,
+            "REVIEW_IN_PROGRESS" | "DELETE_COMPLETE" => Self::Absent,
             "ROLLBACK_COMPLETE" | "ROLLBACK_FAILED" | "CREATE_FAILED" | "DELETE_FAILED" => {
-                Self::Ruined
+                Self::MustRecreate
             }
-            "UPDATE_ROLLBACK_FAILED" => Self::Stuck,
-            _ if status.ends_with("_IN_PROGRESS") => Self::Busy,
-            _ => Self::Settled,
+            "UPDATE_ROLLBACK_FAILED" => Self::RollbackFailed,
+            _ if status.ends_with("_IN_PROGRESS") => Self::InProgress,
+            _ => Self::Stable,
         }
     }
 }
 
-/// What a status from which a stack can't be updated says, in words.
+/// Describes a status from which a stack can't be updated.
 pub(super) fn meaning(status: &str) -> &'static str {
     match status {
-        "ROLLBACK_COMPLETE" => "its first deployment failed and was undone",
-        "ROLLBACK_FAILED" => "its first deployment failed, and undoing it did too",
+        "ROLLBACK_COMPLETE" => "its first deployment failed and was rolled back",
+        "ROLLBACK_FAILED" => "its first deployment failed, and its rollback failed too",
         "CREATE_FAILED" => "its first deployment failed",
         "DELETE_FAILED" => "its removal failed halfway",
-        "UPDATE_ROLLBACK_FAILED" => "an update failed, and undoing it did too",
-        _ => "a deployment or removal is under way",
+        "UPDATE_ROLLBACK_FAILED" => "an update failed, and its rollback failed too",
+        _ => "a deployment or removal is in progress",
     }
 }
 
@@ -64,12 +64,12 @@ pub(super) fn id(stack: &Description) -> String {
 }
 
 pub(crate) fn is_ours(stack: &Description, name: &StackName) -> bool {
-    // A name that was only reserved carries no tags on every cloud.
-    Found::of(stack) == Found::Nothing
+    // A reserved name has no tags on some emulators.
+    StackState::of(stack) == StackState::Absent
         || stack
             .tags()
             .iter()
-            .any(|tag| tag.key() == Some(MARK) && tag.value() == Some(name.as_str()))
+            .any(|tag| tag.key() == Some(STACK_TAG) && tag.value() == Some(name.as_str()))
 }
 
 #[cfg(test)]
@@ -77,20 +77,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_failed_deployment_left_is_told_from_what_is_in_use() {
+    fn failed_deployments_must_be_recreated() {
         for (status, found) in [
-            ("CREATE_COMPLETE", Found::Settled),
-            ("UPDATE_ROLLBACK_COMPLETE", Found::Settled),
-            ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", Found::Busy),
-            ("CREATE_IN_PROGRESS", Found::Busy),
-            ("DELETE_IN_PROGRESS", Found::Busy),
-            ("REVIEW_IN_PROGRESS", Found::Nothing),
-            ("ROLLBACK_COMPLETE", Found::Ruined),
-            ("CREATE_FAILED", Found::Ruined),
-            ("DELETE_FAILED", Found::Ruined),
-            ("UPDATE_ROLLBACK_FAILED", Found::Stuck),
+            ("CREATE_COMPLETE", StackState::Stable),
+            ("UPDATE_ROLLBACK_COMPLETE", StackState::Stable),
+            (
+                "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+                StackState::InProgress,
+            ),
+            ("CREATE_IN_PROGRESS", StackState::InProgress),
+            ("DELETE_IN_PROGRESS", StackState::InProgress),
+            ("REVIEW_IN_PROGRESS", StackState::Absent),
+            ("ROLLBACK_COMPLETE", StackState::MustRecreate),
+            ("CREATE_FAILED", StackState::MustRecreate),
+            ("DELETE_FAILED", StackState::MustRecreate),
+            ("UPDATE_ROLLBACK_FAILED", StackState::RollbackFailed),
         ] {
-            assert_eq!(Found::of_status(status), found, "{status}");
+            assert_eq!(StackState::of_status(status), found, "{status}");
         }
     }
 }

@@ -591,7 +591,7 @@ struct HourFilter {
     kind: HourFilterKind,
     tag: String,
     zone: String,
-    /// The hours for instances whose tag is empty or `on`.
+    /// The hours for instances with an empty tag or `on`.
     hours: Hours,
     opt_out: bool,
     skip_days: Vec<String>,

@@ -679,7 +679,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 proptest! {
     /// A policy without its filter's action is not a schedule; with it, only that action is translated.
     #[test]
-    fn nothing_is_invented(
+    fn only_the_action_of_the_filter_is_imported(
         off in any::<bool>(), key in "[a-z-]{0,9}|mode|query|conditions", value in any_json(),
         filter in any_json(), action in any_json(),
     ) {

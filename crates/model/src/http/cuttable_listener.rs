@@ -1,4 +1,4 @@
-//! A listener whose connections can be reset.
+//! A listener that can reset its connections.
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ impl Connected<IncomingStream<'_, CuttableListener>> for ConnectionHandle {
     }
 }
 
-/// A listener whose connections can be cut.
+/// A listener that can cut its connections.
 #[derive(Debug)]
 pub(super) struct CuttableListener(pub(super) TcpListener);
 

@@ -7,12 +7,12 @@ use jiff::Timestamp;
 
 use super::outgoing::OutgoingResponse;
 use super::xml::Xml;
-use crate::error::ApiError;
+use crate::error::ModelError;
 use crate::filter::ARCHITECTURE;
 use crate::ids::Home;
 use crate::instance::{Ec2Instance, Ec2InstanceState, HibernationOption};
 use crate::request::{
-    ApiResponse, InstanceStateChange, RegionLine, ResultPage, StatusChecks, TagLine,
+    InstanceStateChange, ModelResponse, RegionLine, ResultPage, StatusChecks, TagLine,
 };
 
 const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
@@ -21,7 +21,7 @@ const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 pub(super) fn outgoing(
     action: &str,
     request_id: &str,
-    result: &Result<ApiResponse, ApiError>,
+    result: &Result<ModelResponse, ModelError>,
     home: &Home,
 ) -> OutgoingResponse {
     let (status, body) = match result {
@@ -37,36 +37,36 @@ pub(super) fn outgoing(
 }
 
 /// The response to an action that succeeded.
-fn render(action: &str, request_id: &str, answer: &ApiResponse, home: &Home) -> String {
+fn render(action: &str, request_id: &str, answer: &ModelResponse, home: &Home) -> String {
     let mut xml = Xml::new();
     xml.spaced_element(&format!("{action}Response"), Some(NAMESPACE), |xml| {
         xml.text("requestId", request_id);
         match answer {
-            ApiResponse::Launched(instances) => {
+            ModelResponse::Launched(instances) => {
                 reservation_head(xml, instances.first().map(AsRef::as_ref), home);
                 xml.items("instancesSet", instances, |xml, it| instance(xml, it));
             }
-            ApiResponse::Instances(page) => {
+            ModelResponse::Instances(page) => {
                 reservations(xml, &page.items, home);
                 next_token(xml, page);
             }
-            ApiResponse::Statuses(page) => {
+            ModelResponse::Statuses(page) => {
                 xml.items("instanceStatusSet", &page.items, status);
                 next_token(xml, page);
             }
-            ApiResponse::Changes(changes) => xml.items("instancesSet", changes, change),
-            ApiResponse::Done => xml.text("return", "true"),
-            ApiResponse::Tags(page) => {
+            ModelResponse::Changes(changes) => xml.items("instancesSet", changes, change),
+            ModelResponse::Done => xml.text("return", "true"),
+            ModelResponse::Tags(page) => {
                 xml.items("tagSet", &page.items, tag_line);
                 next_token(xml, page);
             }
-            ApiResponse::SpotRequests(page) => {
+            ModelResponse::SpotRequests(page) => {
                 xml.items("spotInstanceRequestSet", &page.items, |xml, it| {
                     spot_request(xml, it);
                 });
                 next_token(xml, page);
             }
-            ApiResponse::Regions(regions) => xml.items("regionInfo", regions, region),
+            ModelResponse::Regions(regions) => xml.items("regionInfo", regions, region),
             // The responses of other services, which have their own writers.
             _ => {}
         }
@@ -75,7 +75,7 @@ fn render(action: &str, request_id: &str, answer: &ApiResponse, home: &Home) -> 
 }
 
 /// The response to an action that failed.
-fn render_error(error: &ApiError, request_id: &str) -> String {
+fn render_error(error: &ModelError, request_id: &str) -> String {
     let mut xml = Xml::new();
     xml.element("Response", |xml| {
         xml.element("Errors", |xml| {

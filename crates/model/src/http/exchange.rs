@@ -8,11 +8,11 @@ use super::{RequestHandler, closed_by_server, ec2_xml, query, sqs, sts};
 use crate::action::Service;
 use crate::caller::ApiCaller;
 use crate::caller::SessionCredentials;
-use crate::error::ApiError;
+use crate::error::ModelError;
 use crate::fault::Symptom;
 use crate::ids::Home;
 use crate::queue::QueueCall;
-use crate::request::{ApiRequest, ApiResponse};
+use crate::request::{ApiRequest, ModelResponse};
 
 /// The interval at which a long poll checks for messages. AWS responds at once; a test should not wait noticeably.
 const POLL_INTERVAL: std::time::Duration = std::time::Duration::from_millis(20);
@@ -91,7 +91,7 @@ impl IncomingRequest {
         caller
     }
 
-    fn parse(&self) -> (String, Result<ApiRequest, ApiError>) {
+    fn parse(&self) -> (String, Result<ApiRequest, ModelError>) {
         if let Some(target) = &self.target {
             return sqs::parse(target, &self.body);
         }
@@ -150,9 +150,9 @@ impl RequestHandler {
         &self,
         home: &Home,
         call: &QueueCall,
-        first: &ApiResponse,
-    ) -> Option<ApiResponse> {
-        let ApiResponse::Received(messages) = first else {
+        first: &ModelResponse,
+    ) -> Option<ModelResponse> {
+        let ModelResponse::Received(messages) = first else {
             return None;
         };
         let deadline = Instant::now() + call.wait();
@@ -165,7 +165,8 @@ impl RequestHandler {
             }
             self.advance_time();
             found = self.model.receive_again(home, call);
-            empty = matches!(&found, Some(ApiResponse::Received(messages)) if messages.is_empty());
+            empty =
+                matches!(&found, Some(ModelResponse::Received(messages)) if messages.is_empty());
         }
         found
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::action::{ApiAction, Service};
-use crate::error::ApiError;
+use crate::error::ModelError;
 use crate::filter::DescribeFilter;
 use crate::instance::{SpotKind, StopProtection};
 use crate::launch::Launch;
@@ -16,7 +16,7 @@ use crate::request::{
 const VERSION: &str = "2016-11-15";
 
 /// Returns the name of the action, and the request if it is valid.
-pub(super) fn parse(parameters: &[(String, String)]) -> (String, Result<ApiRequest, ApiError>) {
+pub(super) fn parse(parameters: &[(String, String)]) -> (String, Result<ApiRequest, ModelError>) {
     let parameters = QueryParameters(
         parameters
             .iter()
@@ -28,9 +28,9 @@ pub(super) fn parse(parameters: &[(String, String)]) -> (String, Result<ApiReque
     (name, request)
 }
 
-fn read(parameters: &QueryParameters<'_>, name: &str) -> Result<ApiRequest, ApiError> {
+fn read(parameters: &QueryParameters<'_>, name: &str) -> Result<ApiRequest, ModelError> {
     if name.is_empty() {
-        return Err(ApiError::client(
+        return Err(ModelError::client(
             "MissingAction",
             "The request is missing an action or a required parameter.",
         ));
@@ -38,7 +38,7 @@ fn read(parameters: &QueryParameters<'_>, name: &str) -> Result<ApiRequest, ApiE
     let version = parameters.get("Version").unwrap_or(VERSION);
     let action = ApiAction::named(name)
         .filter(|action| action.service() == Service::Ec2 && version == VERSION)
-        .ok_or_else(|| ApiError::invalid_action(name, version))?;
+        .ok_or_else(|| ModelError::invalid_action(name, version))?;
     let request = match action {
         ApiAction::RunInstances => run(parameters)?,
         ApiAction::DescribeInstances => {
@@ -92,7 +92,7 @@ fn read(parameters: &QueryParameters<'_>, name: &str) -> Result<ApiRequest, ApiE
             };
             ApiRequest::DescribeRegions(query(parameters, "RegionName")?, scope)
         }
-        _ => return Err(ApiError::invalid_action(name, version)),
+        _ => return Err(ModelError::invalid_action(name, version)),
     };
     Ok(if parameters.flag("DryRun")? {
         ApiRequest::DryRun(Box::new(request))
@@ -101,7 +101,7 @@ fn read(parameters: &QueryParameters<'_>, name: &str) -> Result<ApiRequest, ApiE
     })
 }
 
-fn query(parameters: &QueryParameters<'_>, ids: &str) -> Result<DescribeQuery, ApiError> {
+fn query(parameters: &QueryParameters<'_>, ids: &str) -> Result<DescribeQuery, ModelError> {
     let filters = parameters
         .indices("Filter")
         .into_iter()
@@ -121,11 +121,11 @@ fn query(parameters: &QueryParameters<'_>, ids: &str) -> Result<DescribeQuery, A
     })
 }
 
-fn run(parameters: &QueryParameters<'_>) -> Result<ApiRequest, ApiError> {
+fn run(parameters: &QueryParameters<'_>) -> Result<ApiRequest, ModelError> {
     let required = |name| {
         parameters
             .get(name)
-            .ok_or_else(|| ApiError::missing_parameter(name))
+            .ok_or_else(|| ModelError::missing_parameter(name))
     };
     let mut launch = Launch::unnamed()
         .image(required("ImageId")?)
@@ -157,7 +157,7 @@ fn run(parameters: &QueryParameters<'_>) -> Result<ApiRequest, ApiError> {
     }
     let (min, max) = (count(required("MinCount")?)?, count(required("MaxCount")?)?);
     if min > max {
-        return Err(ApiError::invalid_value(format!(
+        return Err(ModelError::invalid_value(format!(
             "Value ({min}) for parameter minCount is invalid. Expecting a value of at most maxCount."
         )));
     }
@@ -168,10 +168,10 @@ fn run(parameters: &QueryParameters<'_>) -> Result<ApiRequest, ApiError> {
     })
 }
 
-fn modify(parameters: &QueryParameters<'_>) -> Result<ApiRequest, ApiError> {
+fn modify(parameters: &QueryParameters<'_>) -> Result<ApiRequest, ModelError> {
     let id = parameters
         .get("InstanceId")
-        .ok_or_else(|| ApiError::missing_parameter("InstanceId"))?;
+        .ok_or_else(|| ModelError::missing_parameter("InstanceId"))?;
     // EC2 accepts an attribute by its own parameter, or by name.
     let named = |attribute: &str, parameter: &str| {
         let by_name = parameters.get("Attribute") == Some(attribute);
@@ -188,9 +188,9 @@ fn modify(parameters: &QueryParameters<'_>) -> Result<ApiRequest, ApiError> {
         } else {
             StopProtection::Off
         }),
-        (None, None) => return Err(ApiError::invalid_combination("No attributes specified.")),
+        (None, None) => return Err(ModelError::invalid_combination("No attributes specified.")),
         (Some(_), Some(_)) => {
-            return Err(ApiError::invalid_combination(
+            return Err(ModelError::invalid_combination(
                 "Fields for multiple attribute types specified",
             ));
         }
@@ -212,18 +212,18 @@ fn tags(parameters: &QueryParameters<'_>, list: &str) -> Vec<(String, Option<Str
         .collect()
 }
 
-fn count(text: &str) -> Result<u32, ApiError> {
+fn count(text: &str) -> Result<u32, ModelError> {
     text.parse()
         .ok()
         .filter(|count| *count > 0)
-        .ok_or_else(|| ApiError::invalid_value(format!("Value ({text}) for a count is invalid.")))
+        .ok_or_else(|| ModelError::invalid_value(format!("Value ({text}) for a count is invalid.")))
 }
 
-fn boolean(text: &str) -> Result<bool, ApiError> {
+fn boolean(text: &str) -> Result<bool, ModelError> {
     match text {
         "true" => Ok(true),
         "false" => Ok(false),
-        other => Err(ApiError::invalid_value(format!(
+        other => Err(ModelError::invalid_value(format!(
             "'{other}' is not a valid boolean value"
         ))),
     }
@@ -237,15 +237,15 @@ impl<'a> QueryParameters<'a> {
         self.0.get(name).copied()
     }
 
-    fn flag(&self, name: &str) -> Result<bool, ApiError> {
+    fn flag(&self, name: &str) -> Result<bool, ModelError> {
         self.get(name).map_or(Ok(false), boolean)
     }
 
-    fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
+    fn number(&self, name: &str) -> Result<Option<i64>, ModelError> {
         self.get(name)
             .map(|text| {
                 text.parse().map_err(|_| {
-                    ApiError::invalid_value(format!(
+                    ModelError::invalid_value(format!(
                         "Value ( {text} ) for parameter {name} is invalid."
                     ))
                 })

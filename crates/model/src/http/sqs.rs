@@ -5,22 +5,23 @@
 use serde_json::{Map, Value, json};
 
 use super::outgoing::OutgoingResponse;
-use crate::error::ApiError;
-use crate::queue::{BatchResult, MessageEntry, QueueCall, QueueMessage};
-use crate::request::{ApiRequest, ApiResponse};
+use crate::error::ModelError;
+use crate::queue::{BatchResult, MessageEntry, ModelQueueMessage, QueueCall};
+use crate::request::{ApiRequest, ModelResponse};
 
 /// The prefix of the action's name in `X-Amz-Target`.
 const PREFIX: &str = "AmazonSQS.";
 
-pub(super) fn parse(target: &str, body: &[u8]) -> (String, Result<ApiRequest, ApiError>) {
+pub(super) fn parse(target: &str, body: &[u8]) -> (String, Result<ApiRequest, ModelError>) {
     let name = target.strip_prefix(PREFIX).unwrap_or(target).to_owned();
-    let members = serde_json::from_slice::<Map<String, Value>>(body)
-        .map_err(|_| ApiError::client("SerializationException", "The body is not a JSON object."));
+    let members = serde_json::from_slice::<Map<String, Value>>(body).map_err(|_| {
+        ModelError::client("SerializationException", "The body is not a JSON object.")
+    });
     let call = members.and_then(|members| read(&name, &JsonMembers(&members)));
     (name, call.map(ApiRequest::Queue))
 }
 
-fn read(name: &str, members: &JsonMembers<'_>) -> Result<QueueCall, ApiError> {
+fn read(name: &str, members: &JsonMembers<'_>) -> Result<QueueCall, ModelError> {
     if name == "GetQueueUrl" {
         let name = members.text("QueueName")?;
         return Ok(QueueCall::Url { name });
@@ -55,10 +56,10 @@ fn read(name: &str, members: &JsonMembers<'_>) -> Result<QueueCall, ApiError> {
             receipt: members.text("ReceiptHandle")?,
             seconds: members
                 .seconds("VisibilityTimeout")?
-                .ok_or_else(|| ApiError::missing_parameter("VisibilityTimeout"))?,
+                .ok_or_else(|| ModelError::missing_parameter("VisibilityTimeout"))?,
         },
         "GetQueueAttributes" => QueueCall::Counts { url },
-        _ => return Err(ApiError::invalid_action(name, "2012-11-05")),
+        _ => return Err(ModelError::invalid_action(name, "2012-11-05")),
     })
 }
 
@@ -66,38 +67,38 @@ fn read(name: &str, members: &JsonMembers<'_>) -> Result<QueueCall, ApiError> {
 struct JsonMembers<'a>(&'a Map<String, Value>);
 
 impl JsonMembers<'_> {
-    fn text(&self, name: &str) -> Result<String, ApiError> {
+    fn text(&self, name: &str) -> Result<String, ModelError> {
         self.0
             .get(name)
             .and_then(Value::as_str)
             .map(str::to_owned)
-            .ok_or_else(|| ApiError::missing_parameter(name))
+            .ok_or_else(|| ModelError::missing_parameter(name))
     }
 
-    fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
+    fn number(&self, name: &str) -> Result<Option<i64>, ModelError> {
         let value = self.0.get(name).filter(|value| !value.is_null());
         value
             .map(|value| {
                 value
                     .as_i64()
-                    .ok_or_else(|| ApiError::invalid_value(format!("{name} is not a number")))
+                    .ok_or_else(|| ModelError::invalid_value(format!("{name} is not a number")))
             })
             .transpose()
     }
 
-    fn seconds(&self, name: &str) -> Result<Option<u32>, ApiError> {
+    fn seconds(&self, name: &str) -> Result<Option<u32>, ModelError> {
         self.number(name)?
             .map(|value| {
                 u32::try_from(value)
-                    .map_err(|_| ApiError::invalid_value(format!("{name} is out of range")))
+                    .map_err(|_| ModelError::invalid_value(format!("{name} is out of range")))
             })
             .transpose()
     }
 
     fn entries<T>(
         &self,
-        read: impl Fn(&JsonMembers<'_>) -> Result<T, ApiError>,
-    ) -> Result<Vec<T>, ApiError> {
+        read: impl Fn(&JsonMembers<'_>) -> Result<T, ModelError>,
+    ) -> Result<Vec<T>, ModelError> {
         self.0
             .get("Entries")
             .and_then(Value::as_array)
@@ -109,7 +110,7 @@ impl JsonMembers<'_> {
     }
 }
 
-fn read_message(members: &JsonMembers<'_>) -> Result<MessageEntry, ApiError> {
+fn read_message(members: &JsonMembers<'_>) -> Result<MessageEntry, ModelError> {
     Ok(MessageEntry {
         name: members.text("Id").unwrap_or_default(),
         body: members.text("MessageBody")?,
@@ -121,7 +122,7 @@ fn read_message(members: &JsonMembers<'_>) -> Result<MessageEntry, ApiError> {
 
 pub(super) fn outgoing(
     request_id: &str,
-    result: &Result<ApiResponse, ApiError>,
+    result: &Result<ModelResponse, ModelError>,
 ) -> OutgoingResponse {
     let mut headers = vec![
         ("content-type", "application/x-amz-json-1.0".to_owned()),
@@ -153,15 +154,15 @@ fn shape(code: &str) -> &str {
     }
 }
 
-fn render(answer: &ApiResponse) -> Value {
+fn render(answer: &ModelResponse) -> Value {
     match answer {
-        ApiResponse::Sent(id) => json!({ "MessageId": id }),
-        ApiResponse::Received(messages) if !messages.is_empty() => {
+        ModelResponse::Sent(id) => json!({ "MessageId": id }),
+        ModelResponse::Received(messages) if !messages.is_empty() => {
             json!({ "Messages": messages.iter().map(message).collect::<Vec<_>>() })
         }
-        ApiResponse::Batch(done) => batch(done),
-        ApiResponse::QueueUrl(url) => json!({ "QueueUrl": url }),
-        ApiResponse::Counts(counts) => json!({ "Attributes": {
+        ModelResponse::Batch(done) => batch(done),
+        ModelResponse::QueueUrl(url) => json!({ "QueueUrl": url }),
+        ModelResponse::Counts(counts) => json!({ "Attributes": {
             "ApproximateNumberOfMessages": counts.visible.to_string(),
             "ApproximateNumberOfMessagesNotVisible": counts.in_flight.to_string(),
             "ApproximateNumberOfMessagesDelayed": counts.delayed.to_string(),
@@ -170,7 +171,7 @@ fn render(answer: &ApiResponse) -> Value {
     }
 }
 
-fn message(message: &QueueMessage) -> Value {
+fn message(message: &ModelQueueMessage) -> Value {
     json!({
         "MessageId": message.id,
         "ReceiptHandle": message.receipt(),

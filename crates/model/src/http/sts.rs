@@ -2,8 +2,8 @@
 
 use super::outgoing::OutgoingResponse;
 use super::xml::Xml;
-use crate::error::ApiError;
-use crate::request::{ApiRequest, ApiResponse};
+use crate::error::ModelError;
+use crate::request::{ApiRequest, ModelResponse};
 use crate::role::{Credentials, TokenCall};
 
 const VERSION: &str = "2011-06-15";
@@ -11,7 +11,7 @@ const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 /// The default session duration of `AssumeRole`.
 const SECONDS: i64 = 3600;
 
-pub(super) fn parse(form: &[(String, String)]) -> (String, Result<ApiRequest, ApiError>) {
+pub(super) fn parse(form: &[(String, String)]) -> (String, Result<ApiRequest, ModelError>) {
     let get = |wanted: &str| {
         form.iter()
             .find(|(name, _)| name == wanted)
@@ -21,7 +21,7 @@ pub(super) fn parse(form: &[(String, String)]) -> (String, Result<ApiRequest, Ap
     let required = |wanted: &str| {
         get(wanted)
             .map(str::to_owned)
-            .ok_or_else(|| ApiError::missing_parameter(wanted))
+            .ok_or_else(|| ModelError::missing_parameter(wanted))
     };
     let version = get("Version").unwrap_or(VERSION);
     let call = match (name.as_str(), version) {
@@ -33,10 +33,10 @@ pub(super) fn parse(form: &[(String, String)]) -> (String, Result<ApiRequest, Ap
                 session: required("RoleSessionName")?,
                 external_id: get("ExternalId").map(str::to_owned),
                 seconds: seconds
-                    .map_err(|_| ApiError::client("ValidationError", "no number of seconds"))?,
+                    .map_err(|_| ModelError::client("ValidationError", "no number of seconds"))?,
             })
         }),
-        _ => Err(ApiError::invalid_action(&name, version)),
+        _ => Err(ModelError::invalid_action(&name, version)),
     };
     (name, call.map(ApiRequest::Token))
 }
@@ -44,7 +44,7 @@ pub(super) fn parse(form: &[(String, String)]) -> (String, Result<ApiRequest, Ap
 pub(super) fn outgoing(
     action: &str,
     request_id: &str,
-    result: &Result<ApiResponse, ApiError>,
+    result: &Result<ModelResponse, ModelError>,
 ) -> OutgoingResponse {
     let mut xml = Xml::new();
     let status = match result {
@@ -74,10 +74,10 @@ pub(super) fn outgoing(
     }
 }
 
-fn render(xml: &mut Xml, answer: &ApiResponse) {
+fn render(xml: &mut Xml, answer: &ModelResponse) {
     match answer {
-        ApiResponse::Credentials(issued) => credentials(xml, issued),
-        ApiResponse::Identity(identity) => {
+        ModelResponse::Credentials(issued) => credentials(xml, issued),
+        ModelResponse::Identity(identity) => {
             xml.text("Arn", &identity.arn);
             xml.text("UserId", &identity.id);
             xml.text("Account", &identity.account);

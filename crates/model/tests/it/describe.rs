@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use curfew_model::{
-    ApiCaller, ApiError, ApiRequest, ApiResponse, DescribeFilter, DescribeQuery, Ec2InstanceId,
-    Launch, Model, RegionScope, ResultPage, SpotKind, StatusScope, TagLine, serve,
+    ApiCaller, ApiRequest, DescribeFilter, DescribeQuery, Ec2InstanceId, Launch, Model, ModelError,
+    ModelResponse, RegionScope, ResultPage, SpotKind, StatusScope, TagLine, serve,
 };
 use jiff::ToSpan;
 
@@ -14,9 +14,9 @@ use crate::{code, model, stop};
 fn describe(
     ec2: &Model,
     query: DescribeQuery,
-) -> Result<(Vec<Ec2InstanceId>, Option<String>), ApiError> {
+) -> Result<(Vec<Ec2InstanceId>, Option<String>), ModelError> {
     match ec2.call(&ApiCaller::default(), ApiRequest::DescribeInstances(query))? {
-        ApiResponse::Instances(page) => Ok((
+        ModelResponse::Instances(page) => Ok((
             page.items.iter().map(|it| it.id.clone()).collect(),
             page.next_token,
         )),
@@ -24,7 +24,7 @@ fn describe(
     }
 }
 
-fn filtered(ec2: &Model, filters: &[(&str, &[&str])]) -> Result<BTreeSet<String>, ApiError> {
+fn filtered(ec2: &Model, filters: &[(&str, &[&str])]) -> Result<BTreeSet<String>, ModelError> {
     let filters = filters
         .iter()
         .map(|(name, values)| DescribeFilter::new(*name, values.iter().copied()))
@@ -257,7 +257,7 @@ fn tags_are_described_in_pages() {
         ec2.launch(Launch::new(format!("web-{n}")).tag("a", "1").tag("b", "2"));
     }
     let ask = |query| match ec2.call(&ApiCaller::default(), ApiRequest::DescribeTags(query)) {
-        Ok(ApiResponse::Tags(page)) => page,
+        Ok(ModelResponse::Tags(page)) => page,
         other => panic!("{other:?}"),
     };
     let ResultPage {
@@ -303,7 +303,7 @@ fn spot_requests_are_described_by_id_and_filter() {
         &ApiCaller::default(),
         ApiRequest::DescribeSpotInstanceRequests(query),
     ) {
-        Ok(ApiResponse::SpotRequests(page)) => Ok(page
+        Ok(ModelResponse::SpotRequests(page)) => Ok(page
             .items
             .iter()
             .map(|it| it.id.clone())
@@ -360,7 +360,7 @@ fn only_enabled_regions_are_described_unless_all_are_requested() {
             &ApiCaller::default(),
             ApiRequest::DescribeRegions(query, scope),
         ) {
-            Ok(ApiResponse::Regions(lines)) => Ok(lines),
+            Ok(ModelResponse::Regions(lines)) => Ok(lines),
             Ok(other) => panic!("{other:?}"),
             Err(error) => Err(error),
         }

@@ -15,7 +15,7 @@ mod tags;
 mod throttle;
 
 use curfew_model::{
-    ApiCaller, ApiError, ApiRequest, ApiResponse, Ec2InstanceId, InstanceStateChange, Model,
+    ApiCaller, ApiRequest, Ec2InstanceId, InstanceStateChange, Model, ModelError, ModelResponse,
     ShutdownMode, StopMode,
 };
 
@@ -28,12 +28,12 @@ fn texts(ids: &[&Ec2InstanceId]) -> Vec<String> {
     ids.iter().map(ToString::to_string).collect()
 }
 
-fn start(ec2: &Model, ids: &[&Ec2InstanceId]) -> Result<Vec<String>, ApiError> {
+fn start(ec2: &Model, ids: &[&Ec2InstanceId]) -> Result<Vec<String>, ModelError> {
     let request = ApiRequest::StartInstances(texts(ids));
     ec2.call(&ApiCaller::default(), request).map(changes)
 }
 
-fn stop(ec2: &Model, ids: &[&Ec2InstanceId]) -> Result<Vec<String>, ApiError> {
+fn stop(ec2: &Model, ids: &[&Ec2InstanceId]) -> Result<Vec<String>, ModelError> {
     stop_by(ec2, ids, StopMode::Plain, ShutdownMode::Graceful)
 }
 
@@ -42,19 +42,19 @@ fn stop_by(
     ids: &[&Ec2InstanceId],
     mode: StopMode,
     patience: ShutdownMode,
-) -> Result<Vec<String>, ApiError> {
+) -> Result<Vec<String>, ModelError> {
     let request = ApiRequest::StopInstances(texts(ids), mode, patience);
     ec2.call(&ApiCaller::default(), request).map(changes)
 }
 
-fn terminate(ec2: &Model, ids: &[&Ec2InstanceId]) -> Result<Vec<String>, ApiError> {
+fn terminate(ec2: &Model, ids: &[&Ec2InstanceId]) -> Result<Vec<String>, ModelError> {
     let request = ApiRequest::TerminateInstances(texts(ids));
     ec2.call(&ApiCaller::default(), request).map(changes)
 }
 
 /// Returns the state changes as `previous->current`.
-fn changes(answer: ApiResponse) -> Vec<String> {
-    let ApiResponse::Changes(changes) = answer else {
+fn changes(answer: ModelResponse) -> Vec<String> {
+    let ModelResponse::Changes(changes) = answer else {
         panic!("not changes of state: {answer:?}");
     };
     let text = |change: InstanceStateChange| format!("{}->{}", change.previous, change.current);
@@ -62,6 +62,6 @@ fn changes(answer: ApiResponse) -> Vec<String> {
 }
 
 /// Returns the code of an error.
-fn code<T: std::fmt::Debug>(result: Result<T, ApiError>) -> String {
+fn code<T: std::fmt::Debug>(result: Result<T, ModelError>) -> String {
     result.expect_err("an error").code.into_owned()
 }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use curfew_model::{
-    ApiCaller, ApiRequest, ApiResponse, DescribeFilter, DescribeQuery, Ec2InstanceState, Launch,
+    ApiCaller, ApiRequest, DescribeFilter, DescribeQuery, Ec2InstanceState, Launch, ModelResponse,
     serve,
 };
 use jiff::ToSpan;
@@ -42,7 +42,7 @@ async fn a_hundred_thousand_instances_are_described_and_moved_quickly() {
     let (mut pages, mut seen) = (0, 0);
     loop {
         let request = ApiRequest::DescribeInstances(query.clone());
-        let Ok(ApiResponse::Instances(page)) = ec2.call(&ApiCaller::default(), request) else {
+        let Ok(ModelResponse::Instances(page)) = ec2.call(&ApiCaller::default(), request) else {
             panic!("a page")
         };
         pages += 1;

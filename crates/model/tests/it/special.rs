@@ -1,9 +1,9 @@
 //! Capacity, hibernation, Spot, Auto Scaling, status checks, and stops other than through the API.
 
 use curfew_model::{
-    AUTO_SCALING_TAG, ApiAction, ApiCaller, ApiError, ApiRequest, ApiResponse, Case, DescribeQuery,
-    Durations, Ec2InstanceState, Ec2StateReason, Fault, Launch, Model, ShutdownMode, SpotKind,
-    StatusScope, StopMode, Symptom,
+    AUTO_SCALING_TAG, ApiAction, ApiCaller, ApiRequest, Case, DescribeQuery, Durations,
+    Ec2InstanceState, Ec2StateReason, Fault, Launch, Model, ModelError, ModelResponse,
+    ShutdownMode, SpotKind, StatusScope, StopMode, Symptom,
 };
 use jiff::ToSpan;
 
@@ -12,7 +12,7 @@ use crate::{code, model, start, stop, stop_by, terminate};
 fn hibernate(
     ec2: &Model,
     id: &curfew_model::Ec2InstanceId,
-) -> Result<Vec<String>, curfew_model::ApiError> {
+) -> Result<Vec<String>, curfew_model::ModelError> {
     stop_by(ec2, &[id], StopMode::Hibernate, ShutdownMode::Graceful)
 }
 
@@ -64,7 +64,7 @@ fn a_launch_uses_the_free_capacity_if_it_suffices() {
         ec2.call(&ApiCaller::default(), request)
     };
     assert_eq!(code(run(4, 9)), "InsufficientInstanceCapacity");
-    let ApiResponse::Launched(launched) = run(2, 9).unwrap() else {
+    let ModelResponse::Launched(launched) = run(2, 9).unwrap() else {
         panic!("a launch")
     };
     assert_eq!(launched.len(), 3);
@@ -175,7 +175,7 @@ fn status_checks_take_two_minutes_and_need_a_running_instance() {
     let statuses = |scope| {
         let request = ApiRequest::DescribeInstanceStatus(DescribeQuery::default(), scope);
         match ec2.call(&ApiCaller::default(), request) {
-            Ok(ApiResponse::Statuses(page)) => {
+            Ok(ModelResponse::Statuses(page)) => {
                 page.items.iter().map(|it| it.status).collect::<Vec<_>>()
             }
             other => panic!("{other:?}"),
@@ -222,7 +222,7 @@ fn capacity_pools_are_limited_separately() {
     }
 }
 
-fn call(ec2: &Model, request: ApiRequest) -> Result<ApiResponse, ApiError> {
+fn call(ec2: &Model, request: ApiRequest) -> Result<ModelResponse, ModelError> {
     ec2.call(&ApiCaller::default(), request)
 }
 
@@ -231,7 +231,7 @@ fn an_error_for_one_instance_refuses_the_calls_that_name_it() {
     let ec2 = model();
     let bad = ec2.launch(Launch::new("bad").hibernation().stopped());
     let good = ec2.launch(Launch::new("good").hibernation().stopped());
-    let error = ApiError::with_status(401, "OptInRequired", "'{id}' needs a subscription");
+    let error = ModelError::with_status(401, "OptInRequired", "'{id}' needs a subscription");
     let fault = Fault::on(ApiAction::StartInstances, Symptom::Error(error));
     ec2.fault(fault.for_instance(&bad));
     let both = ApiRequest::StartInstances(vec![good.to_string(), bad.to_string()]);
@@ -248,7 +248,7 @@ fn an_error_for_one_instance_refuses_the_calls_that_name_it() {
     );
     start(&ec2, &[&good]).unwrap();
 
-    let error = ApiError::client("UnsupportedOperation", "not now");
+    let error = ModelError::client("UnsupportedOperation", "not now");
     let fault = Fault::on(ApiAction::StopInstances, Symptom::Error(error));
     ec2.fault(fault.for_instance(&good).hibernating());
     ec2.advance(5.minutes());

@@ -1,10 +1,10 @@
 //! The rules of EC2 tags.
 
-use curfew_model::{ApiCaller, ApiError, ApiRequest, Ec2InstanceId, Launch, Model};
+use curfew_model::{ApiCaller, ApiRequest, Ec2InstanceId, Launch, Model, ModelError};
 
 use crate::{code, model};
 
-fn create(ec2: &Model, ids: &[&Ec2InstanceId], tags: &[(&str, &str)]) -> Result<(), ApiError> {
+fn create(ec2: &Model, ids: &[&Ec2InstanceId], tags: &[(&str, &str)]) -> Result<(), ModelError> {
     let tags = tags
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
@@ -13,7 +13,11 @@ fn create(ec2: &Model, ids: &[&Ec2InstanceId], tags: &[(&str, &str)]) -> Result<
     ec2.call(&ApiCaller::default(), request).map(drop)
 }
 
-fn delete(ec2: &Model, id: &Ec2InstanceId, tags: &[(&str, Option<&str>)]) -> Result<(), ApiError> {
+fn delete(
+    ec2: &Model,
+    id: &Ec2InstanceId,
+    tags: &[(&str, Option<&str>)],
+) -> Result<(), ModelError> {
     let tags = tags
         .iter()
         .map(|(key, value)| ((*key).to_owned(), value.map(str::to_owned)))

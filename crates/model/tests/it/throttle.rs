@@ -1,8 +1,8 @@
 //! The token buckets and AWS's figures.
 
 use curfew_model::{
-    ApiAction, ApiCaller, ApiError, ApiRequest, DescribeFilter, DescribeQuery, Ec2InstanceId,
-    Launch, Model, ShutdownMode, StopMode, Throttling, TokenBucket, serve,
+    ApiAction, ApiCaller, ApiRequest, DescribeFilter, DescribeQuery, Ec2InstanceId, Launch, Model,
+    ModelError, ShutdownMode, StopMode, Throttling, TokenBucket, serve,
 };
 use jiff::{SignedDuration, ToSpan};
 
@@ -14,7 +14,7 @@ fn burst(ec2: &Model, caller: &ApiCaller, request: &ApiRequest) -> usize {
     (0..10_000)
         .take_while(|_| match ec2.call(caller, request.clone()) {
             Ok(_) => true,
-            Err(ApiError { code, status, .. }) => {
+            Err(ModelError { code, status, .. }) => {
                 let throttled = code == "RequestLimitExceeded";
                 assert!(!throttled || status == 503);
                 !throttled

@@ -219,7 +219,7 @@ fn an_independent_evaluator_confirms_the_role_conditions() {
         let account_region = format!("arn:aws:iam::{MEMBER}:role/curfew-member");
         PolicyQuestion::of("sts:AssumeRole", &account_region)
             .with("sts:ExternalId", external_id)
-            .where_resource_says(member_role().trust)
+            .with_resource_policy(member_role().trust)
     };
     let allowed = [
         PolicyQuestion::of("ec2:DescribeInstances", "*"),
@@ -428,7 +428,7 @@ fn key_grants_are_limited_to_aws_services_and_licenses_to_starts() {
     ]);
     let statements = statements.as_array().unwrap().iter().map(Value::to_string);
     let own = stack().with("FleetPolicy", &statements.collect::<Vec<_>>().join(","));
-    let grant = |arn: &str| PolicyQuestion::of("kms:CreateGrant", arn).where_key_trusts_account();
+    let grant = |arn: &str| PolicyQuestion::of("kms:CreateGrant", arn).with_default_key_policy();
     for policies in [
         account_region.role("Role").policies,
         own.role("Role").policies,
@@ -442,7 +442,7 @@ fn key_grants_are_limited_to_aws_services_and_licenses_to_starts() {
             grant(&key("1a")),
             grant(&key("1a")).with("kms:GrantIsForAWSResource", "false"),
             grant(&key("2c")).with("kms:GrantIsForAWSResource", "true"),
-            PolicyQuestion::of("kms:Decrypt", &key("1a")).where_key_trusts_account(),
+            PolicyQuestion::of("kms:Decrypt", &key("1a")).with_default_key_policy(),
             PolicyQuestion::of("ec2:StartInstances", &license("0b")),
         ];
         simulator.assert_allowed(&policies, None, &allowed);

@@ -23,9 +23,9 @@ use curfew_lambda::invocation_context::InvocationContext;
 use curfew_lambda::organisation_cache::OrganisationCache;
 use curfew_lambda::work_queue::WorkQueue;
 use curfew_model::{
-    ApiAction, ApiCaller, ApiRequest, ApiResponse, Ec2InstanceState, Fault, Home, Launch, Model,
-    QueueAttributes, QueueCall, QueueMessage, QueueType, Redrive, Role, SdkCallRecorder, Symptom,
-    TimeSource, direct,
+    ApiAction, ApiCaller, ApiRequest, Ec2InstanceState, Fault, Home, Launch, Model,
+    ModelQueueMessage, ModelResponse, QueueAttributes, QueueCall, QueueType, Redrive, Role,
+    SdkCallRecorder, Symptom, TimeSource, direct,
 };
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -212,8 +212,8 @@ impl SimulatedLambda {
         }
     }
 
-    async fn deliver(&self, batch: Vec<QueueMessage>) {
-        let record = |message: &QueueMessage| {
+    async fn deliver(&self, batch: Vec<ModelQueueMessage>) {
+        let record = |message: &ModelQueueMessage| {
             json!({
                 "messageId": message.id, "receiptHandle": message.receipt(), "body": message.body,
                 "attributes": {"ApproximateReceiveCount": message.receives.to_string()},
@@ -232,7 +232,7 @@ impl SimulatedLambda {
     }
 
     /// Receives a batch from the queue, as a poller does.
-    pub(crate) fn receive(&self) -> Vec<QueueMessage> {
+    pub(crate) fn receive(&self) -> Vec<ModelQueueMessage> {
         let received = self.queue(QueueCall::Receive {
             url: self.work.clone(),
             max: BATCH,
@@ -240,12 +240,12 @@ impl SimulatedLambda {
             wait: 0,
         });
         match received {
-            ApiResponse::Received(messages) => messages,
+            ModelResponse::Received(messages) => messages,
             other => panic!("{other:?}"),
         }
     }
 
-    fn queue(&self, call: QueueCall) -> ApiResponse {
+    fn queue(&self, call: QueueCall) -> ModelResponse {
         let lambda = ApiCaller::new(HOME, REGIONS[0]);
         self.ec2.call(&lambda, ApiRequest::Queue(call)).unwrap()
     }

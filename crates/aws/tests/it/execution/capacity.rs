@@ -1,7 +1,7 @@
 //! Lack of capacity: it is found by pool in few calls, and the available capacity is used.
 
 use curfew_aws::error::CloudErrorKind;
-use curfew_model::{ApiAction, ApiError, Ec2InstanceState, Fault, Launch, SpotKind, Symptom};
+use curfew_model::{ApiAction, Ec2InstanceState, Fault, Launch, ModelError, SpotKind, Symptom};
 
 use super::world::{MORNING, World, failed, names};
 
@@ -109,7 +109,7 @@ async fn an_instance_specific_lack_of_capacity_delays_no_other_instance() {
         for id in &bad {
             let message = "We currently do not have sufficient p4d.24xlarge capacity in the Availability Zone you \
                            requested (eu-west-3b).";
-            let error = ApiError::with_status(500, "InsufficientInstanceCapacity", message);
+            let error = ModelError::with_status(500, "InsufficientInstanceCapacity", message);
             let fault = Fault::on(ApiAction::StartInstances, Symptom::Error(error));
             world.ec2.fault(fault.for_instance(id));
         }

@@ -7,7 +7,7 @@ use curfew_core::request::{RequestDuration, RequestKind};
 use curfew_core::state_tags::{LAST_TAG, RETRY_TAG};
 use curfew_core::step::StepAction;
 use curfew_model::{
-    ApiAction, ApiError, Case, Denial, Ec2InstanceId, Ec2InstanceState, Fault, Launch, SpotKind,
+    ApiAction, Case, Denial, Ec2InstanceId, Ec2InstanceState, Fault, Launch, ModelError, SpotKind,
     Symptom,
 };
 use jiff::ToSpan;
@@ -149,7 +149,7 @@ async fn an_instance_that_ec2_refuses_to_hibernate_is_stopped_plainly() {
 async fn a_requested_stop_that_ec2_refuses_to_hibernate_is_a_plain_stop() {
     let world = World::at(MORNING).await;
     let running = world.launch(1, |plain| plain.tag("Schedule", "lab").hibernation());
-    let refusal = ApiError::client("UnsupportedOperation", "not ready to hibernate");
+    let refusal = ModelError::client("UnsupportedOperation", "not ready to hibernate");
     let fault = Fault::on(ApiAction::StopInstances, Symptom::Error(refusal)).hibernating();
     world.ec2.fault(fault);
     let pass = world
@@ -168,7 +168,7 @@ async fn a_requested_stop_that_ec2_refuses_to_hibernate_is_a_plain_stop() {
 async fn a_fleet_that_can_not_hibernate_is_stopped_in_one_pass() {
     let world = World::at(EVENING).await;
     let ids = world.launch(400, |plain| plain.tag("Schedule", "lab").hibernation());
-    let refusal = ApiError::client("UnsupportedHibernationConfiguration", "no hibernation here");
+    let refusal = ModelError::client("UnsupportedHibernationConfiguration", "no hibernation here");
     let fault = Fault::on(ApiAction::StopInstances, Symptom::Error(refusal)).hibernating();
     world.ec2.fault(fault);
     let pass = world.pass().await;
@@ -218,7 +218,7 @@ async fn a_refusal_that_a_person_has_to_resolve_backs_off() {
         let world = World::at(MORNING).await;
         let bad = world.launch(1, Launch::stopped);
         let good = world.launch(9, Launch::stopped);
-        let refusal = ApiError::with_status(status, code, "The instance '{id}' can't be started");
+        let refusal = ModelError::with_status(status, code, "The instance '{id}' can't be started");
         let fault = Fault::on(ApiAction::StartInstances, Symptom::Error(refusal));
         world.ec2.fault(fault.for_instance(&bad[0]));
         let pass = world.pass().await;
@@ -246,7 +246,7 @@ async fn an_unusable_image_does_not_end_the_pass() {
     let world = World::at(MORNING).await;
     let bad = world.launch(1, Launch::stopped);
     let good = world.launch(99, Launch::stopped);
-    let refusal = ApiError::with_status(401, "AuthFailure", "Not authorized for images: [ami-1]");
+    let refusal = ModelError::with_status(401, "AuthFailure", "Not authorized for images: [ami-1]");
     let fault = Fault::on(ApiAction::StartInstances, Symptom::Error(refusal));
     world.ec2.fault(fault.for_instance(&bad[0]));
     let pass = world.pass().await;

@@ -6,7 +6,7 @@ use curfew_aws::execute::{Basis, Deadline, StepResult};
 use curfew_aws::fleet::Scope;
 use curfew_aws::pass::Pass;
 use curfew_model::{
-    ApiAction, ApiError, Denial, Ec2InstanceState, Fault, Launch, SpotKind, Symptom,
+    ApiAction, Denial, Ec2InstanceState, Fault, Launch, ModelError, SpotKind, Symptom,
 };
 use jiff::ToSpan;
 
@@ -44,7 +44,7 @@ async fn a_bad_instance_not_named_by_ec2_is_found_by_halving() {
     let world = World::at(EVENING).await;
     let good = world.launch(99, |plain| plain);
     let bad = world.launch(1, |plain| plain);
-    let refusal = ApiError::client("UnsupportedOperation", "EC2 does not say for whom");
+    let refusal = ModelError::client("UnsupportedOperation", "EC2 does not say for whom");
     let fault = Fault::on(ApiAction::StopInstances, Symptom::Error(refusal));
     world.ec2.fault(fault.for_instance(&bad[0]));
     let pass = world.pass().await;
@@ -141,7 +141,8 @@ async fn hundreds_of_refused_instances_do_not_delay_the_others() {
     let good = world.launch(150, Launch::stopped);
     // AWS interrupted them all, and only AWS starts them again.
     for id in &spot {
-        let refusal = ApiError::client("IncorrectSpotRequestState", "not in an appropriate state");
+        let refusal =
+            ModelError::client("IncorrectSpotRequestState", "not in an appropriate state");
         let fault = Fault::on(ApiAction::StartInstances, Symptom::Error(refusal));
         world.ec2.fault(fault.for_instance(id));
     }

@@ -10,8 +10,8 @@ use curfew_aws::fleet::{PageToken, Scope};
 use curfew_aws::pass::Pass;
 use curfew_core::request::{RequestDuration, RequestKind};
 use curfew_model::{
-    ApiAction, ApiCaller, ApiRequest, ApiResponse, DescribeQuery, Durations, Ec2InstanceId,
-    Ec2InstanceState, Fault, Launch, RecordedCall, Symptom, Throttling,
+    ApiAction, ApiCaller, ApiRequest, DescribeQuery, Durations, Ec2InstanceId, Ec2InstanceState,
+    Fault, Launch, ModelResponse, RecordedCall, Symptom, Throttling,
 };
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
@@ -331,7 +331,7 @@ async fn a_fleet_with_a_cycle_of_pages_is_an_error_and_no_endless_loop() {
     let page = world
         .ec2
         .call(&caller, ApiRequest::DescribeInstances(first));
-    let Ok(ApiResponse::Instances(page)) = page else {
+    let Ok(ModelResponse::Instances(page)) = page else {
         panic!("{page:?}");
     };
     let second = page.next_token.unwrap();

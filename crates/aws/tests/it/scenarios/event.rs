@@ -1,6 +1,6 @@
 //! Everything that can happen to a fleet: time, triggers, people, requests, and faults between Curfew and EC2.
 
-use curfew_model::{ApiAction, ApiError, CredentialFault, Symptom};
+use curfew_model::{ApiAction, CredentialFault, ModelError, Symptom};
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -128,7 +128,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         ApiAction::CreateTags,
         ApiAction::DeleteTags,
     ];
-    let error = |status, code| Symptom::Error(ApiError::with_status(status, code, "As told."));
+    let error = |status, code| Symptom::Error(ModelError::with_status(status, code, "As told."));
     let symptom = select(vec![
         error(503, "RequestLimitExceeded"),
         error(500, "InternalError"),

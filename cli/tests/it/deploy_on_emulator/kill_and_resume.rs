@@ -1,4 +1,4 @@
-//! The program itself, ended by SIGKILL in the middle of its calls.
+//! `curfew deploy`, killed by SIGKILL between its calls.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Output, Stdio};
@@ -15,7 +15,7 @@ use crate::deploy_on_emulator::lab::{Lab, curfew, destroy};
 
 const SIGKILL: i32 = 9;
 
-/// Passes calls on to the emulator; after so many it passes on none any more, so that nobody gets further before being killed.
+/// Relays calls to the emulator up to a limit, so that the deployment gets no further before it is killed.
 struct Relay {
     endpoint: String,
     count: Arc<Count>,
@@ -35,7 +35,7 @@ impl Count {
 }
 
 impl Relay {
-    async fn before(lab: &Lab) -> Self {
+    async fn in_front_of(lab: &Lab) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let relay = Self {
             endpoint: format!("http://{}", listener.local_addr().unwrap()),
@@ -49,13 +49,13 @@ impl Relay {
         let (port, count) = (lab.port, Arc::clone(&relay.count));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass_on(client, port, Arc::clone(&count)));
+                tokio::spawn(relay_calls(client, port, Arc::clone(&count)));
             }
         });
         relay
     }
 
-    /// Runs `curfew deploy`, and kills it once so many calls have reached the emulator.
+    /// Runs `curfew deploy`, and kills it once the emulator has received this many calls.
     async fn deploy(&self, kill_after: Option<usize>) -> Output {
         let limit = kill_after.unwrap_or(usize::MAX);
         self.count.limit.store(limit, Ordering::SeqCst);
@@ -86,7 +86,7 @@ impl Relay {
     }
 }
 
-async fn pass_on(client: TcpStream, port: u16, count: Arc<Count>) {
+async fn relay_calls(client: TcpStream, port: u16, count: Arc<Count>) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else {
         return;
     };
@@ -98,7 +98,7 @@ async fn pass_on(client: TcpStream, port: u16, count: Arc<Count>) {
         if count.is_reached() || to_server.write_all(&buffer[..length]).await.is_err() {
             break;
         }
-        // A call's first line comes with its headers, in one piece.
+        // A call's first line and headers arrive in one read.
         let calls = buffer[..length]
             .windows(11)
             .filter(|w| *w == b" HTTP/1.1\r\n");
@@ -106,7 +106,7 @@ async fn pass_on(client: TcpStream, port: u16, count: Arc<Count>) {
         count.reached.notify_one();
     }
     if count.is_reached() {
-        // No answer either: the connection stays as it is until its owner has ended.
+        // No response either: the connection stays open until the client has ended.
         while let Ok(1..) = from_client.read(&mut buffer).await {}
     }
     drop(to_server);
@@ -115,14 +115,14 @@ async fn pass_on(client: TcpStream, port: u16, count: Arc<Count>) {
 
 #[tokio::test]
 async fn a_deployment_that_is_killed_anywhere_is_completed_by_the_next() {
-    /// Each takes three runs of the program.
+    /// Each kill takes three runs of the executable.
     const KILLS: usize = 8;
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
-    let relay = Relay::before(&lab).await;
+    let relay = Relay::in_front_of(&lab).await;
     let stack = "demo".parse().unwrap();
-    let whole = relay.deploy(None).await;
-    assert!(whole.status.success(), "{whole:?}");
+    let first = relay.deploy(None).await;
+    assert!(first.status.success(), "{first:?}");
     let all = relay.count.passed.load(Ordering::SeqCst);
     assert!(all > 20, "{all}");
     let expected = curfew_deploy::outputs(&conn, &stack).await.unwrap();
@@ -141,14 +141,14 @@ async fn a_deployment_that_is_killed_anywhere_is_completed_by_the_next() {
         let found = curfew_deploy::outputs(&conn, &stack).await.unwrap();
         assert_eq!(found.rules, expected.rules, "killed after {calls} calls");
         let again = relay.deploy(None).await;
-        let said = String::from_utf8_lossy(&again.stderr).into_owned();
+        let message = String::from_utf8_lossy(&again.stderr).into_owned();
         assert!(
-            said.contains("nothing changed"),
-            "killed after {calls}: {said}"
+            message.contains("nothing changed"),
+            "killed after {calls}: {message}"
         );
         destroy(&conn, &stack).await.unwrap();
     }
-    // Watching the stack takes more calls at one time than at another.
+    // The number of polls varies.
     assert!(killed >= KILLS / 2, "only {killed} were killed in time");
     lab.close().await;
 }

@@ -1,4 +1,4 @@
-//! What is deployed, looked at and left as it is: for `curfew doctor`.
+//! Reads the state of a deployment for `curfew doctor`, and changes nothing.
 
 use curfew_aws::connect::Connection;
 use curfew_aws::endpoint_kind::EndpointKind;
@@ -8,72 +8,72 @@ use curfew_core::stack_name::StackName;
 
 use curfew_core::published::have_same_content;
 
-use super::artifact::{Artifact, ArtifactError};
 use super::configuration::ConfigurationParameter;
-use super::outputs::of_stack;
-use super::prepared::load;
+use super::deployment_plan::load_package;
+use super::lambda_package::{LambdaPackage, LambdaPackageError};
+use super::outputs::read_outputs;
 use super::queues::StackQueue;
 use super::stack::{Stack, is_ours};
 use super::{DeployError, event_bridge, stack_outputs};
 
-/// A stack that is looked at.
+/// Reads the state of a stack.
 #[derive(Clone, Copy, Debug)]
-pub struct Survey<'a> {
+pub struct DeployedState<'a> {
     conn: &'a Connection,
     stack: &'a StackName,
 }
 
-/// How a stack is.
+/// The status of a deployed stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// CloudFormation's word for its state.
+pub struct DeployedStack {
+    /// CloudFormation's status, such as `UPDATE_COMPLETE`.
     pub status: String,
-    /// Which tool changes it.
+    /// The tool that deployed it.
     pub deployer: Deployer,
 }
 
-/// Which tool deployed a stack.
+/// The tool that deployed a stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deployer {
-    /// `curfew deploy`, by the stack's tag.
+    /// `curfew deploy`, recognised by the stack's tag.
     Curfew,
-    /// Another one, from the printed template: docs/cloudformation.md.
+    /// Another tool, from the printed template (docs/cloudformation.md).
     OtherTool,
 }
 
-impl<'a> Survey<'a> {
-    /// Of this stack, over this connection.
+impl<'a> DeployedState<'a> {
+    /// Reads this stack over this connection.
     pub fn of(conn: &'a Connection, stack: &'a StackName) -> Self {
         Self { conn, stack }
     }
 
-    /// Whether this is AWS itself.
+    /// Whether the connection leads to AWS and not to an emulator.
     pub fn is_aws(&self) -> bool {
         EndpointKind::of(self.conn).is_aws()
     }
 
-    /// The Lambda's code on this machine, if it can run where it would be deployed.
-    pub async fn code(&self) -> Result<Artifact, ArtifactError> {
-        let artifact = load(None).await?;
+    /// Returns the Lambda's code on this machine. Fails if it could not run where it would be deployed.
+    pub async fn code(&self) -> Result<LambdaPackage, LambdaPackageError> {
+        let package = load_package(None).await?;
         match EndpointKind::of(self.conn) {
-            EndpointKind::Aws => artifact.check_for_lambda()?,
+            EndpointKind::Aws => package.check_for_lambda()?,
             EndpointKind::Emulator | EndpointKind::LocalEmulator => {
-                artifact.check_for_this_machine()?;
+                package.check_for_this_machine()?
             }
         }
-        Ok(artifact)
+        Ok(package)
     }
 
-    /// How the stack is; none, if there is no such stack. Refuses one that is another program's: it lacks the tag of `curfew deploy`
-    /// and the outputs of the template.
-    pub async fn standing(&self) -> Result<Option<Standing>, DeployError> {
+    /// Returns the stack's status; none if it does not exist. Fails if it belongs to another program: it has neither the tag of
+    /// `curfew deploy` nor the outputs of the template.
+    pub async fn stack(&self) -> Result<Option<DeployedStack>, DeployError> {
         let stack = Stack::new(self.conn, self.stack);
         let Some(description) = stack.describe().await? else {
             return Ok(None);
         };
         let deployer = if is_ours(&description, self.stack) {
             Deployer::Curfew
-        } else if of_stack(&description).is_ok() {
+        } else if read_outputs(&description).is_ok() {
             Deployer::OtherTool
         } else {
             return Err(DeployError::ForeignStack {
@@ -81,13 +81,13 @@ impl<'a> Survey<'a> {
             });
         };
         let status = description.stack_status;
-        Ok(status.map(|status| Standing {
+        Ok(status.map(|status| DeployedStack {
             status: status.as_str().to_owned(),
             deployer,
         }))
     }
 
-    /// What would bring the rules in step with `wanted`.
+    /// Returns the changes that would make the rules equal to `wanted`.
     pub async fn rules(&self, wanted: &[TriggerRule]) -> Result<RuleChanges, DeployError> {
         let found = stack_outputs(self.conn, self.stack).await?;
         let client = event_bridge(self.conn);
@@ -95,19 +95,19 @@ impl<'a> Survey<'a> {
         Ok(rules.preview(wanted).await?.changes)
     }
 
-    /// Whether the Lambda's configuration is just these, whichever file they were published from.
+    /// Whether the Lambda's configuration has the content of `document`, whichever file published it.
     pub async fn has_configuration(&self, document: &str) -> Result<bool, CloudError> {
         let parameter = ConfigurationParameter::new(self.conn, self.stack);
         let deployed = parameter.read().await?.and_then(Result::ok);
         Ok(deployed.is_some_and(|deployed| have_same_content(&deployed, document)))
     }
 
-    /// A queue's address, from the one that the stack tells.
+    /// Returns a queue's URL, derived from the URL in the stack's outputs.
     pub async fn queue_url(&self, queue: StackQueue) -> Result<String, DeployError> {
         let found = stack_outputs(self.conn, self.stack).await?;
         let outputs = found.with_rules(self.conn, Vec::new());
-        let place = outputs.queue_url.rsplit_once('/');
-        let place = place.map_or("", |(place, _)| place);
-        Ok(format!("{place}/{}", queue.name(self.stack)))
+        let parent = outputs.queue_url.rsplit_once('/');
+        let parent = parent.map_or("", |(parent, _)| parent);
+        Ok(format!("{parent}/{}", queue.name(self.stack)))
     }
 }

@@ -1,4 +1,4 @@
-//! Configuration, and the model in AWS's place.
+//! A configuration, and connections to an endpoint or to a model of AWS.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ timezone = "Europe/Paris"
 running = "Mon-Fri 08:00-20:00"
 "#;
 
-/// One schedule and `more`; the state is in the directory, too.
+/// Returns a configuration with one schedule, `more`, and a state directory in `directory`.
 pub(crate) fn configuration(directory: &TempDir, more: &str) -> Configuration {
     let file = directory.path().join("curfew.toml");
     let state = directory.path().join("state");
@@ -30,7 +30,7 @@ pub(crate) fn configuration(directory: &TempDir, more: &str) -> Configuration {
     .unwrap()
 }
 
-/// A connection that has made no call.
+/// Opens a connection with the usual configuration of the SDK.
 pub(crate) async fn connect(endpoint: Option<&str>) -> Connection {
     let options = ConnectOptions {
         endpoint: endpoint.map(str::to_owned),
@@ -40,7 +40,7 @@ pub(crate) async fn connect(endpoint: Option<&str>) -> Connection {
     Connection::open(options).await.unwrap()
 }
 
-/// The model in AWS's place, at AWS's own address.
+/// Opens a connection to a model at the endpoint of AWS.
 pub(crate) async fn aws(model: &Model) -> Connection {
     let mut conn = connect(None).await;
     let keys = Credentials::new("AKIAIOSFODNN7EXAMPLE", "test", None, None, "test");

@@ -1,17 +1,17 @@
-//! Several at once.
+//! Concurrent deployments and removals.
 
 use curfew_aws::progress::Silent;
 use curfew_deploy::Auth;
 
-use crate::deploy_on_emulator::lab::{Lab, belongings, deployment, destroy};
+use crate::deploy_on_emulator::lab::{Lab, deployment, destroy, stack_resources};
 
 #[tokio::test]
-async fn deployments_at_once_come_to_the_same_end() {
+async fn concurrent_deployments_and_removals_succeed() {
     let lab = Lab::open().await;
     let (one, _) = lab.connect().await;
     let (other, _) = lab.connect().await;
     let mut wanted = deployment("demo");
-    // To be made, and then to be changed.
+    // First a creation, then an update.
     for _ in 0..2 {
         let (first, second) = tokio::join!(
             curfew_deploy::deploy(&one, &wanted, &Silent),
@@ -24,12 +24,12 @@ async fn deployments_at_once_come_to_the_same_end() {
         tokio::join!(destroy(&one, &wanted.stack), destroy(&other, &wanted.stack));
     first.unwrap();
     second.unwrap();
-    assert!(belongings(&one, &wanted.stack).await.is_empty());
+    assert!(stack_resources(&one, &wanted.stack).await.is_empty());
     lab.close().await;
 }
 
 #[tokio::test]
-async fn deployments_of_different_configuration_at_once_end_with_one_of_them() {
+async fn concurrent_deployments_with_different_parameters_end_with_one_of_them() {
     let lab = Lab::open().await;
     let (one, _) = lab.connect().await;
     let (other, calls) = lab.connect().await;
@@ -39,7 +39,7 @@ async fn deployments_of_different_configuration_at_once_end_with_one_of_them() {
         curfew_deploy::deploy(&one, &wanted[0], &Silent),
         curfew_deploy::deploy(&other, &wanted[1], &Silent)
     );
-    // The same ids, whoever came first.
+    // Both report the same ids.
     assert_eq!(first.unwrap().api_url, second.unwrap().api_url);
     calls.take();
     curfew_deploy::deploy(&other, &wanted[1], &Silent)

@@ -1,4 +1,4 @@
-//! Which instances the Lambda may start, stop and tag: the ones that the schedules manage, said in IAM's words.
+//! IAM policy statements that limit the Lambda to the instances that the schedules manage.
 
 use std::collections::BTreeSet;
 
@@ -8,19 +8,19 @@ use curfew_core::schedule::{Matcher, Pattern};
 use curfew_core::schedule_set::ScheduleSet;
 use serde_json::{Map, Value, json};
 
-use super::LONGEST_PARAMETER;
-use super::place::Account;
+use super::MAX_PARAMETER_LENGTH;
+use super::target::CallerAccount;
 
-/// The instances that the schedules manage.
+/// The instances that the schedules manage, and what starting them needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reach {
+pub struct IamScope {
     /// The key of the tag that names a schedule: `Schedule`.
     pub tag: String,
-    /// The schedules' own claims.
+    /// The `match` tables of the schedules.
     pub matchers: Vec<Matcher>,
-    /// Whether any schedule has types to fall back to.
-    pub types: Types,
-    /// The own account's regions; none for the one that is deployed into.
+    /// Whether the Lambda may change instance types.
+    pub type_change: TypeChange,
+    /// The regions of the deployment's account; empty for the region of the deployment.
     pub regions: Vec<Region>,
     /// The roles in other accounts.
     pub roles: Vec<RoleArn>,
@@ -30,18 +30,18 @@ pub struct Reach {
     pub licenses: Vec<String>,
 }
 
-/// What the schedules may do with the instances' types.
+/// Whether the Lambda may change instance types.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Types {
-    /// Nothing.
+pub enum TypeChange {
+    /// No schedule has fallback types.
     #[default]
-    Kept,
-    /// Start with another while there is no room.
-    Changed,
+    Never,
+    /// A start may use another type while EC2 lacks capacity.
+    Fallback,
 }
 
-impl Reach {
-    /// What these schedules need.
+impl IamScope {
+    /// Returns the scope of these schedules, in the deployment's account and region.
     pub fn of(schedule_set: &ScheduleSet) -> Self {
         let schedules = || schedule_set.schedules.values();
         let keeps = schedules().all(|schedule| schedule.fallback_types.is_empty());
@@ -50,14 +50,18 @@ impl Reach {
             matchers: schedules()
                 .map(|schedule| schedule.matcher.clone())
                 .collect(),
-            types: if keeps { Types::Kept } else { Types::Changed },
+            type_change: if keeps {
+                TypeChange::Never
+            } else {
+                TypeChange::Fallback
+            },
             ..Self::default()
         }
     }
 
-    /// The same in these accounts and regions.
+    /// Sets the accounts and regions.
     #[must_use]
-    pub fn across(self, targets: &Targets) -> Self {
+    pub fn in_targets(self, targets: &Targets) -> Self {
         let accounts = targets.accounts.iter();
         Self {
             regions: targets.regions.clone().unwrap_or_default(),
@@ -67,10 +71,10 @@ impl Reach {
     }
 }
 
-impl Reach {
-    /// The same with what these instances need besides to start.
+impl IamScope {
+    /// Adds the keys and licenses that instances need to start.
     #[must_use]
-    pub fn starting_with(self, kms_keys: &[String], licenses: &[String]) -> Self {
+    pub fn with_start_permissions(self, kms_keys: &[String], licenses: &[String]) -> Self {
         Self {
             kms_keys: kms_keys.to_vec(),
             licenses: licenses.to_vec(),
@@ -78,8 +82,8 @@ impl Reach {
         }
     }
 
-    /// Policy statements, separated by commas: the template's parameter `FleetPolicy`.
-    pub(super) fn statements(&self, account: &Account, home: &str) -> String {
+    /// Returns the policy statements, separated by commas, for the template's parameter `FleetPolicy`. `home` is the deployment's region.
+    pub(super) fn policy_statements(&self, account: &CallerAccount, home: &str) -> String {
         let regions = match self.regions.as_slice() {
             [] => vec![home],
             several => several.iter().map(Region::as_str).collect(),
@@ -91,14 +95,13 @@ impl Reach {
         };
         let mut statements = Vec::new();
         let mut grant = |resources: Vec<String>, like: Option<Map<String, Value>>| {
-            let mut act = json!({
+            let mut start_stop = json!({
                 "Effect": "Allow",
                 "Action": ["ec2:StartInstances", "ec2:StopInstances"],
                 "Resource": resources,
             });
-            // Curfew's memory is in tags of its own; it may write no others. Nor delete all by naming none, for which "for all
-            // values" would hold.
-            let mut remember = json!({
+            // State tags only. `Null` denies a request without tag keys, which `ForAllValues` would allow and which deletes all tags.
+            let mut tag_state = json!({
                 "Effect": "Allow",
                 "Action": ["ec2:CreateTags", "ec2:DeleteTags"],
                 "Resource": resources,
@@ -107,23 +110,23 @@ impl Reach {
                     "Null": { "aws:TagKeys": "false" },
                 },
             });
-            // No other attribute: user data would allow running programs on the instance.
-            let mut change = json!({
+            // Only the instance type: user data would allow running programs on the instance.
+            let mut change_type = json!({
                 "Effect": "Allow",
                 "Action": "ec2:ModifyInstanceAttribute",
                 "Resource": resources,
                 "Condition": { "StringLike": { "ec2:Attribute/InstanceType": "*" } },
             });
             if let Some(like) = like {
-                act["Condition"]["StringLike"] = like.clone().into();
-                remember["Condition"]["StringLike"] = like.clone().into();
+                start_stop["Condition"]["StringLike"] = like.clone().into();
+                tag_state["Condition"]["StringLike"] = like.clone().into();
                 for (key, value) in like {
-                    change["Condition"]["StringLike"][key] = value;
+                    change_type["Condition"]["StringLike"][key] = value;
                 }
             }
-            statements.extend([act.to_string(), remember.to_string()]);
-            if self.types == Types::Changed {
-                statements.push(change.to_string());
+            statements.extend([start_stop.to_string(), tag_state.to_string()]);
+            if self.type_change == TypeChange::Fallback {
+                statements.push(change_type.to_string());
             }
         };
         let tag_key = |key: &str| format!("aws:ResourceTag/{key}");
@@ -136,56 +139,56 @@ impl Reach {
         }
         for matcher in self.matchers.iter().filter(|m| !m.tags.is_empty()) {
             let tags = matcher.tags.iter();
-            let like = tags.map(|(key, pattern)| (tag_key(key), json!(in_iam_words(pattern))));
+            let like = tags.map(|(key, pattern)| (tag_key(key), json!(iam_pattern(pattern))));
             grant(arns("*"), Some(like.collect()));
         }
         if !self.kms_keys.is_empty() {
-            // EC2 starts an instance in its caller's name, and gets a grant for the volumes' key in that name, too. Only for
-            // EC2 or another AWS service: the function can't grant the use of a key to any other principal.
+            // EC2 creates the grant for the volumes' key with the caller's permissions. The condition limits grants to AWS services: the
+            // function can't grant the use of a key to any other principal.
             // <https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html>
-            let own_use = json!({
+            let grant_key = json!({
                 "Effect": "Allow",
                 "Action": "kms:CreateGrant",
                 "Resource": self.kms_keys,
                 "Condition": { "Bool": { "kms:GrantIsForAWSResource": "true" } },
             });
-            statements.push(own_use.to_string());
+            statements.push(grant_key.to_string());
         }
         if !self.licenses.is_empty() {
-            // The start of an instance is a use of its license, too.
+            // Starting an instance with a license configuration needs the permission for both resources.
             // <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html>
-            let use_of = json!({
+            let use_license = json!({
                 "Effect": "Allow",
                 "Action": "ec2:StartInstances",
                 "Resource": self.licenses,
             });
-            statements.push(use_of.to_string());
+            statements.push(use_license.to_string());
         }
         statements.join(",")
     }
 
-    /// Whether one of the roles is in this account.
-    pub(super) fn enters(&self, account: &Account) -> bool {
+    /// Whether one of the roles is in `account`.
+    pub(super) fn has_role_in(&self, account: &CallerAccount) -> bool {
         let mut roles = self.roles.iter();
         roles.any(|role| role.account().as_str() == account.id)
     }
 
-    /// The roles that may be assumed, separated by commas: the template's parameter `MemberRoles`. Where they are too many to
-    /// be listed, their names in any account: a role's own trust policy and external id still decide.
-    pub(super) fn roles(&self) -> String {
+    /// Returns the ARNs of the roles that the Lambda may assume, separated by commas, for the template's parameter `MemberRoles`. If the
+    /// list is too long, returns their names in any account: the roles' trust policies and external ids still limit access.
+    pub(super) fn role_arns(&self) -> String {
         let listed = |arns: BTreeSet<String>| arns.into_iter().collect::<Vec<_>>().join(",");
         let exact = listed(self.roles.iter().map(ToString::to_string).collect());
-        if exact.len() <= LONGEST_PARAMETER {
+        if exact.len() <= MAX_PARAMETER_LENGTH {
             return exact;
         }
         listed(self.roles.iter().map(RoleArn::in_any_account).collect())
     }
 }
 
-/// IAM has the same wildcards and another way of writing them literally.
+/// Converts a pattern to IAM syntax, which has the same wildcards and different escapes.
 ///
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-specialchars>
-fn in_iam_words(pattern: &Pattern) -> String {
+fn iam_pattern(pattern: &Pattern) -> String {
     let mut characters = pattern.as_str().chars();
     let mut words = String::new();
     while let Some(character) = characters.next() {
@@ -209,31 +212,31 @@ fn in_iam_words(pattern: &Pattern) -> String {
 mod tests {
     use super::*;
 
-    fn account() -> Account {
-        Account {
+    fn account() -> CallerAccount {
+        CallerAccount {
             id: "123456789012".to_owned(),
             partition: "aws".to_owned(),
         }
     }
 
-    fn statements(reach: &Reach) -> Vec<Value> {
-        let text = reach.statements(&account(), "eu-west-3");
+    fn statements(iam_scope: &IamScope) -> Vec<Value> {
+        let text = iam_scope.policy_statements(&account(), "eu-west-3");
         serde_json::from_str(&format!("[{text}]")).unwrap()
     }
 
     #[test]
-    fn only_managed_instances_are_within_reach() {
+    fn only_managed_instances_are_in_scope() {
         let mut by_tag = Matcher::default();
         by_tag
             .tags
             .insert("Environment".to_owned(), Pattern::new("dev*"));
-        let reach = Reach {
+        let iam_scope = IamScope {
             tag: "Schedule".to_owned(),
             matchers: vec![by_tag],
-            types: Types::Kept,
-            ..Reach::default()
+            type_change: TypeChange::Never,
+            ..IamScope::default()
         };
-        let statements = statements(&reach);
+        let statements = statements(&iam_scope);
         let acting: Vec<_> = statements
             .iter()
             .filter(|s| s["Action"][0] == "ec2:StartInstances")
@@ -259,19 +262,19 @@ mod tests {
     }
 
     #[test]
-    fn types_are_within_reach_where_a_schedule_falls_back_and_nothing_else_of_an_instance_is() {
-        let mut reach = Reach {
+    fn fallback_types_allow_changing_the_instance_type_and_no_other_attribute() {
+        let mut iam_scope = IamScope {
             tag: "Schedule".to_owned(),
-            ..Reach::default()
+            ..IamScope::default()
         };
-        let changing = |reach: &Reach| {
-            let mut statements = statements(reach);
+        let changing = |iam_scope: &IamScope| {
+            let mut statements = statements(iam_scope);
             statements.retain(|one| one["Action"] == "ec2:ModifyInstanceAttribute");
             statements
         };
-        assert!(changing(&reach).is_empty());
-        reach.types = Types::Changed;
-        let found = changing(&reach);
+        assert!(changing(&iam_scope).is_empty());
+        iam_scope.type_change = TypeChange::Fallback;
+        let found = changing(&iam_scope);
         assert_eq!(found.len(), 1);
         assert_eq!(
             found[0]["Condition"]["StringLike"],
@@ -279,20 +282,20 @@ mod tests {
         );
     }
 
-    /// The Lambda's tests ask an independent evaluator what this policy allows, and the model of EC2 whether it is enough.
+    /// The Lambda's tests evaluate this policy with an independent evaluator and with the model of EC2.
     #[test]
-    fn the_policy_that_the_lambda_is_tested_with_is_the_one_that_is_deployed() {
-        let reach = Reach {
+    fn the_policy_in_the_lambdas_tests_is_the_deployed_one() {
+        let iam_scope = IamScope {
             tag: "Schedule".to_owned(),
-            types: Types::Changed,
+            type_change: TypeChange::Fallback,
             regions: vec![Region::new("eu-west-3")],
-            ..Reach::default()
+            ..IamScope::default()
         };
-        let account = Account {
+        let account = CallerAccount {
             id: "000000000000".to_owned(),
             ..account()
         };
-        let deployed = format!("[{}]", reach.statements(&account, "eu-west-3"));
+        let deployed = format!("[{}]", iam_scope.policy_statements(&account, "eu-west-3"));
         let deployed: Vec<Value> = serde_json::from_str(&deployed).unwrap();
         let tested = include_str!("../../../lambda/tests/queue/fleet-policy.json");
         let tested: Vec<Value> = serde_json::from_str(tested).unwrap();
@@ -300,17 +303,17 @@ mod tests {
     }
 
     #[test]
-    fn instances_named_by_id_are_within_reach_by_id_alone() {
-        let reach = Reach {
+    fn instances_matched_by_id_need_no_tag() {
+        let iam_scope = IamScope {
             tag: "Schedule".to_owned(),
             matchers: vec![Matcher {
                 ids: vec!["i-0123456789abcdef0".parse().unwrap()],
                 ..Matcher::default()
             }],
-            types: Types::Kept,
-            ..Reach::default()
+            type_change: TypeChange::Never,
+            ..IamScope::default()
         };
-        let statement = &statements(&reach)[2];
+        let statement = &statements(&iam_scope)[2];
         assert_eq!(
             statement["Resource"],
             json!(["arn:aws:ec2:eu-west-3:123456789012:instance/i-0123456789abcdef0"])
@@ -319,14 +322,14 @@ mod tests {
     }
 
     #[test]
-    fn every_region_of_the_own_account_is_within_reach() {
-        let reach = Reach {
+    fn the_scope_has_every_region_of_the_account() {
+        let iam_scope = IamScope {
             tag: "Schedule".to_owned(),
             regions: vec![Region::new("eu-west-1"), Region::new("us-east-1")],
-            ..Reach::default()
+            ..IamScope::default()
         };
         assert_eq!(
-            statements(&reach)[0]["Resource"],
+            statements(&iam_scope)[0]["Resource"],
             json!([
                 "arn:aws:ec2:eu-west-1:123456789012:instance/*",
                 "arn:aws:ec2:us-east-1:123456789012:instance/*"
@@ -335,35 +338,35 @@ mod tests {
     }
 
     #[test]
-    fn roles_are_listed_one_by_one_as_long_as_they_fit() {
-        let of = |count: u64| Reach {
+    fn roles_are_listed_if_they_fit_and_are_else_a_wildcard() {
+        let of = |count: u64| IamScope {
             roles: (0..count)
                 .map(|number| format!("arn:aws:iam::{number:012}:role/curfew-member"))
                 .map(|arn| arn.parse().unwrap())
                 .collect(),
-            ..Reach::default()
+            ..IamScope::default()
         };
-        assert_eq!(of(0).roles(), "");
+        assert_eq!(of(0).role_arns(), "");
         assert_eq!(
-            of(2).roles(),
+            of(2).role_arns(),
             "arn:aws:iam::000000000000:role/curfew-member,arn:aws:iam::000000000001:role/curfew-member"
         );
-        assert_eq!(of(90).roles().split(',').count(), 90);
-        assert_eq!(of(500).roles(), "arn:aws:iam::*:role/curfew-member");
+        assert_eq!(of(90).role_arns().split(',').count(), 90);
+        assert_eq!(of(500).role_arns(), "arn:aws:iam::*:role/curfew-member");
     }
 
     #[test]
-    fn keys_are_granted_to_services_of_aws_only_and_licenses_to_starts_only() {
+    fn keys_are_granted_to_aws_services_only_and_licenses_allow_starts_only() {
         let key = "arn:aws:kms:eu-west-3:123456789012:key/1234abcd";
         let license = "arn:aws:license-manager:eu-west-3:123456789012:license-configuration:lic-0a";
-        let reach = Reach {
+        let iam_scope = IamScope {
             tag: "Schedule".to_owned(),
-            ..Reach::default()
+            ..IamScope::default()
         };
-        let plain = statements(&reach).len();
-        let reach = reach.starting_with(&[key.to_owned()], &[license.to_owned()]);
+        let plain = statements(&iam_scope).len();
+        let iam_scope = iam_scope.with_start_permissions(&[key.to_owned()], &[license.to_owned()]);
         assert_eq!(
-            statements(&reach)[plain..],
+            statements(&iam_scope)[plain..],
             [
                 json!({
                     "Effect": "Allow", "Action": "kms:CreateGrant", "Resource": [key],
@@ -376,6 +379,6 @@ mod tests {
 
     #[test]
     fn literal_wildcards_stay_literal() {
-        assert_eq!(in_iam_words(&Pattern::new(r"a*\*?$")), "a*${*}?${$}");
+        assert_eq!(iam_pattern(&Pattern::new(r"a*\*?$")), "a*${*}?${$}");
     }
 }

@@ -1,4 +1,4 @@
-//! What a deployment would do with the stack, in plain words.
+//! The changes that a deployment would make to the stack.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,76 +9,76 @@ use serde::Serialize;
 
 use super::Parameters;
 
-/// What a deployment would do with the stack.
+/// The changes that a deployment would make to the stack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StackChanges {
-    /// In one word.
+    /// What happens to the stack.
     pub intent: Intent,
-    /// Its status now; none if there is none.
+    /// Its current status; none if there is no stack.
     pub status: Option<String>,
-    /// The template's parameters that change.
+    /// The parameters of the template that change.
     pub parameters: Vec<ParameterChange>,
-    /// Its resources that change.
+    /// The resources that change.
     pub resources: Vec<ResourceChange>,
 }
 
-/// What becomes of the stack.
+/// What a deployment does with the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Intent {
-    /// It is as it should be.
+    /// Nothing: it is up to date.
     Keep,
-    /// There is none.
+    /// It is created.
     Create,
     /// Its template or its parameters change.
     Update,
-    /// A deployment or removal failed: it is removed first.
+    /// It is removed and created again, because a deployment or removal failed.
     MakeAnew,
 }
 
 /// A parameter of the template that changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ParameterChange {
-    /// Its name.
+    /// The parameter's name.
     pub name: String,
-    /// Its value now; none if the stack does not have it yet.
+    /// The current value; none if the stack does not have the parameter yet.
     pub from: Option<String>,
-    /// Its value then.
+    /// The new value.
     pub to: String,
 }
 
-/// One resource that a deployment would change.
+/// A resource that a deployment would change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ResourceChange {
-    /// What would be done.
-    pub action: Action,
-    /// The name in the template.
+    /// What a deployment does with it.
+    pub action: ResourceAction,
+    /// The logical id in the template.
     pub resource: String,
-    /// For example `AWS::Lambda::Function`.
+    /// The resource type, such as `AWS::Lambda::Function`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The properties that change.
     pub properties: Vec<String>,
 }
 
-/// What is done with a resource.
+/// What a deployment does with a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// It is made.
+pub enum ResourceAction {
+    /// It is created.
     Create,
-    /// It stays, with other properties.
+    /// It is updated in place.
     Change,
-    /// It is made anew, with another id.
+    /// It is replaced by a new resource with another id.
     Replace,
-    /// One of both: CloudFormation decides when it knows what another resource has become.
+    /// It is updated or replaced, depending on the result of another change.
     ChangeOrReplace,
-    /// It goes.
+    /// It is deleted.
     Delete,
 }
 
-/// The parameters that the stack does not have like this.
-pub(super) fn of_parameters(stack: &Description, wanted: &Parameters) -> Vec<ParameterChange> {
+/// Returns the parameters with other values in the stack than in `wanted`.
+pub(super) fn parameter_changes(stack: &Description, wanted: &Parameters) -> Vec<ParameterChange> {
     let deployed: BTreeMap<_, _> = stack
         .parameters()
         .iter()
@@ -95,8 +95,8 @@ pub(super) fn of_parameters(stack: &Description, wanted: &Parameters) -> Vec<Par
         .collect()
 }
 
-/// One of the changes that a change set proposes.
-pub(super) fn of_resource(change: &Change) -> Option<ResourceChange> {
+/// Converts a change of a change set.
+pub(super) fn resource_change(change: &Change) -> Option<ResourceChange> {
     let change = change.resource_change()?;
     let targets = change.details().iter().filter_map(|d| d.target());
     let properties: BTreeSet<_> = targets
@@ -107,11 +107,11 @@ pub(super) fn of_resource(change: &Change) -> Option<ResourceChange> {
         .collect();
     Some(ResourceChange {
         action: match (change.action()?, change.replacement()) {
-            (ChangeAction::Add | ChangeAction::Import, _) => Action::Create,
-            (ChangeAction::Remove, _) => Action::Delete,
-            (_, Some(Replacement::True)) => Action::Replace,
-            (_, Some(Replacement::Conditional)) => Action::ChangeOrReplace,
-            _ => Action::Change,
+            (ChangeAction::Add | ChangeAction::Import, _) => ResourceAction::Create,
+            (ChangeAction::Remove, _) => ResourceAction::Delete,
+            (_, Some(Replacement::True)) => ResourceAction::Replace,
+            (_, Some(Replacement::Conditional)) => ResourceAction::ChangeOrReplace,
+            _ => ResourceAction::Change,
         },
         resource: change.logical_resource_id()?.to_owned(),
         kind: change.resource_type().unwrap_or_default().to_owned(),
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cloudformation_proposes_is_put_in_words() {
+    fn changes_of_a_change_set_are_converted() {
         let detail = |target: ResourceTargetDefinition| {
             ResourceChangeDetail::builder().target(target).build()
         };
@@ -139,7 +139,7 @@ mod tests {
         let tags = ResourceTargetDefinition::builder()
             .attribute(ResourceAttribute::Tags)
             .build();
-        let told = |action: ChangeAction, replacement: Option<Replacement>| {
+        let converted = |action: ChangeAction, replacement: Option<Replacement>| {
             let described = Described::builder()
                 .action(action)
                 .set_replacement(replacement)
@@ -149,15 +149,21 @@ mod tests {
                 .details(detail(property.clone()))
                 .build();
             let change = Change::builder().resource_change(described).build();
-            of_resource(&change).unwrap()
+            resource_change(&change).unwrap()
         };
-        let modified = |replacement| told(ChangeAction::Modify, Some(replacement)).action;
-        assert_eq!(modified(Replacement::True), Action::Replace);
-        assert_eq!(modified(Replacement::Conditional), Action::ChangeOrReplace);
-        assert_eq!(modified(Replacement::False), Action::Change);
-        assert_eq!(told(ChangeAction::Remove, None).action, Action::Delete);
-        let made = told(ChangeAction::Add, None);
-        assert_eq!(made.action, Action::Create);
+        let modified = |replacement| converted(ChangeAction::Modify, Some(replacement)).action;
+        assert_eq!(modified(Replacement::True), ResourceAction::Replace);
+        assert_eq!(
+            modified(Replacement::Conditional),
+            ResourceAction::ChangeOrReplace
+        );
+        assert_eq!(modified(Replacement::False), ResourceAction::Change);
+        assert_eq!(
+            converted(ChangeAction::Remove, None).action,
+            ResourceAction::Delete
+        );
+        let made = converted(ChangeAction::Add, None);
+        assert_eq!(made.action, ResourceAction::Create);
         assert_eq!(made.properties, ["Code", "Tags"]);
     }
 }

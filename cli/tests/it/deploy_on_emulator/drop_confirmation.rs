@@ -1,4 +1,4 @@
-//! A file that another one would undo: what is deployed is dropped on a person's word alone.
+//! Deploying a file that would drop the schedules of another file needs confirmation.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use tokio::task::spawn_blocking;
 use crate::deploy_on_emulator::lab::{Lab, curfew};
 
 #[tokio::test]
-async fn another_files_schedules_are_dropped_on_a_persons_word_alone() {
+async fn dropping_the_schedules_of_another_file_needs_confirmation() {
     let lab = Lab::open().await;
     let emulator = lab.emulator.endpoint();
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -34,7 +34,7 @@ async fn another_files_schedules_are_dropped_on_a_persons_word_alone() {
     assert_eq!(code, Some(0), "{stderr}");
     let before = rules().await;
 
-    // Nobody is there to ask.
+    // Standard input is not a terminal.
     let (code, _, stderr) = run(other.path(), &deploy, true).await;
     assert_eq!(code, Some(2), "{stderr}");
     let file = one.path().join("curfew.toml");
@@ -63,7 +63,7 @@ async fn another_files_schedules_are_dropped_on_a_persons_word_alone() {
         "{stderr}"
     );
     assert!(!rules().await.contains("office"));
-    // It is the publisher now, and takes its own schedules out as it likes; but for the last.
+    // The second file is the publisher now, and drops its schedules without confirmation, except for the last.
     let (code, _, stderr) = run(other.path(), &deploy, false).await;
     assert_eq!(code, Some(0), "{stderr}");
     let file = other.path().join("curfew.toml");

@@ -1,5 +1,4 @@
-//! The Lambda's zip: where it is found, or made from the executable, and whether Lambda can run it. Uploading is
-//! `bucket`'s.
+//! The Lambda's zip: finds it or makes it from the executable, and checks whether Lambda can run it. `bucket` uploads it.
 
 use std::fs;
 use std::io::{self, Cursor, Read, Write};
@@ -14,36 +13,36 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 /// The executable that Lambda's custom runtime starts.
 const BOOTSTRAP: &str = "bootstrap";
 const ZIP: &str = "curfew-lambda.zip";
-/// Where the package puts it.
+/// The path of the zip in the `.deb` package.
 const INSTALLED: &str = "/usr/lib/curfew/curfew-lambda.zip";
-/// Amazon Linux 2023's, which `provided.al2023` is.
+/// The glibc of Amazon Linux 2023, the system of `provided.al2023`.
 const LAMBDA_GLIBC: Glibc = Glibc(2, 34);
 
-/// Code that Lambda can run.
+/// A zip with the Lambda's executable.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Artifact {
+pub struct LambdaPackage {
     pub(super) zip: Vec<u8>,
-    /// The hash of the content, in hexadecimal.
+    /// The SHA-256 of the zip, in hexadecimal.
     pub sha256: String,
-    /// What it is built for.
+    /// The architecture of the executable.
     pub architecture: Architecture,
-    /// The newest glibc that it needs; none if it is static.
+    /// The newest glibc version that it needs; none if it is static.
     pub glibc: Option<Glibc>,
-    /// Where it was found.
+    /// The path that it was read from.
     pub path: PathBuf,
 }
 
-/// What the function runs on.
+/// A processor architecture of Lambda.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Architecture {
-    /// Intel and AMD.
+    /// 64-bit x86, by Intel and AMD.
     X86_64,
-    /// Graviton.
+    /// 64-bit Arm (AWS Graviton).
     Arm64,
 }
 
 impl Architecture {
-    /// As CloudFormation calls it.
+    /// Returns CloudFormation's name of it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
@@ -51,7 +50,7 @@ impl Architecture {
         }
     }
 
-    /// This machine's, where it is one of the two.
+    /// Returns this machine's architecture; none if Lambda has no such.
     pub fn of_this_machine() -> Option<Self> {
         match std::env::consts::ARCH {
             "x86_64" => Some(Self::X86_64),
@@ -66,12 +65,12 @@ impl Architecture {
 pub struct Glibc(u16, u16);
 
 impl Glibc {
-    /// Whether Lambda's system has it.
+    /// Whether Lambda's system has this version or a newer one.
     pub fn runs_on_lambda(self) -> bool {
         self <= LAMBDA_GLIBC
     }
 
-    /// `GLIBC_2.34`, as a symbol's version.
+    /// Parses a symbol version such as `GLIBC_2.34`.
     fn of_symbol_version(text: &str) -> Option<Self> {
         let mut parts = text.strip_prefix("GLIBC_")?.split('.');
         Some(Self(
@@ -87,70 +86,75 @@ impl std::fmt::Display for Glibc {
     }
 }
 
-/// Code that can't be deployed.
+/// Why the Lambda's code can't be deployed.
 #[derive(Debug, thiserror::Error)]
-pub enum ArtifactError {
-    /// Nothing anywhere.
-    #[error("the Lambda's code was found neither beside `curfew` nor in `{INSTALLED}`")]
+pub enum LambdaPackageError {
+    /// No code was found.
+    #[error("the Lambda's code was found neither next to `curfew` nor in `{INSTALLED}`")]
     NotFound,
     /// The file can't be read.
     #[error("`{}` can't be read: {source}", .path.display())]
     Unreadable {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// The file is not what it should be.
+    /// The file is neither a zip with the Lambda's executable nor that executable.
     #[error("`{}` is not the Lambda's code: {what}", .path.display())]
-    NotALambda {
-        /// The file.
+    InvalidPackage {
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         what: String,
     },
-    /// Lambda's system is older than the one it was built for.
+    /// The code needs a newer glibc than Lambda's.
     #[error("`{}` needs glibc {needs}, and Lambda has {LAMBDA_GLIBC}", .path.display())]
-    NewGlibc {
-        /// The file.
+    GlibcTooNew {
+        /// The path of the file.
         path: PathBuf,
-        /// What it needs.
+        /// The glibc version that the code needs.
         needs: Glibc,
     },
-    /// The emulator runs it on this machine, which is of another kind.
+    /// The code is for another architecture than this machine's, on which the emulator runs it.
     #[error("`{}` is built for {}, and the emulator runs it on this {} machine", .path.display(), .built_for.as_str(), std::env::consts::ARCH)]
-    OtherMachine {
-        /// The file.
+    WrongArchitecture {
+        /// The path of the file.
         path: PathBuf,
-        /// What it was built for.
+        /// The architecture of the code.
         built_for: Architecture,
     },
 }
 
-impl ArtifactError {
-    /// What a person can do about it.
+impl LambdaPackageError {
+    /// Returns what the operator can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::NotFound => "build it with `make dist`, or name it with --lambda-zip",
+            Self::NotFound => "build it with `make dist`, or pass its path with --lambda-zip",
             Self::Unreadable { .. } => "check the path and its permissions",
-            Self::NotALambda { .. } => {
-                "`make dist` makes the right one: a zip with the executable `bootstrap`"
+            Self::InvalidPackage { .. } => {
+                "build it with `make dist`: a zip with the executable `bootstrap`"
             }
-            Self::NewGlibc { .. } => "build it with `make dist`, which builds for Lambda's system",
-            Self::OtherMachine { .. } => "build it on and for this machine with `cargo build`",
+            Self::GlibcTooNew { .. } => {
+                "build it with `make dist`, which builds for Lambda's system"
+            }
+            Self::WrongArchitecture { .. } => "build it on and for this machine with `cargo build`",
         }
     }
 }
 
-impl Artifact {
-    /// Finds the Lambda's code: the zip or executable that `explicit` names; else the newest one built in the tree that this
-    /// program was built in; else what the package installed.
-    pub fn find(explicit: Option<&Path>, program: &Path) -> Result<Self, ArtifactError> {
+impl LambdaPackage {
+    /// Finds the Lambda's code: the zip or executable at `explicit`; else the newest one in the build tree of `program`; else the one that
+    /// the `.deb` package installed.
+    pub fn find(explicit: Option<&Path>, program: &Path) -> Result<Self, LambdaPackageError> {
         if let Some(path) = explicit {
             return Self::read(path);
         }
-        let beside = program.parent().unwrap_or(Path::new("."));
-        let built = [beside.join(BOOTSTRAP), beside.join("../lambda").join(ZIP)];
+        let directory = program.parent().unwrap_or(Path::new("."));
+        let built = [
+            directory.join(BOOTSTRAP),
+            directory.join("../lambda").join(ZIP),
+        ];
         let newest = built
             .into_iter()
             .filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path)))
@@ -158,28 +162,28 @@ impl Artifact {
         match newest {
             Some((_, path)) => Self::read(&path),
             None if Path::new(INSTALLED).exists() => Self::read(Path::new(INSTALLED)),
-            None => Err(ArtifactError::NotFound),
+            None => Err(LambdaPackageError::NotFound),
         }
     }
 
-    /// A zip with the executable `bootstrap`, or that executable itself, which is then zipped.
-    pub fn read(path: &Path) -> Result<Self, ArtifactError> {
-        let unreadable = |source| ArtifactError::Unreadable {
+    /// Reads a zip with the executable `bootstrap`, or zips that executable.
+    pub fn read(path: &Path) -> Result<Self, LambdaPackageError> {
+        let unreadable = |source| LambdaPackageError::Unreadable {
             path: path.to_owned(),
             source,
         };
-        let not_ours = |what: String| ArtifactError::NotALambda {
+        let invalid = |what: String| LambdaPackageError::InvalidPackage {
             path: path.to_owned(),
             what,
         };
         let content = fs::read(path).map_err(unreadable)?;
         let (zip, executable) = if content.starts_with(&elf::ELFMAG) {
-            (zipped(&content).map_err(unreadable)?, content)
+            (zip_executable(&content).map_err(unreadable)?, content)
         } else {
-            let executable = unzipped(&content).map_err(not_ours)?;
+            let executable = unzip_executable(&content).map_err(invalid)?;
             (content, executable)
         };
-        let (architecture, glibc) = inspect(&executable).map_err(not_ours)?;
+        let (architecture, glibc) = inspect(&executable).map_err(invalid)?;
         Ok(Self {
             sha256: sha256_hex(&zip),
             zip,
@@ -189,10 +193,10 @@ impl Artifact {
         })
     }
 
-    /// Refuses what AWS could not run.
-    pub fn check_for_lambda(&self) -> Result<(), ArtifactError> {
+    /// Fails if Lambda's system could not run the code.
+    pub fn check_for_lambda(&self) -> Result<(), LambdaPackageError> {
         match self.glibc {
-            Some(needs) if !needs.runs_on_lambda() => Err(ArtifactError::NewGlibc {
+            Some(needs) if !needs.runs_on_lambda() => Err(LambdaPackageError::GlibcTooNew {
                 path: self.path.clone(),
                 needs,
             }),
@@ -200,12 +204,12 @@ impl Artifact {
         }
     }
 
-    /// Refuses what an emulator that runs functions as processes of this machine could not run.
-    pub fn check_for_this_machine(&self) -> Result<(), ArtifactError> {
+    /// Fails if this machine could not run the code, for emulators that run functions as processes.
+    pub fn check_for_this_machine(&self) -> Result<(), LambdaPackageError> {
         if Architecture::of_this_machine() == Some(self.architecture) {
             Ok(())
         } else {
-            Err(ArtifactError::OtherMachine {
+            Err(LambdaPackageError::WrongArchitecture {
                 path: self.path.clone(),
                 built_for: self.architecture,
             })
@@ -213,8 +217,8 @@ impl Artifact {
     }
 }
 
-/// The same executable is always the same zip: the archive tells no time, and the mode is fixed.
-fn zipped(executable: &[u8]) -> io::Result<Vec<u8>> {
+/// Zips the executable reproducibly, with fixed time and mode.
+fn zip_executable(executable: &[u8]) -> io::Result<Vec<u8>> {
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .last_modified_time(DateTime::default())
@@ -225,7 +229,7 @@ fn zipped(executable: &[u8]) -> io::Result<Vec<u8>> {
     Ok(zip.finish()?.into_inner())
 }
 
-fn unzipped(zip: &[u8]) -> Result<Vec<u8>, String> {
+fn unzip_executable(zip: &[u8]) -> Result<Vec<u8>, String> {
     let mut archive = ZipArchive::new(Cursor::new(zip)).map_err(|_| "not a zip".to_owned())?;
     let mut file = archive
         .by_name(BOOTSTRAP)
@@ -239,7 +243,7 @@ fn unzipped(zip: &[u8]) -> Result<Vec<u8>, String> {
     Ok(executable)
 }
 
-/// What the executable is built for, and the newest glibc that it asks for.
+/// Returns the executable's architecture and the newest glibc version that it needs.
 fn inspect(executable: &[u8]) -> Result<(Architecture, Option<Glibc>), String> {
     let damaged = |error: object::read::Error| format!("a damaged executable: {error}");
     let not_elf = || "not a 64-bit Linux executable".to_owned();
@@ -286,20 +290,20 @@ fn sha256_hex(content: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// This test program: an executable of this machine.
+    /// Returns this test program, an executable for this machine.
     fn executable() -> Vec<u8> {
         fs::read(std::env::current_exe().unwrap()).unwrap()
     }
 
     #[test]
-    fn an_executable_is_zipped_the_same_every_time() {
-        let zip = zipped(b"\x7fELF and so on").unwrap();
-        assert_eq!(zip, zipped(b"\x7fELF and so on").unwrap());
-        assert_eq!(unzipped(&zip).unwrap(), b"\x7fELF and so on");
+    fn zipping_is_reproducible() {
+        let zip = zip_executable(b"\x7fELF and so on").unwrap();
+        assert_eq!(zip, zip_executable(b"\x7fELF and so on").unwrap());
+        assert_eq!(unzip_executable(&zip).unwrap(), b"\x7fELF and so on");
     }
 
     #[test]
-    fn an_executable_tells_its_machine_and_its_glibc() {
+    fn architecture_and_glibc_are_read_from_an_executable() {
         let (architecture, glibc) = inspect(&executable()).unwrap();
         assert_eq!(Some(architecture), Architecture::of_this_machine());
         assert!(
@@ -318,13 +322,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_lambda_is_refused_with_the_reason() {
+    fn invalid_packages_are_refused_with_the_reason() {
         let folder = tempfile::tempdir().unwrap();
         let refusal = |name: &str, content: &[u8]| {
             let path = folder.path().join(name);
             fs::write(&path, content).unwrap();
-            let Err(error) = Artifact::read(&path) else {
-                panic!("{name} was taken")
+            let Err(error) = LambdaPackage::read(&path) else {
+                panic!("{name} was accepted")
             };
             error
                 .to_string()
@@ -338,7 +342,7 @@ mod tests {
             zip.finish().unwrap().into_inner()
         };
         let mut other_machine = executable();
-        other_machine.truncate(64); // The header is enough to tell.
+        other_machine.truncate(64); // The header is enough.
         other_machine[18] = 8; // EM_MIPS
         let texts = [
             refusal("text", b"hello"),
@@ -357,28 +361,28 @@ mod tests {
     }
 
     #[test]
-    fn a_glibc_newer_than_lambdas_is_refused_there() {
-        let artifact = Artifact {
+    fn a_glibc_newer_than_lambdas_is_refused() {
+        let package = LambdaPackage {
             zip: Vec::new(),
             sha256: String::new(),
             architecture: Architecture::X86_64,
             glibc: Some(Glibc(2, 38)),
             path: "bootstrap".into(),
         };
-        insta::assert_snapshot!(artifact.check_for_lambda().unwrap_err(), @"`bootstrap` needs glibc 2.38, and Lambda has 2.34");
+        insta::assert_snapshot!(package.check_for_lambda().unwrap_err(), @"`bootstrap` needs glibc 2.38, and Lambda has 2.34");
     }
 
     #[test]
-    fn what_was_built_last_is_taken() {
+    fn the_newest_build_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let debug = folder.path().join("debug");
         fs::create_dir_all(&debug).unwrap();
         fs::create_dir_all(folder.path().join("lambda")).unwrap();
-        let find = || Artifact::find(None, &debug.join("curfew"));
+        let find = || LambdaPackage::find(None, &debug.join("curfew"));
         if !Path::new(INSTALLED).exists() {
-            assert!(matches!(find().err(), Some(ArtifactError::NotFound)));
+            assert!(matches!(find().err(), Some(LambdaPackageError::NotFound)));
         }
-        let age = |path: &Path, seconds| {
+        let set_modified = |path: &Path, seconds| {
             let then = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
             fs::File::options()
                 .write(true)
@@ -393,13 +397,13 @@ mod tests {
         let small = fs::read("/proc/self/exe").unwrap();
         fs::write(&executable_path, &small).unwrap();
         fs::write(&zip_path, b"stale").unwrap();
-        age(&executable_path, 2_000_000_000);
-        age(&zip_path, 1_000_000_000);
+        set_modified(&executable_path, 2_000_000_000);
+        set_modified(&zip_path, 1_000_000_000);
         assert!(find().is_ok());
-        age(&zip_path, 2_100_000_000);
+        set_modified(&zip_path, 2_100_000_000);
         assert!(matches!(
             find().err(),
-            Some(ArtifactError::NotALambda { .. })
+            Some(LambdaPackageError::InvalidPackage { .. })
         ));
     }
 }

@@ -1,4 +1,4 @@
-//! The part of a deployment that is data: the schedules' rules and the Lambda's configuration. A changed schedule needs no stack update.
+//! Publishes the schedules: the Lambda's configuration and the rules of the edges. A changed schedule needs no stack update.
 
 use curfew_aws::configuration_document::StoredDocument;
 use curfew_aws::connect::Connection;
@@ -12,19 +12,19 @@ use curfew_core::stack_name::StackName;
 use super::configuration::ConfigurationParameter;
 use super::{DeployError, event_bridge, stack_outputs};
 
-/// Brings the configuration and rules of an existing stack up to date, and writes only what differs. Runs without
-/// confirmation: a document that would drop schedules published from another file is refused, and nothing is written. Fails,
-/// too, where the stack or its function is gone.
-pub async fn publish(
+/// Updates the configuration and rules of an existing stack, and writes only what differs. Fails and writes nothing if `document` would
+/// drop schedules published from another file, because there is no confirmation; also if the stack or its function does not exist, or if
+/// the deployed code is too old for the document.
+pub async fn publish_schedules(
     conn: &Connection,
     stack: &StackName,
     document: &str,
     wanted: &[TriggerRule],
 ) -> Result<RuleReport, DeployError> {
     let found = stack_outputs(conn, stack).await?;
-    // Code goes before configuration: a daemon of a newer release leaves alone what the deployed code could not read.
+    // Code before configuration: a daemon of a newer release writes nothing that the deployed code can't read.
     if !found.reads.reads(DocumentVersion::CURRENT) {
-        return Err(DeployError::OldCode {
+        return Err(DeployError::CodeTooOld {
             stack: stack.clone(),
             reads: found.reads,
             document: DocumentVersion::CURRENT,
@@ -32,24 +32,24 @@ pub async fn publish(
     }
     match check_exists(conn, &found.function).await {
         Err(error) if error.kind == CloudErrorKind::NotFound => {
-            return Err(DeployError::NoFunction {
+            return Err(DeployError::FunctionMissing {
                 stack: stack.clone(),
                 function: found.function,
             });
         }
-        // These credentials may not look; the rules are kept all the same.
+        // Without permission to read the function, the rules are still published.
         Err(error) if error.kind == CloudErrorKind::Denied => {}
-        looked => looked?,
+        result => result?,
     }
     let parameter = ConfigurationParameter::new(conn, stack);
     let stored = StoredDocument::new(document)?;
     let deployed = parameter.read().await?.and_then(Result::ok);
-    if let Some(loss) = lost(deployed.as_deref(), document) {
+    if let Some(loss) = schedules_lost_between(deployed.as_deref(), document) {
         let stack = stack.clone();
         return Err(DeployError::WouldDrop { stack, loss });
     }
-    // The configuration first: a rule of a schedule that the Lambda does not know yet would wake it for nothing. Where two files say the
-    // same, the one that published it stays its publisher.
+    // The configuration first: a rule of a schedule that the Lambda does not know would trigger it for nothing. If two files have the same
+    // content, the one that published first stays the publisher.
     if !deployed.is_some_and(|deployed| have_same_content(&deployed, document)) {
         parameter.put(&stored).await?;
         parameter.prune().await?;
@@ -59,18 +59,18 @@ pub async fn publish(
     Ok(rules.reconcile(wanted).await?)
 }
 
-/// What a person has to confirm before `document` takes the place of what is deployed.
-pub async fn loss(
+/// Returns the schedules of another file that replacing the deployed configuration with `document` would drop.
+pub async fn lost_schedules(
     conn: &Connection,
     stack: &StackName,
     document: &str,
 ) -> Result<Option<LostSchedules>, CloudError> {
     let deployed = ConfigurationParameter::new(conn, stack).read().await?;
     let deployed = deployed.and_then(Result::ok);
-    Ok(lost(deployed.as_deref(), document))
+    Ok(schedules_lost_between(deployed.as_deref(), document))
 }
 
-fn lost(deployed: Option<&str>, document: &str) -> Option<LostSchedules> {
+fn schedules_lost_between(deployed: Option<&str>, document: &str) -> Option<LostSchedules> {
     let deployed = PublishedDocument::from_json(deployed?);
     deployed.lost_by_replacing_with(&PublishedDocument::from_json(document))
 }

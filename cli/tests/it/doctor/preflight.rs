@@ -1,11 +1,11 @@
-//! What `curfew deploy` looks at before it changes anything, on what it takes for AWS and beside it.
+//! The checks before `curfew deploy` changes anything, on a model of AWS and on emulators.
 
 use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
 use curfew_aws::clock::Clock;
-use curfew_deploy::guard::{GuardError, look};
+use curfew_deploy::preflight::{PreflightError, check};
 use curfew_model::{ApiAction, Denial, Launch, Model};
 
-use crate::doctor::world::{aws, configuration, connect};
+use crate::doctor::fixtures::{aws, configuration, connect};
 
 fn office(count: usize) -> Model {
     let ec2 = Model::new("2026-11-23T18:00:00Z".parse().unwrap());
@@ -18,33 +18,33 @@ fn office(count: usize) -> Model {
 }
 
 #[tokio::test]
-async fn who_where_how_many_and_how_much_is_told_before_anything_changes() {
+async fn identity_region_instances_and_cost_are_reported_without_writing() {
     let ec2 = office(51);
-    let place = tempfile::tempdir().unwrap();
-    let configuration = configuration(&place, "");
-    let outlook = look(&aws(&ec2).await, &configuration, &Clock::system())
+    let directory = tempfile::tempdir().unwrap();
+    let configuration = configuration(&directory, "");
+    let report = check(&aws(&ec2).await, &configuration, &Clock::system())
         .await
         .unwrap();
-    let outlook = outlook.expect("this is AWS");
-    assert_eq!(outlook.caller.arn, "arn:aws:iam::000000000000:user/curfew");
-    assert_eq!(outlook.region, "eu-west-3");
-    assert_eq!(outlook.managed, 51);
-    assert!(outlook.managed > configuration.stack.confirm_above);
-    assert_eq!(outlook.unseen.len(), 0);
-    let total = outlook.cost.total();
-    assert!((0.2..0.6).contains(&total), "cents: {}", outlook.cost);
+    let report = report.expect("this is AWS");
+    assert_eq!(report.caller.arn, "arn:aws:iam::000000000000:user/curfew");
+    assert_eq!(report.region, "eu-west-3");
+    assert_eq!(report.managed, 51);
+    assert!(report.managed > configuration.stack.confirm_above);
+    assert_eq!(report.unreachable.len(), 0);
+    let total = report.cost.dollars();
+    assert!((0.2..0.6).contains(&total), "cents: {}", report.cost);
     for call in ec2.calls() {
         let reads = call.name.starts_with("Describe") || call.name == "GetCallerIdentity";
         assert!(reads, "{}", call.name);
     }
 
-    // Who may not see them is not kept from deploying, but told.
+    // Without permission to list instances, the report lists the region as unreachable.
     ec2.deny(Denial::of(ApiAction::DescribeInstances));
-    let outlook = look(&aws(&ec2).await, &configuration, &Clock::system())
+    let report = check(&aws(&ec2).await, &configuration, &Clock::system())
         .await
         .unwrap();
-    let outlook = outlook.unwrap();
-    assert_eq!((outlook.managed, outlook.unseen.len()), (0, 1));
+    let report = report.unwrap();
+    assert_eq!((report.managed, report.unreachable.len()), (0, 1));
 }
 
 #[tokio::test]
@@ -57,23 +57,23 @@ async fn an_emulators_keys_are_refused_on_aws() {
         .into_builder()
         .credentials_provider(SharedCredentialsProvider::new(keys))
         .build();
-    let place = tempfile::tempdir().unwrap();
-    let refused = look(&conn, &configuration(&place, ""), &Clock::system())
+    let directory = tempfile::tempdir().unwrap();
+    let refused = check(&conn, &configuration(&directory, ""), &Clock::system())
         .await
         .unwrap_err();
     assert!(
-        matches!(refused, GuardError::EmulatorKeys { .. }),
+        matches!(refused, PreflightError::EmulatorKeys { .. }),
         "{refused}"
     );
     assert_eq!(
         refused.to_string(),
         "`test` is a key for emulators, and this is AWS, eu-west-3"
     );
-    assert_eq!(ec2.calls().len(), 0, "nobody was asked");
+    assert_eq!(ec2.calls().len(), 0, "no call is made");
 }
 
 #[tokio::test]
-async fn a_profile_with_keys_of_aws_is_refused_on_an_emulator() {
+async fn a_profile_with_aws_keys_is_refused_on_an_emulator() {
     let mut conn = connect(Some("http://127.0.0.1:4566")).await;
     let keys = Credentials::new("AKIAIOSFODNN7EXAMPLE", "secret", None, None, "profile");
     conn.sdk = conn
@@ -81,17 +81,17 @@ async fn a_profile_with_keys_of_aws_is_refused_on_an_emulator() {
         .into_builder()
         .credentials_provider(SharedCredentialsProvider::new(keys))
         .build();
-    let place = tempfile::tempdir().unwrap();
-    let mut configuration = configuration(&place, "");
-    // Keys in the environment were put there for this; an emulator that enforces them makes such ones.
+    let directory = tempfile::tempdir().unwrap();
+    let mut configuration = configuration(&directory, "");
+    // Keys in the environment are accepted: an emulator that enforces IAM creates such keys.
     assert!(
-        look(&conn, &configuration, &Clock::system())
+        check(&conn, &configuration, &Clock::system())
             .await
             .unwrap()
             .is_none()
     );
     configuration.aws.profile = Some("production".to_owned());
-    let refused = look(&conn, &configuration, &Clock::system())
+    let refused = check(&conn, &configuration, &Clock::system())
         .await
         .unwrap_err();
     assert_eq!(

@@ -1,5 +1,5 @@
-//! CloudFormation with one stack, behind its query protocol, as far as a deployment calls it. Which call a status takes is as AWS has
-//! it; what comes of a call is what the test says: no emulator gets into these states.
+//! A fake of CloudFormation with one stack, with the calls of a deployment in the query protocol. Each status accepts the same calls as
+//! on AWS; the test sets what a call leads to.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
@@ -15,17 +15,17 @@ use curfew_aws::connect::{ConnectOptions, Connection};
 
 use super::super::TEMPLATE;
 
-/// The account's and region's only stack, which has the name `demo`.
+/// A fake of CloudFormation with one stack, `demo`.
 #[derive(Clone, Debug)]
-pub(super) struct CloudFormation(Arc<Mutex<State>>);
+pub(super) struct FakeCloudFormation(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// None if there is no stack.
+    /// The stack's status; none if there is no stack.
     status: Option<&'static str>,
-    /// What its status will be, at one look after the other.
+    /// The next statuses: each description of the stack takes one.
     coming: VecDeque<&'static str>,
-    /// How many stacks of that name there were before.
+    /// How many stacks of that name existed before.
     generation: usize,
     parameters: BTreeMap<String, String>,
     /// The parameters of the change set, if there is one.
@@ -35,32 +35,32 @@ struct State {
     calls: Vec<String>,
 }
 
-/// What came of a resource: its name, its status, and why.
+/// An event of a resource: its name, its status, and the reason.
 pub(super) type Event = (&'static str, &'static str, &'static str);
 
 #[derive(Debug)]
 struct Outcome {
     call: &'static str,
-    whose: Whose,
+    caller: Caller,
     statuses: Vec<&'static str>,
     events: Vec<Event>,
 }
 
-/// The caller that brings the stack into the next status.
+/// The caller that changes the stack's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whose {
+enum Caller {
     /// The deployment under test.
-    Callers,
-    /// A concurrent one, just before.
-    Others,
+    Deployment,
+    /// Another deployment, just before.
+    Concurrent,
 }
 
 type Form = BTreeMap<String, String>;
-/// An answer's content, or an error's sentence.
-type Answer = Result<String, String>;
+/// A response's content, or an error's message.
+type Reply = Result<String, String>;
 
-impl CloudFormation {
-    /// With the stack in this status.
+impl FakeCloudFormation {
+    /// Creates a fake with the stack in this status.
     pub(super) fn with(status: &'static str) -> Self {
         Self(Arc::new(Mutex::new(State {
             status: Some(status),
@@ -74,38 +74,38 @@ impl CloudFormation {
         })))
     }
 
-    /// The next call that changes something is this one, and leads from status to status.
+    /// Expects `call` as the next writing call, which leads through these statuses.
     pub(super) fn then(&self, call: &'static str, statuses: &[&'static str], events: &[Event]) {
-        self.expect(call, Whose::Callers, statuses, events);
+        self.expect(call, Caller::Deployment, statuses, events);
     }
 
-    /// Lets a concurrent change come just before the next call of this name.
-    pub(super) fn then_others(&self, call: &'static str, statuses: &[&'static str]) {
-        self.expect(call, Whose::Others, statuses, &[]);
+    /// Makes a concurrent deployment change the stack just before the next `call`.
+    pub(super) fn then_concurrently(&self, call: &'static str, statuses: &[&'static str]) {
+        self.expect(call, Caller::Concurrent, statuses, &[]);
     }
 
     fn expect(
         &self,
         call: &'static str,
-        whose: Whose,
+        caller: Caller,
         statuses: &[&'static str],
         events: &[Event],
     ) {
         self.state().outcomes.push_back(Outcome {
             call,
-            whose,
+            caller,
             statuses: statuses.to_vec(),
             events: events.to_vec(),
         });
     }
 
-    /// At the looks to come the status is this, one after the other.
+    /// Sets the statuses that the next descriptions return.
     pub(super) fn passes_through(&self, statuses: &[&'static str]) {
         self.state().coming.extend(statuses);
     }
 
-    /// The calls so far that change something, all of which were expected.
-    pub(super) fn writing(&self) -> Vec<String> {
+    /// Returns the writing calls so far. Panics if an expected call is missing.
+    pub(super) fn writing_calls(&self) -> Vec<String> {
         let state = self.state();
         assert_eq!(state.outcomes.len(), 0, "{:?}", state.outcomes);
         let calls = state.calls.iter();
@@ -113,7 +113,7 @@ impl CloudFormation {
         writing.cloned().collect()
     }
 
-    /// A way to it.
+    /// Opens a connection to the fake.
     pub(super) async fn connect(&self) -> Connection {
         let mut conn = Connection::open(ConnectOptions {
             endpoint: Some("http://127.0.0.1:4566".to_owned()),
@@ -133,7 +133,7 @@ impl CloudFormation {
     }
 }
 
-impl HttpConnector for CloudFormation {
+impl HttpConnector for FakeCloudFormation {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let body = request.body().bytes().unwrap();
         let form: Form = form_urlencoded::parse(body).into_owned().collect();
@@ -158,10 +158,10 @@ impl HttpConnector for CloudFormation {
 }
 
 impl State {
-    fn answer(&mut self, call: &str, form: &Form) -> Answer {
+    fn answer(&mut self, call: &str, form: &Form) -> Reply {
         match call {
-            "DescribeStacks" => self.look(&form["StackName"]),
-            "DescribeStackEvents" => Ok(self.told()),
+            "DescribeStacks" => self.describe(&form["StackName"]),
+            "DescribeStackEvents" => Ok(self.events_xml()),
             "GetTemplate" => Ok(format!(
                 "<TemplateBody>{}</TemplateBody>",
                 escaped(TEMPLATE)
@@ -176,7 +176,7 @@ impl State {
                 let proposed = self.proposed.take();
                 let proposed = proposed.ok_or("ChangeSet [curfew-deploy] does not exist")?;
                 let answer = self.carry_out(call, |_| true);
-                // What is undone is as it was before.
+                // A rollback restores the previous parameters.
                 if self
                     .coming
                     .back()
@@ -194,8 +194,8 @@ impl State {
         }
     }
 
-    /// By name, or by the id of one that is gone perhaps.
-    fn look(&mut self, name_or_id: &str) -> Answer {
+    /// Describes a stack by name, or by the id of one that may be gone.
+    fn describe(&mut self, name_or_id: &str) -> Reply {
         self.status = self.coming.pop_front().or(self.status);
         let current = name_or_id == "demo" || name_or_id == self.id();
         let status = match self.status {
@@ -236,8 +236,8 @@ impl State {
         format!("arn:aws:cloudformation:eu-west-3:000000000000:stack/demo/{generation}")
     }
 
-    /// The events, newest first.
-    fn told(&self) -> String {
+    /// Returns the events, newest first.
+    fn events_xml(&self) -> String {
         let mut members = String::new();
         for (number, (resource, status, reason)) in self.events.iter().enumerate().rev() {
             write!(
@@ -251,7 +251,7 @@ impl State {
         format!("<StackEvents>{members}</StackEvents>")
     }
 
-    fn propose(&mut self, form: &Form) -> Answer {
+    fn propose(&mut self, form: &Form) -> Reply {
         const UPDATABLE: [&str; 3] = [
             "CREATE_COMPLETE",
             "UPDATE_COMPLETE",
@@ -278,12 +278,12 @@ impl State {
         Ok(format!("<Id>{id}/change</Id><StackId>{id}</StackId>"))
     }
 
-    /// Does what the test says of this call, if the stack's status takes it.
-    fn carry_out(&mut self, call: &str, takes: impl Fn(&str) -> bool) -> Answer {
+    /// Applies the expected outcome of this call, if the stack's status accepts it.
+    fn carry_out(&mut self, call: &str, takes: impl Fn(&str) -> bool) -> Reply {
         let outcome = self.outcomes.pop_front();
         let outcome = outcome.unwrap_or_else(|| panic!("{call} is one call too many"));
         assert_eq!(outcome.call, call);
-        if outcome.whose == Whose::Others {
+        if outcome.caller == Caller::Concurrent {
             self.status = outcome.statuses.first().copied();
         }
         let status = self.status.unwrap_or("DELETE_COMPLETE");

@@ -1,4 +1,4 @@
-//! Deploying brings what is there to what is wanted, whatever came in between, and not a call further.
+//! Updates of a deployment: they apply what differs, complete interrupted ones, and make no needless call.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,12 +6,12 @@ use std::fs;
 use curfew_aws::parameter::{ParameterEditor, ParameterStore};
 use curfew_aws::progress::Silent;
 use curfew_core::configuration::RawScheduleSet;
-use curfew_deploy::{Auth, Belongings, DeployError, Deployment, Overlap};
+use curfew_deploy::{Auth, DeployError, Deployment, OverlapPolicy, StackResources};
 use curfew_model::Cut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::deploy_on_emulator::lab::{Lab, beside_others, deploy, deployment, destroy, rule};
+use crate::deploy_on_emulator::lab::{Lab, deploy, deployment, destroy, overlapping, rule};
 
 #[tokio::test]
 async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
@@ -37,13 +37,13 @@ async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
     assert_eq!(second, first);
     assert_eq!(calls.take_writing(), [""; 0]);
 
-    // What is kept over a stop is the same to the last id.
+    // A restart of the emulator changes no id.
     let lab = lab.restarted().await;
     let third = deploy(&conn, &wanted).await;
     assert_eq!(third, first);
     assert_eq!(calls.take_writing(), [""; 0]);
 
-    // A changed schedule replaces its rule and touches nothing else.
+    // A changed schedule replaces its rule and changes nothing else.
     wanted.rules[1] = rule(&stack, "cron(0 19 ? * MON-FRI *)");
     let changed = deploy(&conn, &wanted).await;
     assert_eq!(
@@ -55,7 +55,7 @@ async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
     assert_ne!(changed.rules, first.rules);
     assert_eq!(changed.api_url, first.api_url);
 
-    // Other access is another stack, with the same ids.
+    // Other authentication updates the stack and keeps the ids.
     wanted.auth = Auth::Token(format!("alice={}", "0f".repeat(32)).parse().unwrap());
     let secured = deploy(&conn, &wanted).await;
     assert_eq!(secured, changed);
@@ -73,12 +73,12 @@ async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
         Err(DeployError::NotDeployed { .. })
     ));
     let again = destroy(&conn, &stack).await.unwrap();
-    assert_eq!(again, Belongings::default());
+    assert_eq!(again, StackResources::default());
     lab.close().await;
 }
 
 #[tokio::test]
-async fn the_code_that_runs_and_the_one_before_are_kept() {
+async fn the_current_and_the_previous_code_are_kept() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let mut wanted = deployment("demo");
@@ -87,7 +87,7 @@ async fn the_code_that_runs_and_the_one_before_are_kept() {
     let cloudformation = aws_sdk_cloudformation::Client::new(&conn.sdk);
     let folder = tempfile::tempdir().unwrap();
     let mut before: Option<String> = None;
-    // The first comes back, as after a mistake.
+    // The last one deploys the first version again.
     for (version, kept) in [(1, 1), (2, 2), (3, 2), (1, 2)] {
         let mut program = fs::read("/bin/sh").unwrap();
         program.push(version);
@@ -117,7 +117,7 @@ async fn the_code_that_runs_and_the_one_before_are_kept() {
     lab.close().await;
 }
 
-/// Configuration that one parameter does not hold, even compressed.
+/// Returns a configuration that does not fit into one parameter, even compressed.
 fn large_configuration(first: u64) -> String {
     let mut noise = first;
     let accounts = (0..500).map(|_| {
@@ -130,7 +130,7 @@ fn large_configuration(first: u64) -> String {
 }
 
 #[tokio::test]
-async fn large_configuration_is_switched_at_once_and_leave_no_parts_behind() {
+async fn a_large_configuration_is_replaced_by_the_last_call_and_leaves_no_parts() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let mut wanted = deployment("demo");
@@ -157,7 +157,7 @@ async fn large_configuration_is_switched_at_once_and_leave_no_parts_behind() {
     deploy(&conn, &wanted).await;
     assert_eq!(calls.take_writing(), [""; 0]);
 
-    // Cut off before the last call, the Lambda still reads what it read before.
+    // If the last call fails, the Lambda still reads the previous configuration.
     wanted.configuration_document = large_configuration(2);
     calls.cut(Some(Cut::AfterWriting(parts)));
     curfew_deploy::deploy(&conn, &wanted, &Silent)
@@ -197,12 +197,12 @@ async fn a_deployment_cut_off_anywhere_is_completed_by_the_next() {
         calls.cut(Some(Cut::AfterCalls(cut)));
         let cut_off = curfew_deploy::deploy(&conn, &wanted, &Silent).await;
         calls.cut(None);
-        // Watching the stack takes more calls at one time than at another.
+        // The number of polls varies.
         if cut < all / 2 {
             cut_off.unwrap_err();
         }
-        let whole = deploy(&conn, &wanted).await;
-        assert_eq!(whole.rules.len(), 3, "cut after {cut} calls");
+        let completed = deploy(&conn, &wanted).await;
+        assert_eq!(completed.rules.len(), 3, "cut after {cut} calls");
         calls.take();
         deploy(&conn, &wanted).await;
         assert_eq!(calls.take_writing(), [""; 0], "cut after {cut} calls");
@@ -226,22 +226,22 @@ async fn a_removal_cut_off_anywhere_is_completed_by_the_next() {
         calls.cut(None);
         destroy(&conn, &wanted.stack).await.unwrap();
         let again = destroy(&conn, &wanted.stack).await.unwrap();
-        assert_eq!(again, Belongings::default(), "cut after {cut} calls");
+        assert_eq!(again, StackResources::default(), "cut after {cut} calls");
     }
     lab.close().await;
 }
 
 #[tokio::test]
-async fn a_second_stack_over_the_same_account_and_region_is_refused_unless_it_is_asked_for() {
+async fn an_overlapping_stack_is_refused_without_allow_overlap() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let live = deployment("live");
     deploy(&conn, &live).await;
-    let (there, calls) = lab.connect_to("us-east-1").await;
+    let (elsewhere, calls) = lab.connect_to("us-east-1").await;
     let mut second = deployment("demo");
     second.configuration_document =
         r#"{"schedules":{},"managing":{"regions":["us-east-1","eu-west-3"]}}"#.to_owned();
-    let refused = curfew_deploy::deploy(&there, &second, &Silent)
+    let refused = curfew_deploy::deploy(&elsewhere, &second, &Silent)
         .await
         .unwrap_err();
     assert_eq!(
@@ -250,47 +250,46 @@ async fn a_second_stack_over_the_same_account_and_region_is_refused_unless_it_is
          000000000000"
     );
     assert_eq!(calls.take_writing(), [""; 0]);
-    let shown = curfew_deploy::preview(&there, &second, &Silent)
+    let shown = curfew_deploy::preview(&elsewhere, &second, &Silent)
         .await
         .unwrap();
     assert_eq!(
         shown.warnings,
         [
-            "the stack `live` in eu-west-3 manages eu-west-3 of account 000000000000: `deploy` would refuse that without --allow-overlap"
+            "the stack `live` in eu-west-3 manages eu-west-3 of account 000000000000: `deploy` fails without --allow-overlap"
         ]
     );
 
-    // Elsewhere it disturbs nobody.
+    // In another region there is no overlap.
     second.configuration_document = r#"{"schedules":{}}"#.to_owned();
-    deploy(&there, &second).await;
-    // What it manages already stays its own affair, and so do changes of the first.
+    deploy(&elsewhere, &second).await;
+    // Overlaps from before are not checked again, for either stack.
     second.configuration_document =
         r#"{"schedules":{},"managing":{"regions":["us-east-1","eu-west-3"]}}"#.to_owned();
-    let refused = curfew_deploy::deploy(&there, &second, &Silent)
+    let refused = curfew_deploy::deploy(&elsewhere, &second, &Silent)
         .await
         .unwrap_err();
-    assert!(matches!(refused, DeployError::Shared { .. }), "{refused}");
+    assert!(matches!(refused, DeployError::Overlap { .. }), "{refused}");
     let allowed = Deployment {
-        overlap: Overlap::Allowed,
+        overlap: OverlapPolicy::Allow,
         ..second.clone()
     };
-    deploy(&there, &allowed).await;
-    deploy(&there, &second).await;
+    deploy(&elsewhere, &allowed).await;
+    deploy(&elsewhere, &second).await;
     deploy(&conn, &live).await;
-    // A third one is as much a stranger as the second was.
+    // A third stack overlaps with both.
     let refused = curfew_deploy::deploy(&conn, &deployment("third"), &Silent).await;
-    assert!(matches!(refused, Err(DeployError::Shared { .. })));
-    deploy(&conn, &beside_others("third")).await;
+    assert!(matches!(refused, Err(DeployError::Overlap { .. })));
+    deploy(&conn, &overlapping("third")).await;
     lab.close().await;
 }
 
-/// A document from before documents had a version, in which every key is used.
+/// A document from before versions existed, with every key.
 const UNVERSIONED: &str =
     include_str!("../../../../crates/core/tests/documents/without-version.json");
 
 #[tokio::test]
-async fn code_goes_before_configuration_upward_and_back_and_a_failed_update_leaves_them_as_they_are()
- {
+async fn code_is_updated_before_configuration_in_upgrades_and_rollbacks() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let folder = tempfile::tempdir().unwrap();
@@ -317,7 +316,7 @@ async fn code_goes_before_configuration_upward_and_back_and_a_failed_update_leav
     assert_eq!(published().await, UNVERSIONED);
     for wanted in [&newer, &older, &newer] {
         let before = published().await;
-        // CloudFormation is asked, and refuses.
+        // The call to CloudFormation fails.
         calls.take();
         calls.cut(Some(Cut::AfterWriting(1)));
         curfew_deploy::deploy(&conn, wanted, &Silent)
@@ -328,9 +327,9 @@ async fn code_goes_before_configuration_upward_and_back_and_a_failed_update_leav
         calls.take();
         curfew_deploy::deploy(&conn, wanted, &Silent).await.unwrap();
         let writing = calls.take_writing();
-        let place = |call: &str| writing.iter().position(|made| made == call).unwrap();
+        let position = |call: &str| writing.iter().position(|made| made == call).unwrap();
         assert!(
-            place("cloudformation:ExecuteChangeSet") < place("ssm:PutParameter"),
+            position("cloudformation:ExecuteChangeSet") < position("ssm:PutParameter"),
             "{writing:?}"
         );
         assert_eq!(published().await, wanted.configuration_document);
@@ -338,7 +337,7 @@ async fn code_goes_before_configuration_upward_and_back_and_a_failed_update_leav
     lab.close().await;
 }
 
-/// The function's environment, as Lambda has it.
+/// Returns the function's environment variables.
 async fn environment(lab: &Lab) -> BTreeMap<String, String> {
     let mut stream = TcpStream::connect(("127.0.0.1", lab.port)).await.unwrap();
     let request = format!(
@@ -347,16 +346,16 @@ async fn environment(lab: &Lab) -> BTreeMap<String, String> {
         lab.port
     );
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    let body = response.split_once("\r\n\r\n").unwrap().1;
     let body = &body[body.find('{').unwrap()..=body.rfind('}').unwrap()];
     let configuration: serde_json::Value = serde_json::from_str(body).unwrap();
     serde_json::from_value(configuration["Environment"]["Variables"].clone()).unwrap()
 }
 
 #[tokio::test]
-async fn a_moved_port_is_a_change_of_the_functions_environment() {
+async fn a_different_port_changes_the_functions_environment() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let wanted = deployment("demo");

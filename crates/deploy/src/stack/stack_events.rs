@@ -1,4 +1,4 @@
-//! Watching a stack until nothing goes on any more, by its status and its events.
+//! Waits until an operation on a stack has ended, and reports the stack's events.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,20 +11,20 @@ use curfew_core::stack_name::StackName;
 use tokio::time::{Instant, sleep};
 
 use super::Stack;
-use super::status::{Found, status};
+use super::status::{StackState, status};
 use crate::DeployError;
 
-/// Which events have been told, and how far that makes it.
+/// Which events have been reported, and the counts of resources.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Watched {
-    seen: BTreeSet<String>,
+pub(super) struct EventCursor {
+    reported: BTreeSet<String>,
     done: usize,
-    /// How many resources there are to be done, where that is known.
+    /// How many resources change, if known.
     all: Option<usize>,
     failures: Vec<String>,
 }
 
-impl Watched {
+impl EventCursor {
     pub(super) fn out_of(self, all: usize) -> Self {
         Self {
             all: Some(all),
@@ -32,8 +32,8 @@ impl Watched {
         }
     }
 
-    /// `Function: create complete (3 of 24)`; and what failed, with CloudFormation's reason.
-    fn tell(&mut self, event: &StackEvent, stack: &StackName, progress: &dyn Progress) {
+    /// Reports an event as `Function: create complete (3 of 24)`, and records failures with CloudFormation's reason.
+    fn report(&mut self, event: &StackEvent, stack: &StackName, progress: &dyn Progress) {
         let (Some(resource), Some(status)) = (event.logical_resource_id(), event.resource_status())
         else {
             return;
@@ -43,70 +43,72 @@ impl Watched {
         }
         let status = status.as_str();
         let words = status.to_lowercase().replace('_', " ");
-        let mut far = String::new();
+        let mut count = String::new();
         if status.ends_with("_COMPLETE") {
             self.done += 1;
-            // What is replaced is counted again when the old one goes.
+            // The deletion of a replaced resource is one more event.
             if let Some(all) = self.all.filter(|all| self.done <= *all) {
-                far = format!(" ({} of {all})", self.done);
+                count = format!(" ({} of {all})", self.done);
             }
         }
-        progress.detail(&format!("{resource}: {words}{far}"));
+        progress.detail(&format!("{resource}: {words}{count}"));
         let reason = event.resource_status_reason().unwrap_or_default();
-        // What was cancelled, or has no reason, failed because of something else.
-        let own_failure = !reason.is_empty() && !reason.contains("cancelled");
-        if status.ends_with("_FAILED") && own_failure {
+        // A cancelled resource, or one without a reason, failed because of another one.
+        let is_cause = !reason.is_empty() && !reason.contains("cancelled");
+        if status.ends_with("_FAILED") && is_cause {
             self.failures.push(format!("`{resource}`: {reason}"));
         }
     }
 }
 
 impl Stack<'_> {
-    /// The slowest resource is the role, which takes AWS half a minute. Ten minutes without an end is no progress any more.
+    /// How long an operation may take. The slowest resource is the role, which takes AWS half a minute.
     pub(super) const LIMIT: Duration = Duration::from_mins(10);
 
-    /// Watches from here on: what has happened so far is not told.
-    pub(super) async fn watched(&self, stack_id: &str) -> Result<Watched, CloudError> {
+    /// Returns a cursor after the events so far, which are not reported.
+    pub(super) async fn event_cursor(&self, stack_id: &str) -> Result<EventCursor, CloudError> {
         let before = self.events(stack_id, &BTreeSet::new()).await?;
-        Ok(Watched {
-            seen: before.iter().filter_map(event_id).collect(),
-            ..Watched::default()
+        Ok(EventCursor {
+            reported: before.iter().filter_map(event_id).collect(),
+            ..EventCursor::default()
         })
     }
 
-    /// Waits until nothing is going on any more; answers with the status and with what failed while `watched`.
+    /// Waits until no operation is in progress, and reports the events after `cursor`. Returns the status and the failures.
     pub(super) async fn wait(
         &self,
         stack_id: &str,
-        watched: Option<Watched>,
+        cursor: Option<EventCursor>,
         progress: &dyn Progress,
     ) -> Result<(String, Vec<String>), DeployError> {
-        let mut watched = watched;
+        let mut cursor = cursor;
         let deadline = Instant::now() + Self::LIMIT;
         while Instant::now() < deadline {
-            // Before the events, so that the last of them is not missed.
+            // The status first, so that the last events are not missed.
             let stack = self.describe_by(stack_id).await?;
-            if let (Some(watched), Some(_)) = (&mut watched, &stack) {
-                for event in self.events(stack_id, &watched.seen).await?.iter().rev() {
-                    watched.seen.extend(event_id(event));
-                    watched.tell(event, self.name, progress);
+            if let (Some(cursor), Some(_)) = (&mut cursor, &stack) {
+                for event in self.events(stack_id, &cursor.reported).await?.iter().rev() {
+                    cursor.reported.extend(event_id(event));
+                    cursor.report(event, self.name, progress);
                 }
             }
-            let busy = stack.as_ref().is_some_and(|s| Found::of(s) == Found::Busy);
+            let busy = stack
+                .as_ref()
+                .is_some_and(|s| StackState::of(s) == StackState::InProgress);
             if !busy {
                 let status = stack.as_ref().map_or("DELETE_COMPLETE", status).to_owned();
-                return Ok((status, watched.unwrap_or_default().failures));
+                return Ok((status, cursor.unwrap_or_default().failures));
             }
             sleep(self.poll).await;
         }
-        Err(self.too_slow())
+        Err(self.timed_out())
     }
 
-    /// The events that are not in `seen`, newest first.
+    /// The events that are not in `reported`, newest first.
     async fn events(
         &self,
         stack_id: &str,
-        seen: &BTreeSet<String>,
+        reported: &BTreeSet<String>,
     ) -> Result<Vec<StackEvent>, CloudError> {
         let mut events = Vec::new();
         let mut pages = PageTokens::new("cloudformation:DescribeStackEvents");
@@ -123,7 +125,7 @@ impl Stack<'_> {
                     CloudError::from_sdk("cloudformation:DescribeStackEvents", error)
                 })?;
             for event in page.stack_events.unwrap_or_default() {
-                if event_id(&event).is_some_and(|id| seen.contains(&id)) {
+                if event_id(&event).is_some_and(|id| reported.contains(&id)) {
                     return Ok(events);
                 }
                 events.push(event);
@@ -135,8 +137,8 @@ impl Stack<'_> {
         }
     }
 
-    pub(super) fn too_slow(&self) -> DeployError {
-        DeployError::TooSlow {
+    pub(super) fn timed_out(&self) -> DeployError {
+        DeployError::TimedOut {
             stack: self.name.clone(),
             minutes: Self::LIMIT.as_secs() / 60,
         }
@@ -154,9 +156,9 @@ mod tests {
     use super::*;
     use crate::recorder::Recorder;
 
-    fn told(events: &[(&str, ResourceStatus, &str)]) -> (Watched, String) {
+    fn report_all(events: &[(&str, ResourceStatus, &str)]) -> (EventCursor, String) {
         let stack: StackName = "demo".parse().unwrap();
-        let mut watched = Watched::default().out_of(2);
+        let mut cursor = EventCursor::default().out_of(2);
         let lines = Recorder::default();
         for (resource, status, reason) in events {
             let event = StackEvent::builder()
@@ -164,14 +166,14 @@ mod tests {
                 .resource_status(status.clone())
                 .resource_status_reason(*reason)
                 .build();
-            watched.tell(&event, &stack, &lines);
+            cursor.report(&event, &stack, &lines);
         }
-        (watched, lines.into_text())
+        (cursor, lines.into_text())
     }
 
     #[test]
-    fn a_failure_is_told_once_and_with_its_reason() {
-        let (watched, _) = told(&[
+    fn a_failure_is_reported_once_with_its_reason() {
+        let (cursor, _) = report_all(&[
             ("Role", ResourceStatus::CreateComplete, ""),
             ("Function", ResourceStatus::CreateFailed, "no such key"),
             (
@@ -184,14 +186,14 @@ mod tests {
         let error = DeployError::Failed {
             stack: "demo".parse().unwrap(),
             status: "ROLLBACK_COMPLETE".to_owned(),
-            failures: watched.failures,
+            failures: cursor.failures,
         };
         insta::assert_snapshot!(error, @"the stack `demo` ended in ROLLBACK_COMPLETE: `Function`: no such key");
     }
 
     #[test]
-    fn each_resource_is_told_and_how_far_that_makes_it() {
-        let (_, lines) = told(&[
+    fn events_are_reported_with_a_count() {
+        let (_, lines) = report_all(&[
             ("demo", ResourceStatus::UpdateInProgress, ""),
             ("Role", ResourceStatus::CreateInProgress, ""),
             ("Role", ResourceStatus::CreateComplete, ""),

@@ -1,4 +1,4 @@
-//! Everything that a deployment consists of, compared with what is there, and the steps in between.
+//! The parts of a deployment, their comparison with what is deployed, and the steps that update them.
 
 use std::path::PathBuf;
 
@@ -10,33 +10,34 @@ use curfew_aws::gateway::may_write_logs;
 use curfew_aws::progress::Progress;
 use curfew_aws::rules::Rules;
 
-use super::artifact::{Artifact, ArtifactError};
 use super::bucket::{self, Bucket};
 use super::configuration::ConfigurationParameter;
 use super::data_change::DataChange;
-use super::overlap::{Managed, Neighbours, managed_by_document, managed_by_stack};
-use super::place::Account;
+use super::lambda_package::{LambdaPackage, LambdaPackageError};
+use super::other_stacks::{ManagedRegions, OtherStacks, managed_by_document, managed_by_stack};
 use super::stack::{Applied, Parameters, Stack};
+use super::target::CallerAccount;
 use super::{
-    Auth, DeployError, Deployment, LONGEST_PARAMETER, Outputs, Overlap, event_bridge, stack_outputs,
+    Auth, DeployError, Deployment, MAX_PARAMETER_LENGTH, Outputs, OverlapPolicy, event_bridge,
+    stack_outputs,
 };
 
-/// Everything that a deployment consists of, ready to be compared with what is there.
-pub(super) struct Prepared<'a> {
+/// The checked and resolved parts of a deployment.
+pub(super) struct DeploymentPlan<'a> {
     conn: &'a Connection,
     deployment: &'a Deployment,
-    pub(super) artifact: Artifact,
+    pub(super) package: LambdaPackage,
     pub(super) bucket: Bucket,
     pub(super) configuration: ConfigurationParameter,
     stored: StoredDocument,
     pub(super) stack: Stack<'a>,
     pub(super) rules: Rules,
     pub(super) parameters: Parameters,
-    /// What other deployments there are that a person should know of, one sentence each.
-    pub(super) shared: Vec<String>,
+    /// The other deployments that manage some of the same accounts and regions, one sentence each.
+    pub(super) overlaps: Vec<String>,
 }
 
-impl<'a> Prepared<'a> {
+impl<'a> DeploymentPlan<'a> {
     pub(super) async fn new(
         conn: &'a Connection,
         deployment: &'a Deployment,
@@ -45,78 +46,80 @@ impl<'a> Prepared<'a> {
         let cloud = EndpointKind::of(conn);
         let stack = &deployment.stack;
         if cloud.is_aws() && deployment.auth == Auth::None {
-            return Err(DeployError::Open {
+            return Err(DeployError::UnauthenticatedApi {
                 stack: stack.clone(),
             });
         }
         let configuration = ConfigurationParameter::new(conn, stack);
         let stored = StoredDocument::new(&deployment.configuration_document)?;
-        let artifact = load(deployment.lambda_zip.clone()).await?;
+        let package = load_package(deployment.lambda_zip.clone()).await?;
         match cloud {
-            EndpointKind::Aws => artifact.check_for_lambda()?,
-            // LocalStack may run it in Amazon Linux or as a process here; only the latter takes any glibc.
+            EndpointKind::Aws => package.check_for_lambda()?,
+            // LocalStack may run it in Amazon Linux or as a process of this machine; only the latter accepts any glibc.
             EndpointKind::Emulator | EndpointKind::LocalEmulator => {
-                artifact.check_for_this_machine()?;
-                if let Err(error) = artifact.check_for_lambda() {
+                package.check_for_this_machine()?;
+                if let Err(error) = package.check_for_lambda() {
                     progress.note(&format!(
-                        "{error}; that does where functions run as processes of this machine"
+                        "{error}; the emulator can run it only as a process of this machine"
                     ));
                 }
             }
         }
-        let account = Account::of(conn).await?;
-        if deployment.reach.enters(&account) {
+        let account = CallerAccount::of(conn).await?;
+        if deployment.iam_scope.has_role_in(&account) {
             return Err(DeployError::OwnAccount {
                 account: account.id,
             });
         }
         let bucket = Bucket::new(conn, stack, &account);
         let policy = match cloud {
-            EndpointKind::Aws => deployment.reach.statements(&account, conn.region()),
-            // None evaluates conditions on an instance's tags rightly.
+            EndpointKind::Aws => deployment
+                .iam_scope
+                .policy_statements(&account, conn.region()),
+            // No emulator evaluates conditions on instance tags correctly.
             EndpointKind::Emulator | EndpointKind::LocalEmulator => "account".to_owned(),
         };
-        if policy.len() > LONGEST_PARAMETER {
-            return Err(DeployError::ReachTooLarge { size: policy.len() });
+        if policy.len() > MAX_PARAMETER_LENGTH {
+            return Err(DeployError::PolicyTooLarge { size: policy.len() });
         }
         let client = event_bridge(conn);
         let rules = Rules::new(client, stack.clone(), account.function_arn(conn, stack));
         let cloudformation = Stack::new(conn, stack);
         cloudformation.check_owner().await?;
-        let mut parameters = parameters(deployment, cloud, &artifact, &bucket, policy);
+        let mut parameters = parameters(deployment, cloud, &package, &bucket, policy);
         parameters.insert("Endpoint", endpoint(conn));
         let access_log = access_log(conn, &cloudformation, progress).await?;
         parameters.insert("AccessLog", access_log);
-        let shared = shared(conn, deployment, &account, progress).await?;
+        let overlaps = overlaps(conn, deployment, &account, progress).await?;
         Ok(Self {
             conn,
             deployment,
-            artifact,
+            package,
             bucket,
             configuration,
             stored,
             stack: cloudformation,
             rules,
             parameters,
-            shared,
+            overlaps,
         })
     }
 
-    /// What is under the bucket's name, and what becomes of the code in it. Refuses a bucket that is another program's.
-    pub(super) async fn code(&self) -> Result<(bucket::Found, DataChange), DeployError> {
+    /// Returns the bucket's state and the change to the code in it. Fails if the bucket belongs to another program.
+    pub(super) async fn code(&self) -> Result<(bucket::BucketState, DataChange), DeployError> {
         let found = self.bucket.find().await?;
-        let change = self.bucket.compare(&self.artifact, &found)?;
+        let change = self.bucket.compare(&self.package, &found)?;
         Ok((found, change))
     }
 
     pub(super) async fn deploy(&self, progress: &dyn Progress) -> Result<Outputs, DeployError> {
-        if self.deployment.overlap == Overlap::Refused && !self.shared.is_empty() {
-            return Err(DeployError::Shared {
+        if self.deployment.overlap == OverlapPolicy::Refuse && !self.overlaps.is_empty() {
+            return Err(DeployError::Overlap {
                 stack: self.deployment.stack.clone(),
-                others: self.shared.clone(),
+                others: self.overlaps.clone(),
             });
         }
-        for sentence in &self.shared {
+        for sentence in &self.overlaps {
             progress.note(&format!("{sentence} as well"));
         }
         let (found, change) = self.code().await?;
@@ -124,11 +127,11 @@ impl<'a> Prepared<'a> {
         let uploaded = change != DataChange::Keep;
         if uploaded {
             progress.detail("uploading the Lambda's code");
-            self.bucket.put(&self.artifact).await?;
+            self.bucket.put(&self.package).await?;
         }
         let ran_before = self.stack.code_key().await?;
-        // Code goes before configuration: what runs from here on reads what was published for the release before, which could not
-        // read what is published next. Where the update fails, the configuration stays as they are.
+        // Code before configuration: new code reads older documents, but old code may not read newer ones. If the update fails, the
+        // configuration stays as it is.
         let applied = self.stack.apply(&self.parameters, progress).await?;
         let document = &self.deployment.configuration_document;
         let rewritten = !self.configuration.holds(document).await?;
@@ -136,14 +139,14 @@ impl<'a> Prepared<'a> {
             progress.detail("writing the configuration");
             self.configuration.put(&self.stored).await?;
         }
-        // Before the rules: a rule that wakes nothing would only fail.
+        // Before the rules: fails for an incomplete stack, where rules would trigger nothing.
         let found = stack_outputs(self.conn, &self.deployment.stack).await?;
         let report = self.rules.reconcile(&self.deployment.rules).await?;
         for warning in &report.warnings {
             progress.note(warning);
         }
         let before = ran_before.as_deref();
-        let pruned = self.bucket.prune(&self.artifact, before).await?;
+        let pruned = self.bucket.prune(&self.package, before).await?;
         for key in &pruned {
             progress.note(&format!("removed older code: `{key}`"));
         }
@@ -158,8 +161,8 @@ impl<'a> Prepared<'a> {
             && report.changes.is_empty();
         progress.end(&match applied {
             Applied::Created => format!("`{stack}` is deployed"),
-            _ if nothing_changed => format!("`{stack}` is as it should be; nothing changed"),
-            _ => format!("`{stack}` is up to date"),
+            _ if nothing_changed => format!("`{stack}` is up to date; nothing changed"),
+            _ => format!("`{stack}` is updated"),
         });
         let created = report.changes.create.iter().chain(&report.changes.complete);
         let mut names: Vec<_> = created.map(|rule| rule.name.clone()).collect();
@@ -169,48 +172,51 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// Reads, checks and, if need be, zips the code: some tens of megabytes.
-pub(super) async fn load(explicit: Option<PathBuf>) -> Result<Artifact, ArtifactError> {
+/// Reads and checks the Lambda's code, and zips a plain executable. Blocking work on tens of megabytes, so on a blocking thread.
+pub(super) async fn load_package(
+    explicit: Option<PathBuf>,
+) -> Result<LambdaPackage, LambdaPackageError> {
     tokio::task::spawn_blocking(move || {
         let program = std::env::current_exe().unwrap_or_default();
-        Artifact::find(explicit.as_deref(), &program)
+        LambdaPackage::find(explicit.as_deref(), &program)
     })
     .await
     .expect("reading the code does not panic")
 }
 
-/// The other deployments that manage accounts and regions which this one would add to what it manages, one sentence each. What it
-/// manages already was allowed before, when it or the other one came.
-async fn shared(
+/// Returns one sentence for each other deployment that manages accounts or regions which this one would add. Overlaps with what it
+/// manages already were accepted before.
+async fn overlaps(
     conn: &Connection,
     deployment: &Deployment,
-    account: &Account,
+    account: &CallerAccount,
     progress: &dyn Progress,
 ) -> Result<Vec<String>, DeployError> {
     let stack = &deployment.stack;
     let document = &deployment.configuration_document;
-    // Documents that can't be read are refused where they are made.
-    let Managed::Known(wanted) = managed_by_document(document, &account.id, conn.region()) else {
+    // Unreadable documents are rejected where they are created.
+    let ManagedRegions::Known(wanted) = managed_by_document(document, &account.id, conn.region())
+    else {
         return Ok(Vec::new());
     };
     let mut added = wanted.clone();
-    if let Some(Managed::Known(before)) = managed_by_stack(conn, stack, &account.id).await {
-        added.retain(|place| !before.contains(place));
+    if let Some(ManagedRegions::Known(before)) = managed_by_stack(conn, stack, &account.id).await {
+        added.retain(|account_region| !before.contains(account_region));
     }
     if added.is_empty() {
         return Ok(Vec::new());
     }
-    let neighbours = Neighbours::find(conn, stack, account, &wanted).await?;
-    for (region, error) in &neighbours.unseen {
+    let other_stacks = OtherStacks::find(conn, stack, account, &wanted).await?;
+    for (region, error) in &other_stacks.unreachable {
         progress.note(&format!(
-            "it can't be looked up whether another deployment is in {region}: {error}"
+            "can't check for other deployments in {region}: {error}"
         ));
     }
-    Ok(neighbours.shared(&added))
+    Ok(other_stacks.overlaps(&added))
 }
 
-/// The emulator's address, from which the function's environment names the work queue: a queue keeps the address that it was made
-/// under, so that a moved port is a changed parameter.
+/// Returns the emulator's address for the work queue's URL in the function's environment; empty on AWS. A queue keeps the URL that it was
+/// created with, so a different port is a changed parameter.
 fn endpoint(conn: &Connection) -> String {
     match (EndpointKind::of(conn), conn.endpoint()) {
         (EndpointKind::Emulator | EndpointKind::LocalEmulator, Some(endpoint)) => {
@@ -220,14 +226,14 @@ fn endpoint(conn: &Connection) -> String {
     }
 }
 
-/// Whether the API has an access log: on AWS, where API Gateway has a role to write it with. Without one, a stage with a log can't be
-/// made; and the role is the account's, so that no stack should make or replace it. Where it can't be looked up, it stays as it is.
+/// Returns whether the API has an access log: `on` on AWS if API Gateway has a role for CloudWatch Logs, without which a stage with a log
+/// can't be created. That role is an account-wide setting, which no stack should replace. If the role can't be read, the log stays as it is.
 async fn access_log(
     conn: &Connection,
     stack: &Stack<'_>,
     progress: &dyn Progress,
 ) -> Result<String, CloudError> {
-    const HINT: &str = "docs/deploy.md says how to give API Gateway the role";
+    const HINT: &str = "see docs/deploy.md for the role";
     let off = || "off".to_owned();
     if !EndpointKind::of(conn).is_aws() {
         return Ok(off());
@@ -251,11 +257,11 @@ async fn access_log(
 fn parameters(
     deployment: &Deployment,
     cloud: EndpointKind,
-    artifact: &Artifact,
+    package: &LambdaPackage,
     bucket: &Bucket,
     policy: String,
 ) -> Parameters {
-    /// Inside a container of LocalStack, which is where a function runs that finds no `AWS_ENDPOINT_URL`.
+    /// The address inside a container of LocalStack, for functions without `AWS_ENDPOINT_URL`.
     const INSIDE_LOCALSTACK: &str = "http://localhost.localstack.cloud:4566";
     let (auth, tokens) = match &deployment.auth {
         Auth::None => ("none", String::new()),
@@ -268,8 +274,8 @@ fn parameters(
     };
     Parameters::from([
         ("CodeBucket", bucket.name.clone()),
-        ("CodeKey", Bucket::key(artifact)),
-        ("Architecture", artifact.architecture.as_str().to_owned()),
+        ("CodeKey", Bucket::key(package)),
+        ("Architecture", package.architecture.as_str().to_owned()),
         ("Auth", auth.to_owned()),
         ("Tokens", tokens),
         (
@@ -279,7 +285,7 @@ fn parameters(
         ("RequestLimit", deployment.request_limit.to_string()),
         ("FallbackEndpoint", fallback.to_owned()),
         ("FleetPolicy", policy),
-        ("MemberRoles", deployment.reach.roles()),
+        ("MemberRoles", deployment.iam_scope.role_arns()),
         (
             "PermissionsBoundary",
             deployment.permissions_boundary.clone().unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! Whatever state a stack was left in, the next deployment says so and ends well.
+//! A deployment recovers a stack from every state, and reports the state.
 
 use std::time::Duration;
 
@@ -12,26 +12,26 @@ use curfew_deploy::stack::Intent;
 
 use crate::deploy_on_emulator::lab::{Lab, deploy, deployment, destroy};
 
-/// A stack that says it is Curfew's, and is left in the state that its template leads to.
-async fn leave(conn: &Connection, template: &str, disable_rollback: bool) -> StackStatus {
+/// Creates a stack with Curfew's tag from `template`, and returns the status that it ends in.
+async fn create_stack(conn: &Connection, template: &str, disable_rollback: bool) -> StackStatus {
     let cloudformation = Client::new(&conn.sdk);
     cloudformation
         .create_stack()
         .stack_name("demo")
         .template_body(template)
         .disable_rollback(disable_rollback)
-        .tags(mark())
+        .tags(stack_tag())
         .send()
         .await
         .unwrap();
-    settled(&cloudformation).await
+    final_status(&cloudformation).await
 }
 
-fn mark() -> Tag {
+fn stack_tag() -> Tag {
     Tag::builder().key("curfew:stack").value("demo").build()
 }
 
-async fn settled(cloudformation: &Client) -> StackStatus {
+async fn final_status(cloudformation: &Client) -> StackStatus {
     loop {
         let answer = cloudformation.describe_stacks().stack_name("demo").send();
         let status = answer.await.unwrap().stacks()[0]
@@ -45,13 +45,13 @@ async fn settled(cloudformation: &Client) -> StackStatus {
     }
 }
 
-/// Two buckets can't have one name.
+/// A template that fails, because two buckets can't have one name.
 const FAILING: &str = r#"{"Resources":{
     "A":{"Type":"AWS::S3::Bucket","Properties":{"BucketName":"taken"}},
     "B":{"Type":"AWS::S3::Bucket","Properties":{"BucketName":"taken"}}}}"#;
 
 #[tokio::test]
-async fn what_a_failed_deployment_left_is_explained_and_made_anew() {
+async fn a_failed_first_deployment_is_explained_and_recreated() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let wanted = deployment("demo");
@@ -59,7 +59,7 @@ async fn what_a_failed_deployment_left_is_explained_and_made_anew() {
         (
             false,
             StackStatus::RollbackComplete,
-            "its first deployment failed and was undone",
+            "its first deployment failed and was rolled back",
         ),
         (
             true,
@@ -67,19 +67,19 @@ async fn what_a_failed_deployment_left_is_explained_and_made_anew() {
             "its first deployment failed",
         ),
     ] {
-        assert_eq!(leave(&conn, FAILING, disable_rollback).await, status);
+        assert_eq!(create_stack(&conn, FAILING, disable_rollback).await, status);
         let plan = curfew_deploy::preview(&conn, &wanted, &Silent)
             .await
             .unwrap();
         assert_eq!(plan.stack.intent, Intent::MakeAnew);
         let lines = Lines::new(Vec::new());
         let outputs = curfew_deploy::deploy(&conn, &wanted, &lines).await.unwrap();
-        let told = String::from_utf8(lines.into_inner()).unwrap();
+        let message = String::from_utf8(lines.into_inner()).unwrap();
         let expected = format!(
-            "note: the stack `demo` is in {}: {meaning}; it is removed and made anew",
+            "note: the stack `demo` is in {}: {meaning}; removing and recreating it",
             status.as_str()
         );
-        assert!(told.contains(&expected), "{told}");
+        assert!(message.contains(&expected), "{message}");
         let found = curfew_deploy::outputs(&conn, &wanted.stack).await.unwrap();
         assert_eq!(found, outputs);
         destroy(&conn, &wanted.stack).await.unwrap();
@@ -88,13 +88,13 @@ async fn what_a_failed_deployment_left_is_explained_and_made_anew() {
 }
 
 #[tokio::test]
-async fn a_stack_that_is_complete_by_name_only_is_completed() {
+async fn a_stack_without_outputs_is_completed() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let wanted = deployment("demo");
     let template = r#"{"Resources":{"Q":{"Type":"AWS::SQS::Queue"}}}"#;
     assert_eq!(
-        leave(&conn, template, false).await,
+        create_stack(&conn, template, false).await,
         StackStatus::CreateComplete
     );
     let error = curfew_deploy::outputs(&conn, &wanted.stack)
@@ -108,7 +108,7 @@ async fn a_stack_that_is_complete_by_name_only_is_completed() {
 }
 
 #[tokio::test]
-async fn a_name_that_was_only_reserved_is_used() {
+async fn a_reserved_stack_name_is_used() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let wanted = deployment("demo");
@@ -121,7 +121,7 @@ async fn a_name_that_was_only_reserved_is_used() {
             .change_set_type(ChangeSetType::Create)
             .template_body(r#"{"Resources":{"Q":{"Type":"AWS::SQS::Queue"}}}"#)
             .capabilities(Capability::CapabilityIam)
-            .tags(mark())
+            .tags(stack_tag())
             .send()
             .await
             .unwrap();
@@ -134,12 +134,12 @@ async fn a_name_that_was_only_reserved_is_used() {
     lab.close().await;
 }
 
-/// A network that its stack can't remove once somebody has put something into it.
+/// A network that its stack can't remove while it has a subnet.
 const NETWORK: &str =
     r#""Network":{"Type":"AWS::EC2::VPC","Properties":{"CidrBlock":"10.97.0.0/16"}}"#;
 
-/// The same, with something that takes until then, and fails.
-fn slow() -> String {
+/// Returns a template with the network and a resource that fails after two seconds.
+fn slow_template() -> String {
     format!(
         r#"{{"Resources":{{{NETWORK},
             "Handle":{{"Type":"AWS::CloudFormation::WaitConditionHandle","DependsOn":"Network"}},
@@ -147,8 +147,8 @@ fn slow() -> String {
     )
 }
 
-/// Puts a subnet into the network as soon as that is there.
-async fn fill(ec2: &aws_sdk_ec2::Client) -> String {
+/// Waits for the network and creates a subnet in it.
+async fn create_subnet(ec2: &aws_sdk_ec2::Client) -> String {
     loop {
         let networks = ec2.describe_vpcs().send().await.unwrap();
         let mut networks = networks.vpcs.unwrap_or_default().into_iter();
@@ -165,19 +165,19 @@ async fn fill(ec2: &aws_sdk_ec2::Client) -> String {
     }
 }
 
-async fn empty(ec2: &aws_sdk_ec2::Client, subnet: &str) {
+async fn delete_subnet(ec2: &aws_sdk_ec2::Client, subnet: &str) {
     let deleted = ec2.delete_subnet().subnet_id(subnet).send();
     deleted.await.unwrap();
 }
 
 #[tokio::test]
-async fn a_removal_that_failed_halfway_says_why_and_is_completed() {
+async fn a_failed_removal_has_a_reason_and_is_completed_by_the_next_deployment() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let wanted = deployment("demo");
-    leave(&conn, &format!(r#"{{"Resources":{{{NETWORK}}}}}"#), false).await;
+    create_stack(&conn, &format!(r#"{{"Resources":{{{NETWORK}}}}}"#), false).await;
     let ec2 = aws_sdk_ec2::Client::new(&conn.sdk);
-    let subnet = fill(&ec2).await;
+    let subnet = create_subnet(&ec2).await;
     let error = destroy(&conn, &wanted.stack).await.unwrap_err().to_string();
     assert!(
         error.starts_with("the stack `demo` ended in DELETE_FAILED: `Network`: "),
@@ -187,14 +187,14 @@ async fn a_removal_that_failed_halfway_says_why_and_is_completed() {
         .await
         .unwrap_err();
     assert!(matches!(error, DeployError::Failed { .. }), "{error}");
-    empty(&ec2, &subnet).await;
+    delete_subnet(&ec2, &subnet).await;
     deploy(&conn, &wanted).await;
     destroy(&conn, &wanted.stack).await.unwrap();
     lab.close().await;
 }
 
 #[tokio::test]
-async fn what_is_under_way_is_waited_for() {
+async fn a_deployment_waits_for_an_operation_in_progress() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let wanted = deployment("demo");
@@ -202,15 +202,15 @@ async fn what_is_under_way_is_waited_for() {
     let created = cloudformation
         .create_stack()
         .stack_name("demo")
-        .template_body(slow())
-        .tags(mark());
+        .template_body(slow_template())
+        .tags(stack_tag());
     created.send().await.unwrap();
     let lines = Lines::new(Vec::new());
     let outputs = curfew_deploy::deploy(&conn, &wanted, &lines).await.unwrap();
-    let told = String::from_utf8(lines.into_inner()).unwrap();
+    let message = String::from_utf8(lines.into_inner()).unwrap();
     assert!(
-        told.contains("waiting for another deployment to end"),
-        "{told}"
+        message.contains("waiting for another deployment to end"),
+        "{message}"
     );
     let found = curfew_deploy::outputs(&conn, &wanted.stack).await.unwrap();
     assert_eq!(found, outputs);

@@ -1,4 +1,4 @@
-//! A profile may name endpoints, for all services or for one. Where that leads decides what `curfew deploy` refuses, and where it deploys.
+//! Endpoints in an AWS profile, for all services or for one, decide where `curfew deploy` deploys and what it refuses.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use tokio::task::spawn_blocking;
 
 use crate::deploy_on_emulator::lab::{Lab, curfew};
 
-/// Four profiles for the emulator at this address.
+/// Returns an AWS config file with four profiles for the emulator at this address.
 fn profiles(emulator: &str) -> String {
     let keys = |id: &str| {
         format!("region = eu-west-3\naws_access_key_id = {id}\naws_secret_access_key = secret\n")
@@ -25,7 +25,7 @@ fn profiles(emulator: &str) -> String {
 const DEPLOY: &[&str] = &["deploy", "--lambda-zip", "/bin/sh"];
 
 #[tokio::test]
-async fn a_profiles_own_endpoints_count_like_any_other() {
+async fn endpoints_in_a_profile_are_checked_like_others() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let emulator = lab.emulator.endpoint();
@@ -38,51 +38,51 @@ async fn a_profiles_own_endpoints_count_like_any_other() {
         command.env("AWS_CONFIG_FILE", &config);
         let run = spawn_blocking(move || command.output().unwrap());
         let run = run.await.unwrap();
-        let told = String::from_utf8(run.stderr).unwrap();
-        (run.status.code(), told)
+        let message = String::from_utf8(run.stderr).unwrap();
+        (run.status.code(), message)
     };
 
-    // Keys of AWS, and an emulator.
-    let (code, told) = run_as("production", DEPLOY).await;
-    assert_eq!(code, Some(2), "{told}");
+    // AWS keys and an emulator.
+    let (code, message) = run_as("production", DEPLOY).await;
+    assert_eq!(code, Some(2), "{message}");
     assert_eq!(
-        told,
+        message,
         format!(
             "error: `{emulator}` is an emulator on this machine, and the profile `production` has keys of AWS\n  \
-             hint: take the endpoint away to deploy into AWS (--endpoint-url, AWS_ENDPOINT_URL, `aws.endpoint`, `endpoint_url` of the \
+             hint: remove the endpoint to deploy into AWS (--endpoint-url, AWS_ENDPOINT_URL, `aws.endpoint`, `endpoint_url` of the \
              profile), or the profile to deploy into the emulator\n"
         )
     );
-    // One service apart from the others, whichever of them it is that is on AWS.
+    // One service has another endpoint than the others, which are on AWS or on the emulator.
     for (profile, apart) in [
         (
             "half",
             format!(
-                "S3 is asked at `https://s3.eu-west-3.amazonaws.com`, and other services at `{emulator}`"
+                "S3 has the endpoint `https://s3.eu-west-3.amazonaws.com`, and other services have `{emulator}`"
             ),
         ),
         (
             "stray",
             format!(
-                "CloudFormation is asked at `{emulator}`, and other services at AWS, eu-west-3"
+                "CloudFormation has the endpoint `{emulator}`, and other services have AWS, eu-west-3"
             ),
         ),
     ] {
         let expected = format!(
-            "error: {apart}: one is AWS, the other is not\n  hint: name one endpoint for all services"
+            "error: {apart}: one is AWS, the other is not\n  hint: set one endpoint for all services"
         );
         for arguments in [DEPLOY, &["deploy", "--dry-run"], &["destroy", "--yes"]] {
-            let (code, told) = run_as(profile, arguments).await;
-            assert_eq!(code, Some(2), "{told}");
-            assert!(told.starts_with(&expected), "{told}");
+            let (code, message) = run_as(profile, arguments).await;
+            assert_eq!(code, Some(2), "{message}");
+            assert!(message.starts_with(&expected), "{message}");
         }
     }
     let stack = "demo".parse().unwrap();
     curfew_deploy::outputs(&conn, &stack).await.unwrap_err();
 
-    // It is an emulator: nobody has to set a token.
-    let (code, told) = run_as("lab", DEPLOY).await;
-    assert_eq!(code, Some(0), "{told}");
+    // An emulator needs no token.
+    let (code, message) = run_as("lab", DEPLOY).await;
+    assert_eq!(code, Some(0), "{message}");
     let outputs = curfew_deploy::outputs(&conn, &stack).await.unwrap();
     assert!(outputs.api_url.starts_with(&emulator), "{outputs:?}");
     lab.close().await;
