@@ -143,7 +143,7 @@ impl App {
             return Ok(None);
         };
         let scope = Scope::Only([id.clone()].into());
-        let instances = home.fleet().observe(&scope).await?;
+        let instances = home.fleet().observe(&scope).await?.instances;
         let (schedule_set, now) = (&configuration.schedule_set, self.clock.now());
         let world = World::unasked(schedule_set, &instances);
         let Some(seen) = EvaluatedInstance::all(&world, now).pop() else {

@@ -12,12 +12,12 @@ use std::time::Duration;
 use curfew_aws::clock::Clock;
 use curfew_aws::cloud::Cloud;
 use curfew_aws::error::CloudError;
-use curfew_aws::execute::Deadline;
+use curfew_aws::execute::{Basis, Deadline};
 use curfew_aws::fleet::{PageToken, Scope};
 use curfew_aws::join_bounded::join_bounded;
 use curfew_aws::organisation::{AccountRegionFailure, AccountRegionFleet, Organisation};
 use curfew_aws::pages::PageTokens;
-use curfew_aws::pass::{PassTrigger, pass, pass_page};
+use curfew_aws::pass::Pass;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::state_tags::whole_second;
 use curfew_core::timetable::{fired_for, minute_of};
@@ -206,12 +206,10 @@ impl App {
         deadline: Deadline,
     ) -> Result<PassReport, ApiError> {
         let clock = self.clock_for(work);
+        let basis = Basis::new(schedule_set, &clock);
         if let Some(instance) = &work.instance {
-            let trigger = PassTrigger {
-                scope: Scope::Only([instance.clone()].into()),
-                ..PassTrigger::ROUTINE
-            };
-            let pass = pass(one.fleet(), schedule_set, trigger, &clock, deadline).await;
+            let scope = Scope::Only([instance.clone()].into());
+            let pass = Pass::run(one.fleet(), &scope, basis, deadline).await;
             let pass = pass.map_err(|error| organisation.failed(one, error))?;
             return Ok(PassReport::of(&pass));
         }
@@ -223,15 +221,8 @@ impl App {
         }
         let mut restarted = false;
         loop {
-            let pass = pass_page(
-                one.fleet(),
-                schedule_set,
-                None,
-                page.as_ref(),
-                &clock,
-                deadline,
-            );
-            let (pass, next) = match pass.await {
+            let scope = Scope::Page(page.clone());
+            let mut pass = match Pass::run(one.fleet(), &scope, basis, deadline).await {
                 Err(error) if page.is_some() && !restarted && is_stale(&error) => {
                     // Instances that are up to date only cost the description.
                     info!(account_region = %one.account_region, "page token expired; restarting from the first page");
@@ -243,7 +234,7 @@ impl App {
                 outcome => outcome.map_err(|error| organisation.failed(one, error))?,
             };
             report.add(&PassReport::of(&pass));
-            let rest = match (pass.is_unfinished(), next) {
+            let rest = match (pass.is_unfinished(), pass.next_page.take()) {
                 (false, None) => return Ok(report),
                 (false, next) if !deadline.has_passed() => {
                     let named = tokens.follow(next.map(String::from));

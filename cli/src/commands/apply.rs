@@ -5,8 +5,8 @@ use std::io::{self, Write as _};
 
 use clap::Args;
 use curfew_aws::error::CloudError;
+use curfew_aws::execute::Basis;
 use curfew_aws::execute::{Outcome, StepResult};
-use curfew_aws::pass::PassTrigger;
 use curfew_core::instance::{AccountId, InstanceState};
 use curfew_core::plan::Plan;
 use curfew_core::skip::{Skip, SkipReason};
@@ -63,7 +63,7 @@ pub(crate) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
         unconfirmed = fresh;
     }
     let passes = std::mem::take(&mut planned.passes);
-    let basis = PassTrigger::ROUTINE.basis(&configuration.schedule_set, &context.clock);
+    let basis = Basis::new(&configuration.schedule_set, &context.clock);
     let outcomes = carry_out(&organisation, passes, basis, progress.as_ref()).await;
     drop(progress);
     report(context, &planned, &outcomes, &unconfirmed)?;

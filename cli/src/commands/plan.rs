@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use curfew_aws::execute::Deadline;
+use curfew_aws::execute::{Basis, Deadline};
 use curfew_aws::organisation::{AccountRegionError, Organisation};
-use curfew_aws::pass::{Pass, PassTrigger};
+use curfew_aws::pass::Pass;
 use curfew_aws::progress::Progress;
 use curfew_config::Configuration;
 use curfew_core::account_regions::AccountRegion;
@@ -63,8 +63,8 @@ pub(super) async fn plan_passes(
     organisation: &Organisation,
     progress: &dyn Progress,
 ) -> Result<PlannedPasses, CliError> {
-    let (schedule_set, clock) = (&configuration.schedule_set, &context.clock);
-    let observing = organisation.look(schedule_set, &PassTrigger::ROUTINE, clock, Deadline::NONE);
+    let basis = Basis::new(&configuration.schedule_set, &context.clock);
+    let observing = organisation.dry_run(basis, Deadline::NONE);
     let observed = progress::with_progress(progress, OBSERVING, observing, |observed| {
         let instances = observed
             .answers

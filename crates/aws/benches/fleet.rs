@@ -23,10 +23,10 @@ use std::time::Instant;
 
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
-use curfew_aws::execute::Deadline;
-use curfew_aws::fleet::Fleet;
+use curfew_aws::execute::{Basis, Deadline};
+use curfew_aws::fleet::{Fleet, Scope};
 use curfew_aws::pace::Pace;
-use curfew_aws::pass::{PassTrigger, pass};
+use curfew_aws::pass::Pass;
 use curfew_core::configuration::RawScheduleSet;
 use serde::{Deserialize, Serialize};
 
@@ -148,15 +148,9 @@ async fn one_pass() {
     let now = NOW.parse().expect("an instant");
     let clock = Clock::telling(move || now);
     let began = Instant::now();
-    let done = pass(
-        &fleet,
-        &schedule_set,
-        PassTrigger::ROUTINE,
-        &clock,
-        Deadline::NONE,
-    )
-    .await
-    .expect("a pass");
+    let basis = Basis::new(&schedule_set, &clock);
+    let done = Pass::run(&fleet, &Scope::All, basis, Deadline::NONE).await;
+    let done = done.expect("a pass");
     assert_eq!(done.failures(), 0);
     let run = Run {
         stopped: done.outcomes.len(),

@@ -54,21 +54,31 @@ const BATCH: usize = 100;
 /// calls a second that it allows; more would only queue for its tokens.
 const SIDE_BY_SIDE: usize = 4;
 
-/// What a plan is made of besides the instances that are seen: enough to make it again.
+/// The input of a plan except the instances: enough to plan again.
 #[derive(Clone, Copy, Debug)]
 pub struct Basis<'a> {
     /// The schedules.
     pub schedule_set: &'a ScheduleSet,
-    /// What a person or program asked for.
+    /// The request that the pass is for.
     pub request: Option<&'a Request>,
     /// The schedule that a rule or timer named.
     pub triggered_for: Option<&'a ScheduleName>,
-    /// Tells the instant of a decision.
+    /// Provides the instants of decisions.
     pub clock: &'a Clock,
 }
 
-impl Basis<'_> {
-    /// The plan for what is seen, at an instant.
+impl<'a> Basis<'a> {
+    /// The input of a pass without a request.
+    pub fn new(schedule_set: &'a ScheduleSet, clock: &'a Clock) -> Self {
+        Self {
+            schedule_set,
+            request: None,
+            triggered_for: None,
+            clock,
+        }
+    }
+
+    /// Plans for these instances at an instant.
     pub fn plan(&self, instances: &[Instance], at: Timestamp) -> Plan {
         let Self {
             schedule_set,

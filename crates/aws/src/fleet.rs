@@ -17,7 +17,7 @@ use curfew_core::instance::{InstanceId, InstanceState, InstanceType, Region};
 use curfew_core::state_tags::{LAST_TAG, LastApplied};
 
 use self::no_room::NoRoom;
-pub use self::observe::{Observation, Page, PageToken};
+pub use self::observe::{Observation, PageToken};
 use self::own_memory::OwnMemory;
 pub(crate) use self::send_by::SendBy;
 use crate::connect::Connection;
@@ -36,12 +36,14 @@ pub struct Fleet {
     send_by: Option<SendBy>,
 }
 
-/// Which instances a pass looks at.
+/// The instances to observe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// All that are not terminated.
+    /// Every instance that is not terminated.
     All,
-    /// These, in whatever state.
+    /// One page of [`All`](Self::All): the first, or the one that [`Observation::next_page`] named.
+    Page(Option<PageToken>),
+    /// These instances, in every state.
     Only(BTreeSet<InstanceId>),
 }
 
@@ -204,7 +206,7 @@ impl Fleet {
     ) -> Result<BTreeSet<InstanceId>, CloudError> {
         let scope = Scope::Only(ids.iter().cloned().collect());
         let present = self.observe(&scope).await?;
-        let overtaken = present.into_iter().filter(|instance| {
+        let overtaken = present.instances.into_iter().filter(|instance| {
             let tag = instance.tags.get(LAST_TAG).map(String::as_str);
             !last.may_be_written_over(tag, mends)
         });

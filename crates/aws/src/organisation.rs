@@ -1,4 +1,4 @@
-//! Every managed account and region, each with its fleet: passes side by side, of which one may fail without the others.
+//! Every managed account and region, each with its fleet. They are processed concurrently, and one may fail without the others.
 
 mod error;
 mod execute;
@@ -9,16 +9,14 @@ use std::sync::{Arc, OnceLock};
 
 use curfew_core::account_regions::{AccountRegion, TargetAccount, Targets};
 use curfew_core::instance::{Instance, Region};
-use curfew_core::schedule_set::ScheduleSet;
 use tokio::time::Instant;
 
-use crate::clock::Clock;
 use crate::connect::Connection;
 use crate::error::CloudError;
-use crate::execute::Deadline;
+use crate::execute::{Basis, Deadline};
 use crate::fleet::{Fleet, Scope};
 use crate::join_bounded::join_bounded;
-use crate::pass::{Pass, PassTrigger, look, pass};
+use crate::pass::Pass;
 
 pub use error::{AccountRegionError, AccountRegionFailure};
 pub use observed::ObservedFleet;
@@ -28,22 +26,22 @@ pub use survey::{Survey, Whole};
 #[derive(Clone, Debug)]
 pub struct Organisation {
     account_regions: Arc<[AccountRegionFleet]>,
-    /// Whether there is more than one, these or others: then people need to be told where an instance is.
+    /// Whether more than one is configured: output then names the account-region of each instance.
     several: bool,
 }
 
-/// One account and region, and the way to its instances.
+/// One account and region, and its instances.
 #[derive(Clone, Debug)]
 pub struct AccountRegionFleet {
-    /// Which.
+    /// The account and region.
     pub account_region: AccountRegion,
-    /// The account, where it is not our own.
+    /// The account; `None` for the account of Curfew's own credentials.
     pub account: Option<Arc<TargetAccount>>,
     gate: Arc<Gate>,
     fleet: Arc<OnceLock<Fleet>>,
 }
 
-/// The way into an account, which its regions share.
+/// The connection to an account, which its regions share.
 #[derive(Debug)]
 struct Gate {
     home: Connection,
@@ -51,12 +49,12 @@ struct Gate {
 }
 
 impl Organisation {
-    /// Members that are asked at the same time. A full page of instances is 2 to 3 MB until it is read, so that this many fit into
-    /// a function of 256 MB; more is no faster, since reading the answers is what takes a small function's time by then.
+    /// The maximum number of account-regions processed concurrently. A full page of instances takes 2 to 3 MB until it is reduced, so
+    /// that this many fit into a function of 256 MB. More is no faster: a small function's time then goes into parsing responses.
     pub const SIDE_BY_SIDE: usize = 32;
 
-    /// All account-regions of `targets`, by way of `connection`, whose own region is home. Makes no call and no client until
-    /// one is needed: making a thousand takes a small function a second.
+    /// All account-regions of `targets`, reached through `connection`, whose region is home. Makes no call, and creates clients only
+    /// when needed: creating a thousand takes a small function a second.
     pub fn open(connection: &Connection, targets: &Targets) -> Self {
         let home = Region::new(connection.region());
         let gate = || {
@@ -93,7 +91,7 @@ impl Organisation {
         }
     }
 
-    /// The same without some of its members.
+    /// Returns a copy with the account-regions for which `keep` returns true.
     #[must_use]
     pub fn only(&self, keep: impl Fn(&AccountRegion) -> bool) -> Self {
         let account_regions = self
@@ -106,57 +104,37 @@ impl Organisation {
         }
     }
 
-    /// The members, the own account's first.
+    /// The account-regions; those of Curfew's own account come first.
     pub fn account_regions(&self) -> &[AccountRegionFleet] {
         &self.account_regions
     }
 
-    /// One member.
+    /// Finds an account-region.
     pub fn account_region(&self, account_region: &AccountRegion) -> Option<&AccountRegionFleet> {
         self.account_regions
             .iter()
             .find(|one| one.account_region == *account_region)
     }
 
-    /// Whether there is more than one: then people need to be told where an instance is.
+    /// Whether more than one account-region is configured: output then names the account-region of each instance.
     pub fn spans_several(&self) -> bool {
         self.several
     }
 
-    /// The instances of `scope`, wherever they are. What has not answered by the deadline is among the failures.
+    /// Describes the instances of `scope` in every account-region. Account-regions without a response by the deadline count as failed.
     pub async fn observe(&self, scope: &Scope, deadline: Deadline) -> Survey<Vec<Instance>> {
-        self.survey(|fleet| in_time(deadline, fleet.observe(scope)))
+        self.survey(|fleet| {
+            in_time(deadline, async {
+                Ok(fleet.observe(scope).await?.instances)
+            })
+        })
+        .await
+    }
+
+    /// Observes and plans in every account-region. Changes nothing.
+    pub async fn dry_run(&self, basis: Basis<'_>, deadline: Deadline) -> Survey<Pass> {
+        self.survey(|fleet| in_time(deadline, Pass::dry_run(fleet, &Scope::All, basis)))
             .await
-    }
-
-    /// Looks and decides everywhere, and does nothing.
-    pub async fn look(
-        &self,
-        schedule_set: &ScheduleSet,
-        trigger: &PassTrigger<'_>,
-        clock: &Clock,
-        deadline: Deadline,
-    ) -> Survey<Pass> {
-        let ask = |fleet| in_time(deadline, look(fleet, schedule_set, trigger.clone(), clock));
-        self.survey(ask).await
-    }
-
-    /// A pass everywhere.
-    pub async fn pass(
-        &self,
-        schedule_set: &ScheduleSet,
-        trigger: &PassTrigger<'_>,
-        clock: &Clock,
-        deadline: Deadline,
-    ) -> Survey<Pass> {
-        // Its calls keep to the deadline by themselves: cut off from outside, it would leave what it did unremembered.
-        let ask = |fleet| {
-            begun_in_time(
-                deadline,
-                pass(fleet, schedule_set, trigger.clone(), clock, deadline),
-            )
-        };
-        self.survey(ask).await
     }
 
     /// Queries every account-region; those that the deadline leaves out count as failed.
@@ -180,7 +158,7 @@ impl Organisation {
         survey
     }
 
-    /// Says where something failed, unless there is only one place.
+    /// Adds the account-region to a failure, if more than one is configured.
     pub fn failed(
         &self,
         one: &AccountRegionFleet,
@@ -190,29 +168,20 @@ impl Organisation {
     }
 }
 
-/// Begins nothing after the deadline, and goes by itself from then on.
-async fn begun_in_time<T>(
+/// Awaits `work` until the deadline, so that a slow account-region takes no time from the others. Begins nothing after it.
+async fn in_time<T>(
     deadline: Deadline,
-    asked: impl Future<Output = Result<T, CloudError>>,
+    work: impl Future<Output = Result<T, CloudError>>,
 ) -> Result<T, AccountRegionFailure> {
     if deadline.has_passed() {
         return Err(AccountRegionFailure::OutOfTime);
     }
-    Ok(asked.await?)
-}
-
-/// Looks until the deadline and no longer: one that is slow, or never answers, takes nothing from the others.
-async fn in_time<T>(
-    deadline: Deadline,
-    asked: impl Future<Output = Result<T, CloudError>>,
-) -> Result<T, AccountRegionFailure> {
-    let asked = begun_in_time(deadline, asked);
     let Some(by) = deadline.begin() else {
-        return asked.await;
+        return Ok(work.await?);
     };
     let begun = Instant::now();
-    match tokio::time::timeout_at(by, asked).await {
-        Ok(outcome) => outcome,
+    match tokio::time::timeout_at(by, work).await {
+        Ok(outcome) => Ok(outcome?),
         Err(_) => Err(AccountRegionFailure::NoAnswer {
             after: begun.elapsed(),
         }),
@@ -220,7 +189,7 @@ async fn in_time<T>(
 }
 
 impl AccountRegionFleet {
-    /// Its instances. Makes no call: a role is assumed when its first instance is asked for.
+    /// The fleet of this account-region. Makes no call: the first call through it assumes the account's role.
     pub fn fleet(&self) -> &Fleet {
         self.fleet.get_or_init(|| {
             let inside = self.gate.inside(self.account.as_deref());

@@ -1,80 +1,89 @@
-//! One pass: observe → plan → execute → record. The Lambda, the daemon and the command line all run this one.
+//! One pass: observe, plan, execute. The Lambda, the daemon and the command line all use this path.
 
 use curfew_core::instance::Instance;
 use curfew_core::plan::Plan;
-use curfew_core::request::Request;
-use curfew_core::schedule::ScheduleName;
-use curfew_core::schedule_set::ScheduleSet;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{Instrument, info, info_span};
 
-use crate::clock::Clock;
 use crate::error::CloudError;
 use crate::execute::{Basis, Deadline, Order, Outcome, StepResult, execute};
 use crate::fleet::{Fleet, Observation, PageToken, Scope};
 
-/// What makes a pass happen, and over what. It carries no decision.
-#[derive(Clone, Debug)]
-pub struct PassTrigger<'a> {
-    /// Which instances are looked at.
-    pub scope: Scope,
-    /// What a person or program asked for.
-    pub request: Option<Request>,
-    /// The schedule that a rule or timer named.
-    pub schedule: Option<&'a ScheduleName>,
-}
-
-impl PassTrigger<'_> {
-    /// A look at everything, for no particular reason.
-    pub const ROUTINE: Self = Self {
-        scope: Scope::All,
-        request: None,
-        schedule: None,
-    };
-
-    /// What a pass of this trigger decides by.
-    pub fn basis<'b>(&'b self, schedule_set: &'b ScheduleSet, clock: &'b Clock) -> Basis<'b> {
-        Basis {
-            schedule_set,
-            request: self.request.as_ref(),
-            triggered_for: self.schedule,
-            clock,
-        }
-    }
-}
-
-/// What one pass saw, decided and did.
+/// The observation, the plan and the outcomes of one pass.
 #[derive(Debug)]
 pub struct Pass {
-    /// The instant of its decisions.
+    /// The instant of the plan.
     pub at: Timestamp,
-    /// What EC2 said before anything was done.
+    /// The instances as they were observed before any call.
     pub instances: Vec<Instance>,
-    /// When the observation of each of them began.
+    /// For each instance, when its observation began.
     pub begun: Vec<Instant>,
-    /// What was decided.
+    /// The page after the observed one, if the scope is a page and more follow.
+    pub next_page: Option<PageToken>,
+    /// The steps, and the reasons why other instances have none.
     pub plan: Plan,
-    /// How each step of the plan went.
+    /// The outcome of each step; empty for a dry run.
     pub outcomes: Vec<Outcome>,
 }
 
 impl Pass {
-    /// Decides about what was seen, at this instant.
-    pub fn decide(seen: Observation, basis: Basis<'_>, at: Timestamp) -> Self {
-        let Observation { instances, begun } = seen;
+    /// Observes the instances of `scope` and plans. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the instances can't be described.
+    pub async fn dry_run(
+        fleet: &Fleet,
+        scope: &Scope,
+        basis: Basis<'_>,
+    ) -> Result<Self, CloudError> {
+        let observation = fleet.observe(scope).await?;
+        Ok(Self::decide(observation, basis, basis.clock.now()))
+    }
+
+    /// Observes the instances of `scope`, plans, and carries the plan out. Each instance is planned independently, so that a pass over
+    /// one page is complete.
+    ///
+    /// # Errors
+    ///
+    /// If the instances can't be described; a failing step is an [`Outcome`].
+    pub async fn run(
+        fleet: &Fleet,
+        scope: &Scope,
+        basis: Basis<'_>,
+        deadline: Deadline,
+    ) -> Result<Self, CloudError> {
+        async {
+            // Boxed: the layers below nest deeper than the compiler lays out in one piece.
+            let mut pass = Box::pin(Self::dry_run(fleet, scope, basis)).await?;
+            Box::pin(pass.carry_out(fleet, basis, deadline)).await;
+            Ok(pass)
+        }
+        .instrument(info_span!("pass", region = %fleet.region()))
+        .await
+    }
+
+    /// Plans what was observed, at `at`.
+    pub fn decide(observation: Observation, basis: Basis<'_>, at: Timestamp) -> Self {
+        let Observation {
+            instances,
+            begun,
+            next_page,
+        } = observation;
         let plan = basis.plan(&instances, at);
         Self {
             at,
             instances,
             begun,
+            next_page,
             plan,
             outcomes: Vec::new(),
         }
     }
 
-    /// Carries the plan out, by what it was made of. Nothing is called or written after `deadline`, nor after the plan's next
-    /// edge; and what EC2's pace holds up for more than a few seconds is looked at and decided about again before its call.
+    /// Carries the plan out; `basis` is what it was made of. Makes no call after `deadline` or after the plan's next edge. Observes and
+    /// plans an instance again if EC2's rate limit delayed its call for more than a few seconds.
     pub async fn carry_out(&mut self, fleet: &Fleet, basis: Basis<'_>, deadline: Deadline) {
         let order = Order {
             plan: &self.plan,
@@ -93,12 +102,12 @@ impl Pass {
         );
     }
 
-    /// How many steps did not go as planned.
+    /// The number of steps that failed or had no time.
     pub fn failures(&self) -> usize {
         self.count(|result| !matches!(result, StepResult::Done { .. } | StepResult::Dropped { .. }))
     }
 
-    /// How many steps were decided otherwise by the time of their turn.
+    /// The number of steps that were planned differently by the time of their call.
     pub fn dropped(&self) -> usize {
         self.count(|result| matches!(result, StepResult::Dropped { .. }))
     }
@@ -108,73 +117,15 @@ impl Pass {
         outcomes.filter(|outcome| counts(&outcome.result)).count()
     }
 
-    /// Whether time ran out before every step had its turn.
+    /// Whether the deadline left out a step.
     pub fn is_unfinished(&self) -> bool {
         let left = |outcome: &Outcome| matches!(outcome.result, StepResult::OutOfTime);
         self.outcomes.iter().any(left)
     }
 
-    /// Whether not one step had its turn.
+    /// Whether the deadline left out every step.
     pub fn did_nothing(&self) -> bool {
         let left = |outcome: &Outcome| matches!(outcome.result, StepResult::OutOfTime);
         self.outcomes.iter().all(left)
     }
-}
-
-/// Looks and decides, and does nothing.
-pub async fn look(
-    fleet: &Fleet,
-    schedule_set: &ScheduleSet,
-    trigger: PassTrigger<'_>,
-    clock: &Clock,
-) -> Result<Pass, CloudError> {
-    let seen = fleet.look(&trigger.scope).await?;
-    let basis = trigger.basis(schedule_set, clock);
-    Ok(Pass::decide(seen, basis, clock.now()))
-}
-
-/// Looks, decides, and does it.
-pub async fn pass(
-    fleet: &Fleet,
-    schedule_set: &ScheduleSet,
-    trigger: PassTrigger<'_>,
-    clock: &Clock,
-    deadline: Deadline,
-) -> Result<Pass, CloudError> {
-    let span = info_span!("pass", region = %fleet.region());
-    async {
-        // Boxed: the layers around them nest deeper than the compiler lays out in one piece.
-        let mut pass = Box::pin(look(fleet, schedule_set, trigger.clone(), clock)).await?;
-        let basis = trigger.basis(schedule_set, clock);
-        Box::pin(pass.carry_out(fleet, basis, deadline)).await;
-        Ok(pass)
-    }
-    .instrument(span)
-    .await
-}
-
-/// A pass over one page of all instances, and the token of the next page. Instances are judged independently, so each page's
-/// pass is complete: a caller without time left continues with the next page later, or hands it on.
-pub async fn pass_page(
-    fleet: &Fleet,
-    schedule_set: &ScheduleSet,
-    schedule: Option<&ScheduleName>,
-    from: Option<&PageToken>,
-    clock: &Clock,
-    deadline: Deadline,
-) -> Result<(Pass, Option<PageToken>), CloudError> {
-    let span = info_span!("pass", region = %fleet.region());
-    async {
-        let page = fleet.observe_page(from).await?;
-        let trigger = PassTrigger {
-            schedule,
-            ..PassTrigger::ROUTINE
-        };
-        let basis = trigger.basis(schedule_set, clock);
-        let mut pass = Pass::decide(page.seen, basis, clock.now());
-        Box::pin(pass.carry_out(fleet, basis, deadline)).await;
-        Ok((pass, page.next))
-    }
-    .instrument(span)
-    .await
 }

@@ -26,12 +26,7 @@ pub(crate) async fn carry_out(
     clock: &Clock,
     deadline: Deadline,
 ) -> Vec<Outcome> {
-    let basis = Basis {
-        schedule_set,
-        request: None,
-        triggered_for: None,
-        clock,
-    };
+    let basis = Basis::new(schedule_set, clock);
     let asked = Plan {
         at: clock.now(),
         steps,
@@ -50,7 +45,7 @@ pub(crate) async fn carry_out(
         return outcomes;
     }
     let ids = said.iter().map(|step| step.instance.clone()).collect();
-    let mut fresh = match fleet.look(&Scope::Only(ids)).await {
+    let mut fresh = match fleet.observe(&Scope::Only(ids)).await {
         Ok(fresh) => fresh,
         Err(error) => {
             outcomes.extend(said.into_iter().map(|step| Outcome {

@@ -248,7 +248,7 @@ impl QueueReceiver {
             return Vec::new();
         };
         match home.fleet().observe(&Scope::Only(ids)).await {
-            Ok(instances) => instances,
+            Ok(observation) => observation.instances,
             Err(error) => {
                 warn!(%error, hint = error.hint(), "instances that changed can't be looked at");
                 Vec::new()

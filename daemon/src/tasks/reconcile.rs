@@ -14,11 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use curfew_aws::execute::Deadline;
+use curfew_aws::execute::{Basis, Deadline};
+use curfew_aws::fleet::Scope;
 use curfew_aws::organisation::{
     AccountRegionError, AccountRegionFailure, AccountRegionFleet, Organisation,
 };
-use curfew_aws::pass::{Pass, PassTrigger, look, pass};
+use curfew_aws::pass::Pass;
 use curfew_config::Driver;
 use curfew_core::account_regions::AccountRegion;
 use curfew_core::step::{Step, StepAction};
@@ -274,12 +275,12 @@ impl Reconcile<'_> {
         let work = async move {
             let place = places.acquire().await;
             let begun = (Instant::now(), clock.now());
-            let (fleet, schedule_set) = (one.fleet(), &now.schedule_set);
+            let basis = Basis::new(&now.schedule_set, &clock);
             let outcome = if let PassKind::Pass { .. } = task {
                 let deadline = Deadline::at(Instant::now() + PASS);
-                pass(fleet, schedule_set, PassTrigger::ROUTINE, &clock, deadline).await
+                Pass::run(one.fleet(), &Scope::All, basis, deadline).await
             } else {
-                look(fleet, schedule_set, PassTrigger::ROUTINE, &clock).await
+                Pass::dry_run(one.fleet(), &Scope::All, basis).await
             };
             drop(place);
             FinishedPass {

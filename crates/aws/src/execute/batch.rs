@@ -307,7 +307,7 @@ impl Batch {
         }
         if stale {
             self.looks += 1;
-            let looked = in_time_of(end, fleet.look_again(&ids)).await;
+            let looked = in_time_of(end, fleet.describe_again(&ids)).await;
             let answer = match looked {
                 Some(Ok(seen)) => Answer::Seen(seen),
                 Some(Err(error)) => Answer::NotSeen(error),

@@ -1,4 +1,4 @@
-//! Looking at the fleet: pages, one after the other, at EC2's pace.
+//! Describes the fleet page by page, within EC2's rate limit.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,19 +15,19 @@ use crate::error::{CloudError, CloudErrorKind, presentable};
 use crate::pace::{Limit, Paced};
 use crate::pages::PageTokens;
 
-/// The operation, as errors name it.
+/// The operation's name in errors.
 const DESCRIBE: &str = "ec2:DescribeInstances";
 
-/// `DescribeInstances` answers at most this many instances a page.
+/// The maximum number of instances on a page of `DescribeInstances`.
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html>
 const PAGE: i32 = 1000;
 
-/// A filter takes at most this many values.
+/// The maximum number of values of a filter.
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Filter.html>
 const FILTER_VALUES: usize = 200;
 
-/// How often a page that EC2 asks to wait for is asked for again, beyond the SDK's own tries: up to seven seconds, which a
-/// Lambda has and a person at a terminal bears.
+/// The maximum number of retries of a throttled page, after the SDK's own attempts: up to seven seconds, which fits into a Lambda's
+/// time limit and is bearable at a terminal.
 const MOST_WAITS: u32 = 3;
 
 /// Time limit for one page, the SDK's own retries included. EC2 answers a page of 1,000 instances in one to three seconds. A
@@ -35,12 +35,12 @@ const MOST_WAITS: u32 = 3;
 /// attempts of 15 s took 46 s); a shorter one reports a slow region as unknown.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// Where a look at everything goes on, in EC2's words; good for the same account and region only.
+/// The position of the next page, as EC2 named it. Valid for the same account and region only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageToken(String);
 
 impl PageToken {
-    /// As EC2 gave it.
+    /// Wraps the token that EC2 returned.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -52,57 +52,51 @@ impl From<PageToken> for String {
     }
 }
 
-/// What EC2 said of instances, and when it was asked.
+/// The instances as EC2 described them, and when.
 #[derive(Debug, Default)]
 pub struct Observation {
-    /// The instances, sorted by their ids.
+    /// The instances, sorted by id.
     pub instances: Vec<Instance>,
-    /// When the call was begun that described each of them: what happened after that is not in it.
+    /// For each instance, when the call that described it began: the description contains nothing that happened later.
     pub begun: Vec<Instant>,
+    /// The page that follows the observed one; `None` after the last page, and unless the scope is a page.
+    pub next_page: Option<PageToken>,
 }
 
 impl Observation {
-    /// An observation of instances, begun at one instant.
+    /// An observation of `instances` that began at one instant.
     pub fn begun_at(begun: Instant, instances: Vec<Instance>) -> Self {
         Self {
             begun: vec![begun; instances.len()],
             instances,
+            next_page: None,
         }
     }
 }
 
-/// A part of everything.
-#[derive(Debug)]
-pub struct Page {
-    /// Its instances.
-    pub seen: Observation,
-    /// Where the rest begins, if there is any.
-    pub next: Option<PageToken>,
-}
-
 impl Fleet {
-    /// Asks EC2 for the instances of `scope`, all pages. Ids that EC2 does not know are simply not in the answer.
+    /// Describes the instances of `scope`. The result lacks ids that EC2 doesn't know. Each page is reduced to what is kept of it, a
+    /// tenth, before the next one is requested.
     ///
     /// # Errors
     ///
-    /// When a call fails, and when EC2 names one page twice: what it said until then is a part of the fleet at best.
-    pub async fn observe(&self, scope: &Scope) -> Result<Vec<Instance>, CloudError> {
-        Ok(self.look(scope).await?.instances)
-    }
-
-    /// The same, and when EC2 was asked for each of them.
-    ///
-    /// An answer of EC2 is ten times as large as what is kept of it, so each page is reduced before the next one is asked for.
-    ///
-    /// # Errors
-    ///
-    /// As of [`Self::observe`].
-    pub async fn look(&self, scope: &Scope) -> Result<Observation, CloudError> {
+    /// If a call fails, or EC2 names a page twice: the fleet is then known in part at best.
+    pub async fn observe(&self, scope: &Scope) -> Result<Observation, CloudError> {
         let mut seen = Vec::new();
+        let mut next_page = None;
         match scope {
             Scope::All => self.describe(&alive(), &mut seen).await?,
+            Scope::Page(from) => {
+                let mut pages = PageTokens::new(DESCRIBE);
+                let token = from.as_ref().map(|PageToken(token)| token.clone());
+                if let Some(token) = &token {
+                    pages = pages.from_page(token);
+                }
+                let named = self.describe_page(&alive(), token, &mut seen).await?;
+                next_page = pages.follow(named)?.map(PageToken);
+            }
             Scope::Only(ids) => {
-                // By filter and not by `InstanceIds`: there one unknown id fails the call for all the others.
+                // `InstanceIds` fails the call for all instances if one id is unknown; a filter does not.
                 let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
                 for chunk in ids.chunks(FILTER_VALUES) {
                     self.describe(&filter("instance-id", chunk), &mut seen)
@@ -110,35 +104,22 @@ impl Fleet {
                 }
             }
         }
-        self.reduced(seen, scope).await
-    }
-
-    /// Asks EC2 for one page of all instances: the first, or the one that an earlier page named.
-    ///
-    /// # Errors
-    ///
-    /// When the call fails, and when the page names itself as the next one.
-    pub async fn observe_page(&self, from: Option<&PageToken>) -> Result<Page, CloudError> {
-        let mut seen = Vec::new();
-        let mut pages = PageTokens::new(DESCRIBE);
-        let token = from.map(|PageToken(token)| token.clone());
-        if let Some(token) = &token {
-            pages = pages.from_page(token);
-        }
-        let named = self.describe_page(&alive(), token, &mut seen).await?;
-        let next = pages.follow(named)?;
-        Ok(Page {
-            seen: self.reduced(seen, &Scope::All).await?,
-            next: next.map(PageToken),
+        let observation = self.reduced(seen, scope).await?;
+        Ok(Observation {
+            next_page,
+            ..observation
         })
     }
 
-    /// Asks EC2 once more how these instances are, at most a hundred: by their ids, which go with no pages, in one answer.
+    /// Describes at most a hundred instances by their ids, in one call without pages.
     ///
     /// # Errors
     ///
-    /// When the call fails: as a whole, where EC2 does not know one of the ids.
-    pub(crate) async fn look_again(&self, ids: &[InstanceId]) -> Result<Observation, CloudError> {
+    /// If the call fails. It fails for all instances if EC2 doesn't know one of the ids.
+    pub(crate) async fn describe_again(
+        &self,
+        ids: &[InstanceId],
+    ) -> Result<Observation, CloudError> {
         let mut seen = Vec::new();
         let wanted: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let (begun, answer) = self
@@ -161,7 +142,7 @@ impl Fleet {
         self.reduced(seen, &scope).await
     }
 
-    /// What was seen, each instance once, with what has to be asked besides.
+    /// Returns each described instance once, with its spot request's type and what this process wrote to its tags.
     async fn reduced(
         &self,
         mut seen: Vec<Sighting>,
@@ -169,13 +150,13 @@ impl Fleet {
     ) -> Result<Observation, CloudError> {
         // MiniStack ignores some filters, and EC2 may list an instance twice when its state changes between two pages.
         seen.retain(|Sighting { instance, .. }| match scope {
-            Scope::All => !matches!(
+            Scope::All | Scope::Page(_) => !matches!(
                 instance.state,
                 InstanceState::ShuttingDown | InstanceState::Terminated
             ),
             Scope::Only(ids) => ids.contains(&instance.id),
         });
-        // Of two, the one seen later.
+        // Of two descriptions, the later one.
         seen.sort_by(|a, b| (&a.instance.id, b.begun).cmp(&(&b.instance.id, a.begun)));
         seen.dedup_by(|a, b| a.instance.id == b.instance.id);
         let requests = seen.iter().filter_map(|one| one.spot_request.clone());
@@ -190,7 +171,11 @@ impl Fleet {
         });
         let (mut instances, begun): (Vec<Instance>, Vec<Instant>) = instances.unzip();
         self.own_memory.complete(&mut instances);
-        Ok(Observation { instances, begun })
+        Ok(Observation {
+            instances,
+            begun,
+            next_page: None,
+        })
     }
 
     async fn describe(&self, filter: &Filter, seen: &mut Vec<Sighting>) -> Result<(), CloudError> {
@@ -205,7 +190,7 @@ impl Fleet {
         }
     }
 
-    /// One page; returns the next one's token, which is good for the same filter and size of page only.
+    /// Describes one page. Returns the next page's token, which is valid for the same filter and page size only.
     async fn describe_page(
         &self,
         filter: &Filter,
@@ -334,7 +319,7 @@ fn unanswered(action: Paced) -> CloudError {
     CloudError::new(operation, CloudErrorKind::Unreachable, message)
 }
 
-/// Everything that is not terminated.
+/// Selects instances that are not terminated.
 fn alive() -> Filter {
     let states = ["pending", "running", "stopping", "stopped"].map(String::from);
     filter("instance-state-name", &states)

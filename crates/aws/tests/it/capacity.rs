@@ -3,9 +3,9 @@
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::error::CloudErrorKind;
-use curfew_aws::execute::{Deadline, StepResult};
+use curfew_aws::execute::{Basis, Deadline, StepResult};
 use curfew_aws::fleet::{Fleet, Scope};
-use curfew_aws::pass::{Pass, PassTrigger, pass};
+use curfew_aws::pass::Pass;
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::request::{Request, RequestDuration, RequestKind};
 use curfew_core::schedule_set::ScheduleSet;
@@ -76,21 +76,29 @@ impl Setting {
     }
 
     async fn pass(&self) -> Pass {
-        self.wake(PassTrigger::ROUTINE).await
+        self.run(&Scope::All, None).await
     }
 
-    async fn wake(&self, trigger: PassTrigger<'_>) -> Pass {
+    /// A pass over the instance of a request by alice.
+    async fn request(&self, id: &Ec2InstanceId, kind: RequestKind) -> Pass {
+        let request = Request {
+            kind,
+            targets: [id.as_str().parse().unwrap()].into(),
+            by: Actor::new("alice"),
+        };
+        let scope = Scope::Only(request.targets.clone());
+        self.run(&scope, Some(&request)).await
+    }
+
+    async fn run(&self, scope: &Scope, request: Option<&Request>) -> Pass {
         let ec2 = self.ec2.clone();
         let clock = Clock::telling(move || ec2.now());
-        pass(
-            &self.fleet,
-            &self.schedule_set,
-            trigger,
-            &clock,
-            Deadline::NONE,
-        )
-        .await
-        .unwrap()
+        let basis = Basis {
+            request,
+            ..Basis::new(&self.schedule_set, &clock)
+        };
+        let pass = Pass::run(&self.fleet, scope, basis, Deadline::NONE).await;
+        pass.unwrap()
     }
 
     /// The type, and what is said about it.
@@ -223,9 +231,9 @@ async fn a_refused_stop_is_remembered_and_a_request_asks_at_once() {
     setting.ec2.clear_calls();
     setting.pass().await;
     assert_eq!(setting.calls(ApiAction::StopInstances), 0);
-    let trigger = asking(&protected, RequestKind::Stop(RequestDuration::NextEdge));
+    let stop = RequestKind::Stop(RequestDuration::NextEdge);
     assert_eq!(
-        failures(&setting.wake(trigger).await),
+        failures(&setting.request(&protected, stop).await),
         [CloudErrorKind::Refused]
     );
     assert_eq!(setting.calls(ApiAction::StopInstances), 1);
@@ -238,23 +246,10 @@ async fn a_refused_stop_is_remembered_and_a_request_asks_at_once() {
         "what was refused is not applied"
     );
     // It runs, so that a start is no more than remembered.
-    let trigger = asking(&protected, RequestKind::Start(RequestDuration::NextEdge));
-    assert!(failures(&setting.wake(trigger).await).is_empty());
+    let start = RequestKind::Start(RequestDuration::NextEdge);
+    assert!(failures(&setting.request(&protected, start).await).is_empty());
     assert_eq!(setting.ec2.tag(&protected, RETRY_TAG), None);
     assert_eq!(setting.ec2.state(&protected), Ec2InstanceState::Running);
-}
-
-fn asking(id: &Ec2InstanceId, ask: RequestKind) -> PassTrigger<'static> {
-    let target: curfew_core::instance::InstanceId = id.as_str().parse().unwrap();
-    PassTrigger {
-        scope: Scope::Only([target.clone()].into()),
-        request: Some(Request {
-            kind: ask,
-            targets: [target].into(),
-            by: Actor::new("alice"),
-        }),
-        schedule: None,
-    }
 }
 
 #[tokio::test]
@@ -263,7 +258,7 @@ async fn a_requested_start_without_room_stays_due() {
     let web = setting.stopped("web", "office");
     setting.no_room_for(&["m5.large"]);
     setting
-        .wake(asking(&web, RequestKind::Start(RequestDuration::NextEdge)))
+        .request(&web, RequestKind::Start(RequestDuration::NextEdge))
         .await;
     assert_eq!(
         setting.ec2.tag(&web, REQUEST_TAG).unwrap(),
@@ -282,10 +277,7 @@ async fn an_override_without_room_is_placed_and_waits() {
     setting.no_room_for(&["m5.large"]);
     let until = "2026-11-23T09:00:00Z".parse().unwrap();
     setting
-        .wake(asking(
-            &web,
-            RequestKind::Start(RequestDuration::Until(until)),
-        ))
+        .request(&web, RequestKind::Start(RequestDuration::Until(until)))
         .await;
     assert!(
         setting

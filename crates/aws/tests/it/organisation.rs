@@ -5,10 +5,10 @@ use std::time::SystemTime;
 use aws_smithy_async::time::TimeSource as SdkTime;
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
-use curfew_aws::execute::Deadline;
+use curfew_aws::execute::{Basis, Deadline};
 use curfew_aws::fleet::Scope;
 use curfew_aws::organisation::{AccountRegionFailure, Organisation, Survey};
-use curfew_aws::pass::{Pass, PassTrigger, pass_page};
+use curfew_aws::pass::Pass;
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_model::{
@@ -110,10 +110,12 @@ impl Setting {
     }
 
     async fn pass(&self) -> Survey<Pass> {
-        let routine = PassTrigger::ROUTINE;
-        self.organisation
-            .pass(&self.schedule_set, &routine, &self.clock, Deadline::NONE)
-            .await
+        let basis = Basis::new(&self.schedule_set, &self.clock);
+        let mut survey = self.organisation.dry_run(basis, Deadline::NONE).await;
+        for (one, pass) in &mut survey.answers {
+            pass.carry_out(one.fleet(), basis, Deadline::NONE).await;
+        }
+        survey
     }
 
     fn running(&self) -> Vec<String> {
@@ -252,18 +254,12 @@ async fn a_large_region_is_passed_over_page_by_page() {
     let fleet = setting.organisation.account_regions()[0].fleet();
     let (mut pages, mut from) = (Vec::new(), None);
     loop {
-        let page = pass_page(
-            fleet,
-            &setting.schedule_set,
-            None,
-            from.as_ref(),
-            &setting.clock,
-            Deadline::NONE,
-        );
-        let (pass, next) = page.await.unwrap();
+        let basis = Basis::new(&setting.schedule_set, &setting.clock);
+        let pass = Pass::run(fleet, &Scope::Page(from), basis, Deadline::NONE).await;
+        let pass = pass.unwrap();
         assert_eq!(pass.failures(), 0);
         pages.push(pass.outcomes.len());
-        from = next;
+        from = pass.next_page;
         if from.is_none() {
             break;
         }

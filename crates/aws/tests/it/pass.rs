@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::error::CloudErrorKind;
-use curfew_aws::execute::{Deadline, StepResult};
+use curfew_aws::execute::{Basis, Deadline, StepResult};
 use curfew_aws::fleet::{Fleet, Scope};
-use curfew_aws::pass::{Pass, PassTrigger, pass};
+use curfew_aws::pass::Pass;
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::state_tags::LAST_TAG;
@@ -50,15 +50,9 @@ impl Setting {
     async fn pass_until(&self, deadline: Deadline) -> Pass {
         let ec2 = self.ec2.clone();
         let clock = Clock::telling(move || ec2.now());
-        pass(
-            &self.fleet,
-            &self.schedule_set,
-            PassTrigger::ROUTINE,
-            &clock,
-            deadline,
-        )
-        .await
-        .unwrap()
+        let basis = Basis::new(&self.schedule_set, &clock);
+        let pass = Pass::run(&self.fleet, &Scope::All, basis, deadline).await;
+        pass.unwrap()
     }
 }
 
@@ -210,7 +204,7 @@ async fn a_fleet_is_read_page_by_page() {
     let gone = setting.ec2.launch(office("gone"));
     setting.ec2.terminate(&gone).unwrap();
     let found = setting.fleet.observe(&Scope::All).await.unwrap();
-    assert_eq!(found.len(), 2_300);
+    assert_eq!(found.instances.len(), 2_300);
     assert_eq!(setting.ec2.calls_of(ApiAction::DescribeInstances).len(), 3);
 }
 
@@ -226,6 +220,7 @@ async fn ids_that_do_not_exist_are_left_out_and_the_others_found() {
         .unwrap();
     assert_eq!(
         found
+            .instances
             .iter()
             .map(|instance| instance.id.as_str())
             .collect::<Vec<_>>(),

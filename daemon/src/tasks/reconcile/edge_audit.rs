@@ -260,6 +260,7 @@ mod tests {
             at: at(now),
             instances,
             begun: Vec::new(),
+            next_page: None,
             plan,
             outcomes: Vec::new(),
         }

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use curfew_aws::error::CloudErrorKind;
-use curfew_aws::execute::{Deadline, StepResult};
+use curfew_aws::execute::{Basis, Deadline, StepResult};
 use curfew_aws::fleet::{PageToken, Scope};
-use curfew_aws::pass::{Pass, PassTrigger, look, pass};
-use curfew_core::request::{Request as Asked, RequestDuration, RequestKind};
-use curfew_core::state_tags::Actor;
+use curfew_aws::pass::Pass;
+use curfew_core::request::{RequestDuration, RequestKind};
 use curfew_model::{
     ApiAction, ApiCaller, ApiRequest, ApiResponse, DescribeQuery, Durations, Ec2InstanceId,
     Ec2InstanceState, Fault, Launch, RecordedCall, Symptom, Throttling,
@@ -21,20 +20,7 @@ use super::world::{EVENING, MORNING, World, failed, names};
 impl World {
     /// What a person asks for, as the command line and the API do.
     async fn asked(&self, ask: RequestKind, ids: &[Ec2InstanceId]) -> Pass {
-        let targets = ids.iter().map(|id| id.as_str().parse().unwrap());
-        let request = Asked {
-            kind: ask,
-            targets: targets.collect(),
-            by: Actor::new("alice"),
-        };
-        let trigger = PassTrigger {
-            scope: Scope::Only(request.targets.clone()),
-            request: Some(request),
-            schedule: None,
-        };
-        let (fleet, schedule_set) = (&self.fleet, &self.schedule_set);
-        let done = pass(fleet, schedule_set, trigger, &self.clock(), Deadline::NONE).await;
-        let done = done.unwrap();
+        let done = self.request(ask, ids).await;
         assert_eq!(done.failures(), 0, "{:?}", done.outcomes);
         done
     }
@@ -202,10 +188,10 @@ async fn starts_that_ec2s_pace_holds_up_end_at_the_stop_edge_and_the_next_pass_s
     let edge: Timestamp = "2026-11-24T07:01:00Z".parse().unwrap();
     // As `curfew apply` does it: a look, and then its steps without any deadline of the caller's.
     let (schedule_set, clock) = (&world.schedule_set, world.clock());
-    let seen = look(&world.fleet, schedule_set, PassTrigger::ROUTINE, &clock).await;
+    let basis = Basis::new(schedule_set, &clock);
+    let seen = Pass::dry_run(&world.fleet, &Scope::All, basis).await;
     let mut done = seen.unwrap();
     assert_eq!(done.plan.next_edge, Some(edge));
-    let basis = PassTrigger::ROUTINE.basis(schedule_set, &clock);
     done.carry_out(&world.fleet, basis, Deadline::NONE).await;
     let left = world.count(&ids, Ec2InstanceState::Stopped);
     assert!((100..=120).contains(&left), "{left}");
@@ -360,7 +346,7 @@ async fn a_fleet_whose_pages_go_round_is_an_error_and_no_endless_look() {
         world.ec2.clear_faults();
         if page == 0 {
             // The first page names the second anyway.
-            assert_eq!(looked.unwrap().len(), 2_500);
+            assert_eq!(looked.unwrap().instances.len(), 2_500);
             continue;
         }
         let error = looked.unwrap_err();
@@ -374,7 +360,7 @@ async fn a_fleet_whose_pages_go_round_is_an_error_and_no_endless_look() {
     world
         .ec2
         .fault(Fault::on(ApiAction::DescribeInstances, itself).times(1));
-    let page = PageToken::new(second);
-    let error = world.fleet.observe_page(Some(&page)).await.unwrap_err();
+    let page = Scope::Page(Some(PageToken::new(second)));
+    let error = world.fleet.observe(&page).await.unwrap_err();
     assert!(error.to_string().contains("named before"), "{error}");
 }

@@ -2,10 +2,9 @@
 
 use curfew_aws::error::CloudErrorKind;
 use curfew_aws::execute::StepResult;
-use curfew_aws::fleet::Scope;
-use curfew_aws::pass::{Pass, PassTrigger};
-use curfew_core::request::{Request, RequestDuration, RequestKind};
-use curfew_core::state_tags::{Actor, LAST_TAG, RETRY_TAG};
+use curfew_aws::pass::Pass;
+use curfew_core::request::{RequestDuration, RequestKind};
+use curfew_core::state_tags::{LAST_TAG, RETRY_TAG};
 use curfew_core::step::StepAction;
 use curfew_model::{
     ApiAction, ApiError, Case, Denial, Ec2InstanceId, Ec2InstanceState, Fault, Launch, SpotKind,
@@ -153,17 +152,9 @@ async fn by_hand_as_well() {
     let refusal = ApiError::client("UnsupportedOperation", "not ready to hibernate");
     let fault = Fault::on(ApiAction::StopInstances, Symptom::Error(refusal)).hibernating();
     world.ec2.fault(fault);
-    let target: curfew_core::instance::InstanceId = running[0].as_str().parse().unwrap();
-    let trigger = PassTrigger {
-        scope: Scope::Only([target.clone()].into()),
-        request: Some(Request {
-            kind: RequestKind::Stop(RequestDuration::NextEdge),
-            targets: [target].into(),
-            by: Actor::new("alice"),
-        }),
-        schedule: None,
-    };
-    let pass = world.wake(trigger).await;
+    let pass = world
+        .request(RequestKind::Stop(RequestDuration::NextEdge), &running[..1])
+        .await;
     assert_eq!(pass.failures(), 0);
     assert_eq!(world.count(&running, Ec2InstanceState::Stopping), 1);
     assert!(

@@ -2,8 +2,9 @@
 
 use curfew_aws::clock::Clock;
 use curfew_aws::error::CloudErrorKind;
-use curfew_aws::execute::{Deadline, StepResult};
-use curfew_aws::pass::{PassTrigger, look};
+use curfew_aws::execute::{Basis, Deadline, StepResult};
+use curfew_aws::fleet::Scope;
+use curfew_aws::pass::Pass;
 use curfew_model::{
     ApiAction, ApiError, Denial, Ec2InstanceState, Fault, Launch, SpotKind, Symptom,
 };
@@ -60,19 +61,13 @@ async fn instances_that_vanish_meanwhile_are_told_apart_in_one_step() {
     let gone = world.launch(3, |plain| plain);
     let begun = world.ec2.now();
     let clock = Clock::telling(move || begun);
-    let mut seen = look(
-        &world.fleet,
-        &world.schedule_set,
-        PassTrigger::ROUTINE,
-        &clock,
-    )
-    .await
-    .unwrap();
+    let basis = Basis::new(&world.schedule_set, &clock);
+    let seen = Pass::dry_run(&world.fleet, &Scope::All, basis).await;
+    let mut seen = seen.unwrap();
     for id in &gone {
         world.ec2.terminate(id).unwrap();
     }
     world.ec2.advance(2.hours());
-    let basis = PassTrigger::ROUTINE.basis(&world.schedule_set, &clock);
     seen.carry_out(&world.fleet, basis, Deadline::NONE).await;
     let lost = seen.outcomes.iter().filter(|outcome| {
         matches!(&outcome.result, StepResult::Failed(error) if error.kind == CloudErrorKind::NotFound)

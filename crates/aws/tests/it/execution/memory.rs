@@ -154,7 +154,7 @@ async fn what_this_process_wrote_is_believed_over_an_older_answer() {
         .await
         .unwrap();
     assert_eq!(
-        seen[0].tags["curfew:last"],
+        seen.instances[0].tags["curfew:last"],
         "2026-11-23T19:00:00Z stop schedule office pending"
     );
     tokio::time::advance(std::time::Duration::from_secs(601)).await;
@@ -163,7 +163,7 @@ async fn what_this_process_wrote_is_believed_over_an_older_answer() {
         .observe(&curfew_aws::fleet::Scope::All)
         .await
         .unwrap();
-    assert_eq!(seen[0].tags["curfew:last"], super::world::MEMORY);
+    assert_eq!(seen.instances[0].tags["curfew:last"], super::world::MEMORY);
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,38 +190,15 @@ async fn without_the_right_to_tag_everything_is_done_once_and_told_of() {
 
 #[tokio::test(start_paused = true)]
 async fn an_override_that_cannot_be_placed_changes_nothing() {
-    use curfew_aws::clock::Clock;
-    use curfew_aws::execute::Deadline;
-    use curfew_aws::pass::{PassTrigger, pass};
-    use curfew_core::request::{Request, RequestDuration, RequestKind};
-    use curfew_core::state_tags::Actor;
+    use curfew_core::request::{RequestDuration, RequestKind};
 
     let world = World::at(EVENING).await;
     let laden = world.launch(1, full);
     let good = world.launch(1, |plain| plain);
-    let targets = laden.iter().chain(&good);
-    let request = Request {
-        kind: RequestKind::Stop(RequestDuration::Until(
-            "2026-11-23T23:00:00Z".parse().unwrap(),
-        )),
-        targets: targets.map(|id| id.as_str().parse().unwrap()).collect(),
-        by: Actor::new("alice"),
-    };
-    let trigger = PassTrigger {
-        request: Some(request),
-        ..PassTrigger::ROUTINE
-    };
-    let ec2 = world.ec2.clone();
-    let clock = Clock::telling(move || ec2.now());
-    let done = pass(
-        &world.fleet,
-        &world.schedule_set,
-        trigger,
-        &clock,
-        Deadline::NONE,
-    )
-    .await
-    .unwrap();
+    let until = "2026-11-23T23:00:00Z".parse().unwrap();
+    let stop = RequestKind::Stop(RequestDuration::Until(until));
+    let targets = [laden.clone(), good.clone()].concat();
+    let done = world.request(stop, &targets).await;
     assert_eq!(done.failures(), 1);
     assert_eq!(world.count(&laden, Ec2InstanceState::Running), 1);
     assert_eq!(world.count(&good, Ec2InstanceState::Stopping), 1);

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::error::CloudErrorKind;
-use curfew_aws::execute::{Deadline, StepResult};
-use curfew_aws::fleet::Fleet;
-use curfew_aws::pass::{Pass, PassTrigger, pass};
+use curfew_aws::execute::{Basis, Deadline, StepResult};
+use curfew_aws::fleet::{Fleet, Scope};
+use curfew_aws::pass::Pass;
 use curfew_core::configuration::RawScheduleSet;
+use curfew_core::request::{Request, RequestKind};
 use curfew_core::schedule_set::ScheduleSet;
+use curfew_core::state_tags::Actor;
 use curfew_model::{
     ApiAction, Ec2InstanceId, Ec2InstanceState, Launch, Model, RecordedCall, RecordedOutcome,
     TimeSource, direct,
@@ -84,19 +86,28 @@ impl World {
     }
 
     pub(crate) async fn pass_until(&self, deadline: Deadline) -> Pass {
-        self.make(PassTrigger::ROUTINE, deadline).await
-    }
-
-    /// A pass that was asked for.
-    pub(crate) async fn wake(&self, trigger: PassTrigger<'_>) -> Pass {
-        self.make(trigger, Deadline::NONE).await
-    }
-
-    async fn make(&self, trigger: PassTrigger<'_>, deadline: Deadline) -> Pass {
         let clock = self.clock();
-        pass(&self.fleet, &self.schedule_set, trigger, &clock, deadline)
-            .await
-            .unwrap()
+        let basis = Basis::new(&self.schedule_set, &clock);
+        let pass = Pass::run(&self.fleet, &Scope::All, basis, deadline).await;
+        pass.unwrap()
+    }
+
+    /// A pass over the instances of a request by alice.
+    pub(crate) async fn request(&self, kind: RequestKind, ids: &[Ec2InstanceId]) -> Pass {
+        let targets = ids.iter().map(|id| id.as_str().parse().unwrap());
+        let request = Request {
+            kind,
+            targets: targets.collect(),
+            by: Actor::new("alice"),
+        };
+        let clock = self.clock();
+        let basis = Basis {
+            request: Some(&request),
+            ..Basis::new(&self.schedule_set, &clock)
+        };
+        let scope = Scope::Only(request.targets.clone());
+        let pass = Pass::run(&self.fleet, &scope, basis, Deadline::NONE).await;
+        pass.unwrap()
     }
 
     /// A clock that begins with the model's and goes on with tokio's: the model's own stands still between two calls.

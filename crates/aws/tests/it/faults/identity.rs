@@ -2,9 +2,9 @@
 
 use aws_smithy_async::time::StaticTimeSource;
 use curfew_aws::clock::Clock;
-use curfew_aws::execute::Deadline;
+use curfew_aws::execute::{Basis, Deadline};
 use curfew_aws::fleet::{Fleet, Scope};
-use curfew_aws::pass::{PassTrigger, pass};
+use curfew_aws::pass::Pass;
 use curfew_core::request::{Request, RequestDuration, RequestKind};
 use curfew_core::state_tags::{Actor, LAST_TAG};
 use curfew_model::{
@@ -118,25 +118,17 @@ async fn a_request_on_a_machine_whose_clock_is_fast_does_not_swallow_the_next_ed
     // Ninety seconds before the next day's stop edge; ten minutes later by the caller's clock.
     let before_the_edge = "2026-11-24T18:58:30Z".parse().unwrap();
     setting.ec2.set_now(before_the_edge);
-    let target = web.as_str().parse().unwrap();
-    let trigger = PassTrigger {
-        scope: Scope::Only([target].into()),
-        request: Some(Request {
-            kind: RequestKind::Start(RequestDuration::NextEdge),
-            targets: [web.as_str().parse().unwrap()].into(),
-            by: Actor::new("alice"),
-        }),
-        schedule: None,
+    let request = Request {
+        kind: RequestKind::Start(RequestDuration::NextEdge),
+        targets: [web.as_str().parse().unwrap()].into(),
+        by: Actor::new("alice"),
     };
-    let schedule_set = &setting.schedule_set;
-    let asked = pass(
-        &setting.fleet,
-        schedule_set,
-        trigger,
-        &clock,
-        Deadline::NONE,
-    )
-    .await;
+    let scope = Scope::Only(request.targets.clone());
+    let basis = Basis {
+        request: Some(&request),
+        ..Basis::new(&setting.schedule_set, &clock)
+    };
+    let asked = Pass::run(&setting.fleet, &scope, basis, Deadline::NONE).await;
     let asked = asked.unwrap();
     assert_eq!(asked.failures(), 0, "{:?}", asked.outcomes);
     assert_eq!(asked.at, before_the_edge, "as AWS has it");

@@ -7,9 +7,9 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::error::CloudError;
-use curfew_aws::execute::Deadline;
-use curfew_aws::fleet::Fleet;
-use curfew_aws::pass::{Pass, PassTrigger, pass};
+use curfew_aws::execute::{Basis, Deadline};
+use curfew_aws::fleet::{Fleet, Scope};
+use curfew_aws::pass::Pass;
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::state_tags::LAST_TAG;
@@ -75,14 +75,8 @@ impl Setting {
     pub(crate) async fn try_pass(&self) -> Result<Pass, CloudError> {
         let ec2 = self.ec2.clone();
         let clock = Clock::telling(move || ec2.now());
-        pass(
-            &self.fleet,
-            &self.schedule_set,
-            PassTrigger::ROUTINE,
-            &clock,
-            Deadline::NONE,
-        )
-        .await
+        let basis = Basis::new(&self.schedule_set, &clock);
+        Pass::run(&self.fleet, &Scope::All, basis, Deadline::NONE).await
     }
 
     /// One pass that gets as far as its steps.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection};
 use curfew_aws::error::CloudError;
-use curfew_aws::execute::Deadline;
+use curfew_aws::execute::{Basis, Deadline};
 use curfew_aws::fleet::{Fleet, Scope};
-use curfew_aws::pass::{Pass, PassTrigger, look, pass};
+use curfew_aws::pass::Pass;
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::plan::Plan;
 use curfew_core::request::Request;
@@ -69,30 +69,20 @@ impl World {
         request: Option<Request>,
         deadline: Deadline,
     ) -> Result<Pass, CloudError> {
-        let trigger = PassTrigger {
-            scope: Scope::All,
-            request,
-            schedule,
+        let clock = self.clock();
+        let basis = Basis {
+            request: request.as_ref(),
+            triggered_for: schedule,
+            ..Basis::new(&self.schedule_set, &clock)
         };
-        pass(
-            &self.fleet,
-            &self.schedule_set,
-            trigger,
-            &self.clock(),
-            deadline,
-        )
-        .await
+        Pass::run(&self.fleet, &Scope::All, basis, deadline).await
     }
 
     /// What a pass would do now.
     pub(crate) async fn look(&self) -> Result<Plan, CloudError> {
-        let seen = look(
-            &self.fleet,
-            &self.schedule_set,
-            PassTrigger::ROUTINE,
-            &self.clock(),
-        )
-        .await?;
+        let clock = self.clock();
+        let basis = Basis::new(&self.schedule_set, &clock);
+        let seen = Pass::dry_run(&self.fleet, &Scope::All, basis).await?;
         Ok(seen.plan)
     }
 }
