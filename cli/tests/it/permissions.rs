@@ -148,8 +148,8 @@ fn the_policies_allow_every_call_of_the_program() {
 #[test]
 fn every_statement_and_stack_resource_is_documented() {
     for (name, heading) in [
-        ("daemon", "Whoever runs `curfew run` or the commands"),
-        ("operator", "Whoever deploys"),
+        ("daemon", "The daemon and the commands"),
+        ("operator", "Deploying"),
     ] {
         let policy = policy(name);
         let statements = policy["Statement"].as_array().unwrap();
@@ -161,7 +161,7 @@ fn every_statement_and_stack_resource_is_documented() {
         let documented: BTreeSet<&str> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
         assert_eq!(documented, sids, "{heading}");
     }
-    let rows = table("Whoever deploys");
+    let rows = table("Deploying");
     let documented: BTreeSet<String> = rows
         .iter()
         .flat_map(|row| quoted(&row[1]).map(str::to_owned))
