@@ -58,7 +58,7 @@ impl<'a> DeployedState<'a> {
         match EndpointKind::of(self.conn) {
             EndpointKind::Aws => package.check_for_lambda()?,
             EndpointKind::Emulator | EndpointKind::LocalEmulator => {
-                package.check_for_this_machine()?
+                package.check_for_this_machine()?;
             }
         }
         Ok(package)
