@@ -27,5 +27,6 @@ pub mod queue;
 pub mod rate_limit;
 mod requested;
 pub mod rules;
+pub mod topic;
 mod truncated_response;
 pub mod webhook_client;

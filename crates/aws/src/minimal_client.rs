@@ -1,4 +1,4 @@
-//! Minimal clients of services of which Curfew uses a few actions: SSM, SQS, STS, API Gateway and Lambda. Signature, time
+//! Minimal clients of services of which Curfew uses a few actions: SSM, SQS, SNS, STS, API Gateway and Lambda. Signature, time
 //! limits, retries, clock correction, identity and errors are the SDK's; only its tables of all other actions are absent,
 //! which made up a seventh of the Lambda (docs/performance.md).
 //!

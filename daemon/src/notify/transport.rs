@@ -4,10 +4,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aws_sdk_sns::Client;
-use aws_sdk_sns::config::Builder;
 use curfew_aws::connect::{Connection, Trust, TrustError};
 use curfew_aws::error::{CloudError, CloudErrorKind};
+use curfew_aws::topic::{Topic, TopicMessage};
 use curfew_aws::webhook_client::{WebhookClient, WebhookError};
 use curfew_config::{Destination, TopicArn, WebhookUrl};
 use curfew_files::read_text;
@@ -23,7 +22,7 @@ pub(super) enum Transport {
         url: WebhookUrl,
     },
     Topic {
-        client: Client,
+        topic: Topic,
         arn: TopicArn,
     },
 }
@@ -143,10 +142,9 @@ impl Transport {
             Destination::Webhook(url) => webhook(url.clone())?,
             Destination::WebhookIn(path) => webhook(url_in(path)?)?,
             Destination::Topic(arn) => {
-                let config = Builder::from(&connection.in_region(arn.region()).sdk)
-                    .interceptor(connection.calls.clone());
+                let connection = connection.in_region(arn.region());
                 Self::Topic {
-                    client: Client::from_conf(config.build()),
+                    topic: Topic::new(&connection, arn.as_str()),
                     arn: arn.clone(),
                 }
             }
@@ -167,28 +165,21 @@ impl Transport {
                     }),
                 }
             }
-            Self::Topic { client, arn } => {
+            Self::Topic { topic, arn } => {
                 // E-mails and phones get the text, subscribed programs the structured data.
                 let bodies = json!({
                     "default": message.structured().to_string(),
                     "email": message.text,
                     "sms": message.subject(),
                 });
-                let mut call = client
-                    .publish()
-                    .topic_arn(arn.as_str())
-                    .subject(message.subject())
-                    .message_structure("json")
-                    .message(bodies.to_string());
-                if arn.is_fifo() {
-                    // Ordered by occurrence; a message that is sent again has the same content, and so the same deduplication
-                    // id.
-                    call = call.message_group_id("curfew");
-                    call = call.message_deduplication_id(digest(&bodies.to_string()));
-                }
-                let sent = call.send().await;
-                sent.map(drop)
-                    .map_err(|error| SendError::Topic(CloudError::from_sdk("sns:Publish", error)))
+                let bodies = bodies.to_string();
+                let message = TopicMessage {
+                    subject: message.subject(),
+                    // A message that is sent again has the same content.
+                    deduplication: arn.is_fifo().then(|| digest(&bodies)),
+                    bodies,
+                };
+                Ok(topic.publish(&message).await?)
             }
         }
     }

@@ -20,6 +20,7 @@ use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::fleet::{Fleet, Scope};
 use curfew_aws::parameter::{ParameterEditor, ParameterStore};
 use curfew_aws::queue::{FifoMessage, Queue};
+use curfew_aws::topic::{Topic, TopicMessage};
 use curfew_core::account_regions::TargetAccount;
 use curfew_core::instance::AccountId;
 
@@ -115,6 +116,7 @@ async fn connection(sdk: SdkConfig) -> Connection {
 
 const QUEUE: &str = "https://sqs.eu-west-3.amazonaws.com/123456789012/work";
 const VALUE: &str = "{\"a\": \"é\"}\n";
+const TOPIC: &str = "arn:aws:sns:eu-west-3:111122223333:curfew.fifo";
 const ROLE: &str = "arn:aws:iam::111122223333:role/curfew+member";
 
 /// The calls that both Curfew and the SDKs can make.
@@ -126,15 +128,17 @@ enum Call {
     GetParametersByPath,
     SendMessageBatch,
     AssumeRole,
+    Publish,
 }
 
-const CALLS: [Call; 6] = [
+const CALLS: [Call; 7] = [
     Call::GetParameter,
     Call::PutParameter,
     Call::DeleteParameter,
     Call::GetParametersByPath,
     Call::SendMessageBatch,
     Call::AssumeRole,
+    Call::Publish,
 ];
 
 /// A message in its own group, with its own deduplication id.
@@ -180,6 +184,14 @@ impl Call {
                 let fleet = Fleet::new(&connection.into_account(&account));
                 drop(fleet.observe(&Scope::All).await);
             }
+            Self::Publish => {
+                let message = TopicMessage {
+                    subject: "Failure: é & b".to_owned(),
+                    bodies: VALUE.to_owned(),
+                    deduplication: Some("a1".to_owned()),
+                };
+                drop(Topic::new(connection, TOPIC).publish(&message).await);
+            }
         }
     }
 
@@ -206,6 +218,12 @@ impl Call {
                 let call = aws_sdk_sts::Client::new(&sdk).assume_role();
                 let call = call.role_arn(ROLE).role_session_name("curfew");
                 drop(call.external_id("a secret of two").send().await);
+            }
+            Self::Publish => {
+                let call = aws_sdk_sns::Client::new(&sdk).publish().topic_arn(TOPIC);
+                let call = call.subject("Failure: é & b").message(VALUE);
+                let call = call.message_structure("json").message_group_id("curfew");
+                drop(call.message_deduplication_id("a1").send().await);
             }
         }
         service.first()
@@ -238,6 +256,7 @@ async fn each_call_is_counted_by_its_outcome() {
                 "EC2 DescribeInstances unanswered 1",
                 "STS AssumeRole failed 1",
             ],
+            Call::Publish => vec!["SNS Publish failed 1"],
         };
         assert_eq!(counted, expected);
     }
