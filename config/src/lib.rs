@@ -145,7 +145,7 @@ pub struct DaemonConfiguration {
     pub queue: QueueSetting,
     /// How long the journal keeps transitions.
     pub retention: SignedDuration,
-    /// The delay of the Lambda after which the daemon applies an edge itself.
+    /// How long an edge may be late, or drift may last, before the daemon corrects it itself and reports it.
     pub grace: Duration,
     /// The folder of the journal; see [`Configuration::state_dir`] for the default.
     pub state_dir: Option<PathBuf>,

@@ -7,10 +7,10 @@
 //! inferred and marked as such.
 
 mod causes;
-mod event_stream;
-mod events;
+mod event_order;
+mod event_stream_health;
 mod observation;
-mod observations;
+mod polls;
 mod recent_actions;
 mod state_change;
 mod tracked_instance;
@@ -23,19 +23,19 @@ use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::transition::KnownState;
 use jiff::{SignedDuration, Timestamp};
 
-use self::event_stream::EventStream;
+use self::event_stream_health::EventStream;
 use self::tracked_instance::TrackedInstance;
 use crate::active_configuration::{ActiveConfiguration, schedule_of};
 use curfew_journal::{Attribution, CoverageObservation, TransitionRecord};
 
-pub(crate) use self::event_stream::VISIBILITY_TIMEOUT;
+pub(crate) use self::event_stream_health::VISIBILITY_TIMEOUT;
 pub(crate) use self::observation::{EventBatch, InstanceObservation, RegionObservation};
 pub(crate) use self::recent_actions::RecentActions;
 pub(crate) use self::state_change::{CloudTrailCall, QueuedStateChange, StateChangeMessage};
 
 /// The longest time without polls that is no gap in the coverage: in more than an hour, too much may go unobserved.
 const MAX_GAP: SignedDuration = SignedDuration::from_mins(10);
-/// Events wait in the queue for four days, so a shorter absence is no gap if they are read afterwards (`deploy/stack.yaml`).
+/// Events wait in the queue for four days, so a shorter absence is no gap if they are read afterwards (`crates/deploy/src/stack.yaml`).
 const MAX_GAP_WITH_EVENTS: SignedDuration = SignedDuration::from_hours(4 * 24);
 
 /// The tracked state of every instance.

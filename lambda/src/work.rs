@@ -1,11 +1,11 @@
-//! Runs the passes that triggers cause. A trigger enqueues one message for each account-region; a pass that runs out of time enqueues
-//! another one for the rest. AWS runs the invocations concurrently, so the duration hardly grows with the organisation.
+//! Runs the passes that triggers request. A trigger enqueues one message for each account-region; a pass that runs out of time enqueues
+//! another one for the rest. AWS runs the invocations concurrently, so the duration hardly grows with the number of account-regions.
 //!
 //! The queue is FIFO, and the account-region is the message group: passes over one account-region never run concurrently. Messages
 //! are deduplicated by the trigger's minute, so the triggers of one minute cause one pass.
 //!
-//! A message carries no decision, like any trigger. Delivered twice, late or after a change of the configuration, it causes a pass
-//! that decides from the current state.
+//! Like any trigger, a message carries no decision: even if it arrives twice, late, or after the configuration changed, its pass decides
+//! from the current state.
 
 use std::time::Duration;
 
@@ -70,11 +70,11 @@ impl App {
             .await
     }
 
-    /// Returns the minute that a trigger is for; the current one if the trigger names none, or one in the future.
+    /// Returns the minute that a trigger is for; the current one if the trigger names none or names a future one.
     fn trigger_minute(&self, trigger: &Trigger, schedule_set: &ScheduleSet) -> Timestamp {
         let now = self.clock.now();
         let early = self.early_tolerance();
-        let named = match trigger {
+        let minute = match trigger {
             Trigger::Edges(cron) => fired_for(cron, now, early),
             Trigger::Event(at) => Some(minute_of(*at)),
             Trigger::Schedule(name) => {
@@ -85,8 +85,8 @@ impl App {
             Trigger::Now => None,
         };
         let latest = now.checked_add(early).unwrap_or(now);
-        named
-            .filter(|at| *at <= latest)
+        minute
+            .filter(|minute| *minute <= latest)
             .unwrap_or_else(|| minute_of(now))
     }
 
@@ -127,9 +127,9 @@ impl App {
             }
         }
         if total.unanswered.len() == work.len()
-            && let Some(none) = ApiError::combine(&total.unanswered)
+            && let Some(error) = ApiError::combine(&total.unanswered)
         {
-            return Err(none);
+            return Err(error);
         }
         Ok(total)
     }
@@ -152,8 +152,8 @@ impl App {
             match before_deadline(context, Box::pin(pass)).await {
                 Ok(report) => total.add(&report),
                 Err(api_error) => {
-                    let receipts = message.receives;
-                    error!(account_region = %work.account_region, code = ?api_error.code, error = %api_error, receipts, "pass failed");
+                    let receives = message.receives;
+                    error!(account_region = %work.account_region, code = ?api_error.code, error = %api_error, receives, "pass failed");
                     total.unanswered.push(api_error);
                 }
             }
@@ -223,8 +223,8 @@ impl App {
         loop {
             let scope = Scope::Page(page.clone());
             let mut pass = match Pass::run(one.fleet(), &scope, basis, deadline).await {
-                Err(error) if page.is_some() && !restarted && is_stale(&error) => {
-                    // Instances that are up to date only cost the description.
+                Err(error) if page.is_some() && !restarted && is_stale_page_token(&error) => {
+                    // Starting over is cheap: an instance that is up to date costs only its description.
                     info!(account_region = %one.account_region, "page token expired; restarting from the first page");
                     restarted = true;
                     tokens = PageTokens::new("ec2:DescribeInstances");
@@ -237,13 +237,13 @@ impl App {
             let rest = match (pass.is_unfinished(), pass.next_page.take()) {
                 (false, None) => return Ok(report),
                 (false, next) if !deadline.has_passed() => {
-                    let named = tokens.follow(next.map(String::from));
-                    let named = named.map_err(|error| organisation.failed(one, error))?;
-                    page = named.map(PageToken::new);
+                    let token = tokens.follow(next.map(String::from));
+                    let token = token.map_err(|error| organisation.failed(one, error))?;
+                    page = token.map(PageToken::new);
                     continue;
                 }
                 (false, next) => next,
-                // The pass made no progress. Another message continues it only until the next trigger enqueues its own.
+                // No step was executed. Continue only while the trigger is recent; after that, the next trigger's message covers the rest.
                 (true, _) if pass.did_nothing() && !self.is_recent(work) => {
                     return Err(out_of_time());
                 }
@@ -261,8 +261,8 @@ impl App {
 
     /// Whether the work's trigger is so recent that no other has followed.
     fn is_recent(&self, work: &Work) -> bool {
-        /// The default interval of the heartbeat. A longer period keeps futile messages alive after the next trigger; a shorter one
-        /// delays the rest of a large account-region until then.
+        /// The default interval of the heartbeat. A longer period keeps sending useless messages after the next trigger; a shorter
+        /// one delays the rest of a large account-region until then.
         const MAX_WORK_AGE: SignedDuration = SignedDuration::from_mins(5);
         let now = self.clock.now();
         let age = work.at.map(|at| now.duration_since(at));
@@ -279,9 +279,9 @@ impl App {
         Ok(1)
     }
 
-    /// Enqueues a pass over the one instance of the state change that `event` reports, in sequence with the passes over its account-region.
-    /// Runs the pass in this invocation if the stack has no queue or sending fails.
-    pub(crate) async fn correct_drift(
+    /// Enqueues a pass over the instance whose state change `event` reports; its message group keeps it apart from other passes over the
+    /// account-region. Runs the pass in this invocation if the stack has no queue or sending fails.
+    pub(crate) async fn enqueue_instance_pass(
         &self,
         event: &str,
         work: &Work,
@@ -304,7 +304,8 @@ impl App {
     }
 }
 
-/// Runs a pass until shortly before the deadline. Fails with `unreachable` then, so that the other account-regions are reported.
+/// Runs a pass until shortly before the deadline. If it is still running then, fails with `unreachable`, so that the other
+/// account-regions are reported.
 async fn run_until_deadline(
     organisation: &Organisation,
     one: &AccountRegionFleet,
@@ -340,7 +341,7 @@ fn out_of_time() -> ApiError {
 }
 
 /// Whether EC2 no longer accepts the page token.
-fn is_stale(error: &CloudError) -> bool {
+fn is_stale_page_token(error: &CloudError) -> bool {
     matches!(
         error.code.as_deref(),
         Some("InvalidNextToken" | "InvalidPaginationToken" | "InvalidParameterValue")

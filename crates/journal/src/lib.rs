@@ -10,6 +10,7 @@ mod edges;
 mod error;
 mod history;
 mod migrations;
+mod quarantine;
 mod retention;
 pub mod savings;
 
@@ -272,7 +273,7 @@ impl Journal {
 
     /// Returns the last known state of every instance. A row that can't be read is skipped: its instance is observed for the
     /// first time then.
-    pub fn sightings(&self) -> Result<HashMap<InstanceId, KnownState>, JournalError> {
+    pub fn known_states(&self) -> Result<HashMap<InstanceId, KnownState>, JournalError> {
         let read = || -> rusqlite::Result<HashMap<InstanceId, KnownState>> {
             let mut query = self
                 .connection

@@ -61,7 +61,7 @@ fn records_persist_after_reopening() {
     drop(journal);
     let journal = Journal::open(directory.path()).unwrap();
     assert_eq!(journal.history(&HistoryFilter::default()).unwrap(), entries);
-    assert_eq!(journal.sightings().unwrap().len(), 1);
+    assert_eq!(journal.known_states().unwrap().len(), 1);
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn a_journal_of_every_older_version_is_migrated_with_its_data() {
         assert_eq!(entries[0].transition.to, InstanceState::Stopping);
         assert_eq!(entries[1].id, 2);
         assert_eq!(entries[1].transition.source, TransitionSource::Poll);
-        let sightings = journal.sightings().unwrap();
+        let sightings = journal.known_states().unwrap();
         assert_eq!(sightings.len(), 2);
         let beginnings = journal.initial_states().unwrap();
         let states: Vec<_> = beginnings.iter().map(|one| one.state).collect();

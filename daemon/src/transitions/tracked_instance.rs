@@ -36,17 +36,6 @@ pub(crate) struct BufferedEvent {
     pub(crate) received: Timestamp,
 }
 
-/// The order of an event relative to the known state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EventOrder {
-    /// The event is part of the known state.
-    Stale,
-    /// The event follows on the known state.
-    Next,
-    /// An event in between is missing.
-    Early,
-}
-
 /// The source of a change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ChangeSource<'a> {
@@ -92,32 +81,6 @@ impl TrackedInstance {
         instance
             .launched_at
             .filter(|launched| *launched > known && (was_running || is_stopped))
-    }
-
-    pub(crate) fn order_of(
-        &self,
-        event: &QueuedStateChange,
-        instance: Option<&Instance>,
-    ) -> EventOrder {
-        let state = self.sighting.state;
-        let known_until = self
-            .sighting
-            .since
-            .map(whole_seconds)
-            .max(self.confirmed_at);
-        if known_until.is_some_and(|until| event.at < until) {
-            return EventOrder::Stale;
-        }
-        let missed = instance
-            .and_then(|instance| self.started_since(instance))
-            .is_some_and(|launched| {
-                direction(state) == Some(Action::Start) && event.at >= whole_seconds(launched)
-            });
-        match (missed, event.state == state, follows(state, event.state)) {
-            (false, true, _) => EventOrder::Stale,
-            (false, false, true) => EventOrder::Next,
-            _ => EventOrder::Early,
-        }
     }
 
     pub(crate) fn has(&self, event: &str) -> bool {
@@ -171,39 +134,8 @@ impl TrackedInstance {
     }
 }
 
-/// Whether EC2 moves an instance from one state to the other without a state in between.
-/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html>
-fn follows(from: InstanceState, to: InstanceState) -> bool {
-    use InstanceState as S;
-    match from {
-        S::Pending => matches!(
-            to,
-            S::Running | S::Stopped | S::ShuttingDown | S::Terminated
-        ),
-        S::Running => matches!(to, S::Stopping | S::ShuttingDown),
-        S::Stopping => matches!(to, S::Stopped | S::ShuttingDown),
-        S::Stopped => matches!(to, S::Pending | S::ShuttingDown | S::Terminated),
-        S::ShuttingDown => to == S::Terminated,
-        S::Terminated => false,
-        // An unknown state may precede or follow any other.
-        S::Other => true,
-    }
-}
-
-/// The order of states within one second, the resolution of events.
-pub(crate) fn rank(state: InstanceState) -> u8 {
-    match state {
-        InstanceState::Pending => 0,
-        InstanceState::Running => 1,
-        InstanceState::Stopping => 2,
-        InstanceState::Stopped => 3,
-        InstanceState::ShuttingDown => 4,
-        InstanceState::Terminated => 5,
-        InstanceState::Other => 6,
-    }
-}
-
-fn whole_seconds(at: Timestamp) -> Timestamp {
+/// Returns the start of the instant's second, the resolution of events.
+pub(crate) fn whole_seconds(at: Timestamp) -> Timestamp {
     let floor = jiff::TimestampRound::new()
         .smallest(Unit::Second)
         .mode(jiff::RoundMode::Floor);

@@ -477,7 +477,7 @@ async fn an_external_change_is_detected_after_a_restart() {
     wait_until("the first observation is journalled", || {
         !Journal::read(state.path())
             .unwrap()
-            .sightings()
+            .known_states()
             .unwrap()
             .is_empty()
     })

@@ -155,7 +155,7 @@ fn a_second_daemon_writes_nothing_until_the_first_has_ended_and_loses_nothing() 
     let mut first = BufferedJournal::open(directory.path()).unwrap();
     first.write(vec![numbered(1)]);
     let mut second = BufferedJournal::open(directory.path()).unwrap();
-    assert_eq!(second.sightings().len(), 1, "it can read");
+    assert_eq!(second.known_states().len(), 1, "it can read");
     assert!(
         second.write(Vec::new()).error.is_some(),
         "also while there is nothing to write"
@@ -181,18 +181,19 @@ fn a_file_that_is_no_journal_is_quarantined_at_the_start() {
         let garbage = format!("this is no database, and that {number} times");
         fs::write(&path, garbage.repeat(100)).unwrap();
         let mut buffered = BufferedJournal::open(directory.path()).unwrap();
-        let aside = directory.path().join(format!("{FILE}.broken-{number}"));
-        let kept = aside.clone();
+        let quarantined = directory.path().join(format!("{FILE}.corrupt-{number}"));
         assert_eq!(
             buffered.take_replaced(),
-            Some(JournalReplacement::Broken { kept })
+            Some(JournalReplacement::Corrupt {
+                quarantined: quarantined.clone()
+            })
         );
         assert_eq!(buffered.take_replaced(), None, "once");
         assert!(buffered.write(vec![numbered(1)]).error.is_none());
         drop(buffered);
         assert_eq!(count(directory.path()), 1);
         assert_eq!(
-            fs::read(&aside).unwrap(),
+            fs::read(&quarantined).unwrap(),
             garbage.repeat(100).as_bytes(),
             "nothing is thrown away"
         );
@@ -214,13 +215,17 @@ fn a_file_that_becomes_corrupt_is_replaced_and_the_records_go_into_the_new_one()
     file.write_all(&vec![0xAA; usize::try_from(length - 4096).unwrap()])
         .unwrap();
     let written = buffered.write(vec![numbered(1000)]);
-    let aside = directory.path().join(format!("{FILE}.broken-1"));
-    let kept = aside.clone();
-    assert_eq!(written.replaced, Some(JournalReplacement::Broken { kept }));
+    let quarantined = directory.path().join(format!("{FILE}.corrupt-1"));
+    assert_eq!(
+        written.replaced,
+        Some(JournalReplacement::Corrupt {
+            quarantined: quarantined.clone()
+        })
+    );
     assert!(written.error.is_none());
     assert_eq!(written.entries.len(), 1);
     assert_eq!(count(directory.path()), 1);
-    assert!(aside.exists());
+    assert!(quarantined.exists());
 }
 
 #[test]

@@ -85,10 +85,10 @@ impl Notification {
     /// Reports a journal that was replaced by a new one, and why.
     pub fn journal_replaced(replaced: &JournalReplacement, at: Timestamp) -> Self {
         let (why, fact) = match replaced {
-            JournalReplacement::Broken { kept } => {
-                let kept = kept.display().to_string();
-                let why = format!("was broken; the old one is kept as `{kept}`");
-                (why, json!({"kept": kept}))
+            JournalReplacement::Corrupt { quarantined } => {
+                let quarantined = quarantined.display().to_string();
+                let why = format!("was corrupt; it is quarantined as `{quarantined}`");
+                (why, json!({"quarantined": quarantined}))
             }
             JournalReplacement::Detached { path } => {
                 let path = path.display().to_string();

@@ -185,7 +185,7 @@ pub(crate) fn log_applied(applied: &[EdgeRecord], metrics: &Metrics) {
 }
 
 /// Returns when to observe next while edges are awaited: soon after each edge, then less and less often, and when the grace
-/// ends.
+/// period ends.
 pub(crate) fn next_check(pass: &Pass, grace: Duration) -> Option<Timestamp> {
     let now = pass.at;
     let waiting = pass.plan.steps.iter();
@@ -203,7 +203,7 @@ pub(crate) fn next_check(pass: &Pass, grace: Duration) -> Option<Timestamp> {
     waiting.chain(coming).filter(|at| *at > now).min()
 }
 
-/// Whether the cloud should have made this step by now. Only starts and stops count; bookkeeping can wait.
+/// Whether the cloud should have executed this step by now. Only starts and stops count; bookkeeping can wait.
 pub(crate) fn is_late(step: &Step, grace: Duration, now: Timestamp) -> bool {
     step.action != StepAction::Record
         && step

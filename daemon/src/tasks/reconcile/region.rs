@@ -21,11 +21,11 @@ pub(crate) struct RegionState {
     pub(crate) notified: bool,
     /// The problems that were reported.
     pub(crate) problems: ProblemTracker,
-    /// The audit of the cloud's passes, where it makes them.
+    /// The audit of the cloud's passes, where the cloud runs them.
     pub(crate) audit: EdgeAudit,
-    /// When the pass or check in progress began.
+    /// When the job in progress began.
     pub(crate) under_way: Option<Instant>,
-    /// When the next pass or check is due at the latest.
+    /// When the next pass or audit is due at the latest.
     pub(crate) due: Instant,
     /// Whether the next pass is due as soon as the one in progress has ended, which may have missed what happened since it
     /// began.
@@ -63,7 +63,7 @@ impl RegionState {
         self.rerun = self.under_way.is_some();
     }
 
-    /// Returns when to observe next where the cloud makes the passes; includes a second grace period if the cloud was sent
+    /// Returns when to observe next where the cloud runs the passes; includes a second grace period if the cloud was sent
     /// another trigger.
     pub(crate) fn next_check(
         &self,

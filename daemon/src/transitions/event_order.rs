@@ -1,18 +1,59 @@
-//! Processing of events by their order: a stale one adds nothing, the next one is recorded, and an early one waits.
+//! Processes events by their order: a stale one adds nothing, the next one is recorded, and an early one waits.
 
 use std::collections::HashMap;
 
-use curfew_core::instance::{Instance, InstanceId};
+use curfew_core::instance::{Instance, InstanceId, InstanceState};
+use curfew_core::timetable::Action;
 use curfew_core::transition::{direction, transition_from_event};
 use curfew_journal::{Attribution, TransitionRecord};
 use jiff::Timestamp;
 use tracing::debug;
 
-use super::tracked_instance::{BufferedEvent, ChangeSource, EventOrder, rank};
+use super::tracked_instance::{BufferedEvent, ChangeSource, TrackedInstance, whole_seconds};
 use super::{CloudTrailCall, EventBatch, QueuedStateChange, TransitionTracker};
 
 /// The most calls that wait for their transition. CloudTrail is minutes late, so there are hardly ever any.
 const CALLS: usize = 256;
+
+/// The order of an event relative to the known state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EventOrder {
+    /// The event is part of the known state.
+    Stale,
+    /// The event follows on the known state.
+    Next,
+    /// An event in between is missing.
+    Early,
+}
+
+impl TrackedInstance {
+    /// Returns the order of an event; `instance` is the instance as EC2 described it since.
+    pub(crate) fn order_of(
+        &self,
+        event: &QueuedStateChange,
+        instance: Option<&Instance>,
+    ) -> EventOrder {
+        let state = self.sighting.state;
+        let known_until = self
+            .sighting
+            .since
+            .map(whole_seconds)
+            .max(self.confirmed_at);
+        if known_until.is_some_and(|until| event.at < until) {
+            return EventOrder::Stale;
+        }
+        let missed = instance
+            .and_then(|instance| self.started_since(instance))
+            .is_some_and(|launched| {
+                direction(state) == Some(Action::Start) && event.at >= whole_seconds(launched)
+            });
+        match (missed, event.state == state, follows(state, event.state)) {
+            (false, true, _) => EventOrder::Stale,
+            (false, false, true) => EventOrder::Next,
+            _ => EventOrder::Early,
+        }
+    }
+}
 
 impl TransitionTracker {
     pub(crate) fn apply_events(
@@ -148,5 +189,37 @@ impl TransitionTracker {
         if self.calls.len() > CALLS {
             self.calls.pop_front();
         }
+    }
+}
+
+/// Whether EC2 moves an instance from one state to the other without a state in between.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html>
+fn follows(from: InstanceState, to: InstanceState) -> bool {
+    use InstanceState as S;
+    match from {
+        S::Pending => matches!(
+            to,
+            S::Running | S::Stopped | S::ShuttingDown | S::Terminated
+        ),
+        S::Running => matches!(to, S::Stopping | S::ShuttingDown),
+        S::Stopping => matches!(to, S::Stopped | S::ShuttingDown),
+        S::Stopped => matches!(to, S::Pending | S::ShuttingDown | S::Terminated),
+        S::ShuttingDown => to == S::Terminated,
+        S::Terminated => false,
+        // An unknown state may precede or follow any other.
+        S::Other => true,
+    }
+}
+
+/// The order of states within one second, the resolution of events.
+pub(crate) fn rank(state: InstanceState) -> u8 {
+    match state {
+        InstanceState::Pending => 0,
+        InstanceState::Running => 1,
+        InstanceState::Stopping => 2,
+        InstanceState::Stopped => 3,
+        InstanceState::ShuttingDown => 4,
+        InstanceState::Terminated => 5,
+        InstanceState::Other => 6,
     }
 }

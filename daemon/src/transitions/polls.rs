@@ -1,4 +1,4 @@
-//! Processing of polls: adds the transitions that only a poll shows, once the events for them have had their time, and those
+//! Processes polls: adds the transitions that only a poll shows, once the events for them have had their time, and those
 //! that must have happened in between.
 
 use std::collections::HashSet;
@@ -10,7 +10,8 @@ use curfew_core::transition::{KnownState, direction, disappearance, inferred, tr
 use curfew_journal::TransitionRecord;
 use jiff::{SignedDuration, Timestamp};
 
-use super::tracked_instance::{BufferedEvent, ChangeSource, EventOrder};
+use super::event_order::EventOrder;
+use super::tracked_instance::{BufferedEvent, ChangeSource};
 use super::{RegionObservation, TransitionTracker};
 use crate::active_configuration::schedule_of;
 
