@@ -216,7 +216,7 @@ mod tests {
                 instance_type: None,
             }),
             event: Some(format!("event {number}")),
-            sighting: Some(KnownState::of(&stopped, None)),
+            known_state: Some(KnownState::of(&stopped, None)),
         }
     }
 

@@ -50,7 +50,7 @@ impl App {
         let organisation = self.organisations.of(&configuration.targets);
         let account_regions = organisation.account_regions().iter();
         let work: Vec<Work> = account_regions
-            .map(|one| Work::over(one.account_region.clone(), at))
+            .map(|region_fleet| Work::over(region_fleet.account_region.clone(), at))
             .collect();
         if let Some(queue) = &self.queue {
             match queue.send(&work).await {
@@ -111,10 +111,11 @@ impl App {
             .account_regions()
             .iter()
             .zip(work)
-            .map(|(one, work)| {
-                let span = info_span!("account_region", account_region = %one.account_region);
-                let pass = self.run_pages(schedule_set, organisation, one, work, deadline);
-                run_until_deadline(organisation, one, deadline, pass).instrument(span)
+            .map(|(region_fleet, work)| {
+                let span =
+                    info_span!("account_region", account_region = %region_fleet.account_region);
+                let pass = self.run_pages(schedule_set, organisation, region_fleet, work, deadline);
+                run_until_deadline(organisation, region_fleet, deadline, pass).instrument(span)
             });
         let mut total = PassReport::empty(whole_second(self.clock.now()));
         for outcome in join_bounded(passes, Organisation::MAX_IN_FLIGHT).await {
@@ -172,18 +173,18 @@ impl App {
             .current(&self.clock, configuration_cache::MAX_AGE_FOR_PASSES)
             .await?;
         let organisation = self.organisations.of(&configuration.targets);
-        let Some(one) = organisation.account_region(&work.account_region) else {
+        let Some(region_fleet) = organisation.account_region(&work.account_region) else {
             warn!(account_region = %work.account_region, "account-region is no longer configured; skipping the pass");
             return Ok(PassReport::empty(whole_second(self.clock.now())));
         };
         let pass = self.run_pages(
             &configuration.schedule_set,
             &organisation,
-            one,
+            region_fleet,
             work,
             deadline,
         );
-        run_until_deadline(&organisation, one, deadline, pass).await
+        run_until_deadline(&organisation, region_fleet, deadline, pass).await
     }
 
     /// Returns the clock for a pass, which is never earlier than the minute that its trigger is for.
@@ -201,7 +202,7 @@ impl App {
         &self,
         schedule_set: &ScheduleSet,
         organisation: &Organisation,
-        one: &AccountRegionFleet,
+        region_fleet: &AccountRegionFleet,
         work: &Work,
         deadline: Deadline,
     ) -> Result<PassReport, ApiError> {
@@ -209,8 +210,8 @@ impl App {
         let basis = Basis::new(schedule_set, &clock);
         if let Some(instance) = &work.instance {
             let scope = Scope::Only([instance.clone()].into());
-            let pass = Pass::run(one.fleet(), &scope, basis, deadline).await;
-            let pass = pass.map_err(|error| organisation.failed(one, error))?;
+            let pass = Pass::run(region_fleet.fleet(), &scope, basis, deadline).await;
+            let pass = pass.map_err(|error| organisation.failed(region_fleet, error))?;
             return Ok(PassReport::of(&pass));
         }
         let mut report = PassReport::empty(whole_second(clock.now()));
@@ -222,23 +223,23 @@ impl App {
         let mut restarted = false;
         loop {
             let scope = Scope::Page(page.clone());
-            let mut pass = match Pass::run(one.fleet(), &scope, basis, deadline).await {
+            let mut pass = match Pass::run(region_fleet.fleet(), &scope, basis, deadline).await {
                 Err(error) if page.is_some() && !restarted && is_stale_page_token(&error) => {
                     // Starting over is cheap: an instance that is up to date costs only its description.
-                    info!(account_region = %one.account_region, "page token expired; restarting from the first page");
+                    info!(account_region = %region_fleet.account_region, "page token expired; restarting from the first page");
                     restarted = true;
                     tokens = PageTokens::new("ec2:DescribeInstances");
                     page = None;
                     continue;
                 }
-                outcome => outcome.map_err(|error| organisation.failed(one, error))?,
+                outcome => outcome.map_err(|error| organisation.failed(region_fleet, error))?,
             };
             report.add(&PassReport::of(&pass));
             let rest = match (pass.is_unfinished(), pass.next_page.take()) {
                 (false, None) => return Ok(report),
                 (false, next) if !deadline.has_passed() => {
                     let token = tokens.follow(next.map(String::from));
-                    let token = token.map_err(|error| organisation.failed(one, error))?;
+                    let token = token.map_err(|error| organisation.failed(region_fleet, error))?;
                     page = token.map(PageToken::new);
                     continue;
                 }
@@ -308,7 +309,7 @@ impl App {
 /// account-regions are reported.
 async fn run_until_deadline(
     organisation: &Organisation,
-    one: &AccountRegionFleet,
+    region_fleet: &AccountRegionFleet,
     deadline: Deadline,
     pass: impl Future<Output = Result<PassReport, ApiError>>,
 ) -> Result<PassReport, ApiError> {
@@ -326,7 +327,7 @@ async fn run_until_deadline(
         Err(_) => {
             let after = started.elapsed();
             Err(organisation
-                .failed(one, AccountRegionFailure::NoAnswer { after })
+                .failed(region_fleet, AccountRegionFailure::NoAnswer { after })
                 .into())
         }
     }

@@ -464,8 +464,8 @@ impl<'a> Execution<'a> {
 
     /// Handles an accepted call, for the members named in EC2's response.
     fn succeeded(&mut self, batch: &Batch, changes: &[StateChange]) {
-        let (named, left_out) = self.named_in(batch, changes);
-        if !named.is_empty() {
+        let (included, left_out) = self.included_in(batch, changes);
+        if !included.is_empty() {
             self.breaker.accepted(&batch.call);
         }
         if left_out.is_empty() {
@@ -474,16 +474,16 @@ impl<'a> Execution<'a> {
             return;
         }
         let rest = batch.with_members(left_out);
-        if !named.is_empty() {
-            let named = batch.with_members(named);
+        if !included.is_empty() {
+            let accepted = batch.with_members(included);
             self.capacity_pools.split(batch, 2);
-            self.accept(&named, changes);
-            self.on_end(&named, BatchEnd::Accepted);
+            self.accept(&accepted, changes);
+            self.on_end(&accepted, BatchEnd::Accepted);
         }
         if rest.may_repeat() {
             self.queue.push_front(rest.repeated_once());
         } else {
-            let error = self.not_named(&rest);
+            let error = self.not_included(&rest);
             self.breaker.failed(&error);
             self.fail(&rest, &rest.members, &error);
             self.on_end(&rest, BatchEnd::Unknown);
@@ -491,18 +491,18 @@ impl<'a> Execution<'a> {
     }
 
     /// Splits a batch's members into those that EC2's response names, and the others, whose state is unknown.
-    fn named_in(&self, batch: &Batch, changes: &[StateChange]) -> (Vec<usize>, Vec<usize>) {
+    fn included_in(&self, batch: &Batch, changes: &[StateChange]) -> (Vec<usize>, Vec<usize>) {
         let BatchCall::Change(_) = batch.call else {
             return (batch.members.clone(), Vec::new());
         };
-        let named: HashSet<&InstanceId> = changes.iter().map(|change| &change.instance).collect();
+        let ids: HashSet<&InstanceId> = changes.iter().map(|change| &change.instance).collect();
         batch
             .members
             .iter()
-            .partition(|member| named.contains(&self.steps[**member].instance))
+            .partition(|member| ids.contains(&self.steps[**member].instance))
     }
 
-    fn not_named(&self, batch: &Batch) -> CloudError {
+    fn not_included(&self, batch: &Batch) -> CloudError {
         /// The number of ids in the message.
         const SHOWN: usize = 5;
         let ids = batch.members.iter();

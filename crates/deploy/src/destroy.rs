@@ -82,10 +82,13 @@ impl TaggedInstances {
     /// Removes the tags, and returns the instances that had them.
     async fn remove(&mut self, progress: &dyn Progress) -> Vec<InstanceId> {
         let mut removed = Vec::new();
-        for (one, instances) in &self.account_regions {
+        for (region_fleet, instances) in &self.account_regions {
             for instances in instances.chunks(Self::BATCH) {
-                let ids: Vec<_> = instances.iter().map(|one| one.id.clone()).collect();
-                match one.fleet().untag(&ids, &TAGS).await {
+                let ids: Vec<_> = instances
+                    .iter()
+                    .map(|instance| instance.id.clone())
+                    .collect();
+                match region_fleet.fleet().untag(&ids, &TAGS).await {
                     Ok(()) => {
                         let notes = instances.iter().filter_map(fallback_note);
                         notes.for_each(|note| progress.note(&note));
@@ -94,7 +97,7 @@ impl TaggedInstances {
                     Err(error) => self.failed.push(format!(
                         "{} instances in {} keep their state tags: {error}",
                         ids.len(),
-                        one.account_region
+                        region_fleet.account_region
                     )),
                 }
             }

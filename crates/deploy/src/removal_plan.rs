@@ -160,16 +160,16 @@ impl<'a> StackClients<'a> {
         };
         let account_regions = organisation.account_regions().iter();
         let account_regions = account_regions
-            .map(|one| self.account_region(one))
+            .map(|region_fleet| self.account_region(region_fleet))
             .collect();
         Ok(OtherStacks::find(self.connection, self.name, &self.account, &account_regions).await?)
     }
 
-    fn account_region(&self, one: &AccountRegionFleet) -> ManagedAccountRegion {
-        let account = one.account_region.account.as_ref();
+    fn account_region(&self, region_fleet: &AccountRegionFleet) -> ManagedAccountRegion {
+        let account = region_fleet.account_region.account.as_ref();
         ManagedAccountRegion {
             account: account.map_or_else(|| self.account.id.clone(), |id| id.as_str().to_owned()),
-            region: one.account_region.region.as_str().to_owned(),
+            region: region_fleet.account_region.region.as_str().to_owned(),
         }
     }
 
@@ -202,16 +202,16 @@ impl<'a> StackClients<'a> {
         tagged.failed.extend(failures.map(|error| {
             format!("state tags may remain, because the instances could not be read: {error}")
         }));
-        for (one, mut instances) in observed.answers {
+        for (region_fleet, mut instances) in observed.answers {
             instances.retain(|instance| TAGS.iter().any(|key| instance.tags.contains_key(*key)));
             if instances.is_empty() {
                 continue;
             }
-            match other_stacks.reason_to_keep_tags(&self.account_region(&one)) {
-                None => tagged.account_regions.push((one, instances)),
+            match other_stacks.reason_to_keep_tags(&self.account_region(&region_fleet)) {
+                None => tagged.account_regions.push((region_fleet, instances)),
                 Some(why) => tagged.kept.push(format!(
                     "instances in {} keep their state tags, {why}",
-                    one.account_region
+                    region_fleet.account_region
                 )),
             }
         }

@@ -106,12 +106,12 @@ impl BufferedJournal {
 
     /// Returns the last known state of every instance; empty while the journal can't be read.
     pub fn known_states(&self) -> HashMap<InstanceId, KnownState> {
-        let known = match &self.open {
+        let states = match &self.open {
             Some(open) => open.journal.known_states(),
             // Another process writes the journal; it can be read meanwhile.
             None => Journal::read(&self.directory).and_then(|journal| journal.known_states()),
         };
-        known.unwrap_or_else(|error| {
+        states.unwrap_or_else(|error| {
             log_error(&error, self.waiting.len());
             HashMap::new()
         })
@@ -126,13 +126,13 @@ impl BufferedJournal {
     /// Returns those of `events` that no longer need a record: they are in the journal, or wait to be written.
     pub fn events(&self, events: &[String]) -> HashSet<String> {
         let written = self.open.as_ref().map(|open| open.journal.events(events));
-        let mut known = written.and_then(Result::ok).unwrap_or_default();
+        let mut recorded = written.and_then(Result::ok).unwrap_or_default();
         let waiting = self
             .waiting
             .iter()
             .filter_map(|record| record.event.as_ref());
-        known.extend(waiting.filter(|event| events.contains(event)).cloned());
-        known
+        recorded.extend(waiting.filter(|event| events.contains(event)).cloned());
+        recorded
     }
 
     /// Whether records wait to be written, so that their events must not be deleted yet.

@@ -204,8 +204,9 @@ impl Reconcile<'_> {
     fn apply_configuration(&mut self) {
         let configuration = Arc::clone(&self.current.borrow_and_update());
         let fleets = configuration.organisation.account_regions().iter();
-        let account_regions: BTreeSet<&AccountRegion> =
-            fleets.map(|fleet| &fleet.account_region).collect();
+        let account_regions: BTreeSet<&AccountRegion> = fleets
+            .map(|region_fleet| &region_fleet.account_region)
+            .collect();
         self.regions
             .retain(|account_region, _| account_regions.contains(account_region));
         self.ctx.metrics.keep_account_regions(&account_regions);
@@ -242,29 +243,29 @@ impl Reconcile<'_> {
     /// Begins a pass or an audit wherever one is due.
     fn begin_due(&mut self, jobs: &mut JoinSet<FinishedJob>) {
         let configuration = Arc::clone(&self.current.borrow());
-        for fleet in configuration.organisation.account_regions() {
+        for region_fleet in configuration.organisation.account_regions() {
             let is_due = self
                 .regions
-                .get(&fleet.account_region)
+                .get(&region_fleet.account_region)
                 .is_some_and(|region| region.under_way.is_none() && region.due <= Instant::now());
             if is_due {
                 let job = match self.task.driver {
                     Driver::Daemon => RegionJob::RunPass { late: Vec::new() },
                     Driver::Cloud => RegionJob::Audit,
                 };
-                self.begin(fleet, job, &configuration, jobs);
+                self.begin(region_fleet, job, &configuration, jobs);
             }
         }
     }
 
     fn begin(
         &mut self,
-        fleet: &AccountRegionFleet,
+        region_fleet: &AccountRegionFleet,
         job: RegionJob,
         configuration: &Arc<ActiveConfiguration>,
         jobs: &mut JoinSet<FinishedJob>,
     ) {
-        let Some(region) = self.regions.get_mut(&fleet.account_region) else {
+        let Some(region) = self.regions.get_mut(&region_fleet.account_region) else {
             return;
         };
         region.under_way = Some(Instant::now());
@@ -277,22 +278,23 @@ impl Reconcile<'_> {
             &self.permits.retrying
         };
         let (permits, clock) = (Arc::clone(permits), self.ctx.clock.clone());
-        let (fleet, configuration) = (fleet.clone(), Arc::clone(configuration));
-        let span = info_span!("account_region", account_region = %fleet.account_region);
+        let (region_fleet, configuration) = (region_fleet.clone(), Arc::clone(configuration));
+        let span = info_span!("account_region", account_region = %region_fleet.account_region);
         let work = async move {
             let permit = permits.acquire().await;
             let begun = (Instant::now(), clock.now());
             let basis = Basis::new(&configuration.schedule_set, &clock);
             let outcome = if let RegionJob::RunPass { .. } = job {
                 let deadline = Deadline::at(Instant::now() + PASS_BUDGET);
-                Pass::run(fleet.fleet(), &Scope::All, basis, deadline).await
+                Pass::run(region_fleet.fleet(), &Scope::All, basis, deadline).await
             } else {
-                Pass::dry_run(fleet.fleet(), &Scope::All, basis).await
+                Pass::dry_run(region_fleet.fleet(), &Scope::All, basis).await
             };
             drop(permit);
             FinishedJob {
-                outcome: outcome.map_err(|error| configuration.organisation.failed(&fleet, error)),
-                account_region: fleet.account_region,
+                outcome: outcome
+                    .map_err(|error| configuration.organisation.failed(&region_fleet, error)),
+                account_region: region_fleet.account_region,
                 job,
                 begun,
                 configuration,
@@ -387,7 +389,7 @@ impl Reconcile<'_> {
         self.record_edges(applied);
         for step in &drifted {
             warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause,
-                  "drift not corrected within grace; correcting locally");
+                  "drift not corrected within the grace period; correcting locally");
         }
         // For each edge, the cloud first gets another trigger, and a second grace period.
         let overdue = late
@@ -454,7 +456,7 @@ impl Reconcile<'_> {
             let work = Work::over(account_region.clone(), minute_of(edge));
             let sent = match tokio::time::timeout(TRIGGER_TIMEOUT, triggers.send(&work)).await {
                 Ok(Ok(true)) => {
-                    info!(%account_region, %edge, "edge not applied within grace; sending another trigger");
+                    info!(%account_region, %edge, "edge not applied within the grace period; sending another trigger");
                     true
                 }
                 Ok(Ok(false)) => false,
@@ -488,18 +490,23 @@ impl Reconcile<'_> {
         for step in &late {
             let edge = step.edge.map(|edge| edge.at.to_string());
             warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause, edge,
-                  "edge not applied within grace; applying it locally");
+                  "edge not applied within the grace period; applying it locally");
         }
         if let Some(region) = self.regions.get_mut(account_region) {
             let missed = region.audit.newly_missed(&late);
             self.ctx.metrics.edges(EdgeOutcome::Missed, missed);
         }
-        if let Some(fleet) = configuration
+        if let Some(region_fleet) = configuration
             .organisation
             .account_region(account_region)
             .cloned()
         {
-            self.begin(&fleet, RegionJob::RunPass { late }, configuration, jobs);
+            self.begin(
+                &region_fleet,
+                RegionJob::RunPass { late },
+                configuration,
+                jobs,
+            );
         }
     }
 

@@ -33,9 +33,9 @@ impl TrackedInstance {
         event: &QueuedStateChange,
         instance: Option<&Instance>,
     ) -> EventOrder {
-        let state = self.sighting.state;
+        let state = self.known_state.state;
         let known_until = self
-            .sighting
+            .known_state
             .since
             .map(whole_seconds)
             .max(self.confirmed_at);
@@ -71,8 +71,10 @@ impl TransitionTracker {
         for call in calls {
             self.remember(call);
         }
-        let by_id: HashMap<&InstanceId, &Instance> =
-            instances.iter().map(|one| (&one.id, one)).collect();
+        let by_id: HashMap<&InstanceId, &Instance> = instances
+            .iter()
+            .map(|instance| (&instance.id, instance))
+            .collect();
         events.sort_by_key(|event| (event.at, rank(event.state)));
         let mut records = Vec::new();
         for event in events {
@@ -92,17 +94,17 @@ impl TransitionTracker {
         now: Timestamp,
     ) -> Vec<TransitionRecord> {
         let id = event.instance.clone();
-        let Some(known) = self.known.get_mut(&id) else {
+        let Some(tracked) = self.instances.get_mut(&id) else {
             // Launched since the last poll, or gone already.
             self.finished.push(event.id);
             let launched = instance.filter(|_| direction(event.state).is_some());
-            let first = launched.map(|one| self.first(one, event.state, event.at));
+            let first = launched.map(|instance| self.first(instance, event.state, event.at));
             return first.into_iter().collect();
         };
-        if known.has(&event.id) {
+        if tracked.has(&event.id) {
             return Vec::new();
         }
-        match known.order_of(&event, instance) {
+        match tracked.order_of(&event, instance) {
             EventOrder::Stale => {
                 debug!(instance = %id, state = %event.state, at = %event.at, "stale event ignored");
                 self.finished.push(event.id);
@@ -112,16 +114,16 @@ impl TransitionTracker {
                 let mut records = self.apply_event(event, instance, now);
                 // An event that was too early may be the next now.
                 for BufferedEvent { event, received } in self.release(&id) {
-                    let place = self
-                        .known
+                    let order = self
+                        .instances
                         .get(&id)
-                        .map(|known| known.order_of(&event, instance));
-                    match (place, self.known.get_mut(&id)) {
+                        .map(|tracked| tracked.order_of(&event, instance));
+                    match (order, self.instances.get_mut(&id)) {
                         (Some(EventOrder::Next), _) => {
                             records.extend(self.apply_event(event, instance, now));
                         }
-                        (Some(EventOrder::Early), Some(known)) => {
-                            known.buffered.push(BufferedEvent { event, received });
+                        (Some(EventOrder::Early), Some(tracked)) => {
+                            tracked.buffered.push(BufferedEvent { event, received });
                         }
                         _ => self.finished.push(event.id),
                     }
@@ -129,7 +131,7 @@ impl TransitionTracker {
                 records
             }
             EventOrder::Early => {
-                known.buffered.push(BufferedEvent {
+                tracked.buffered.push(BufferedEvent {
                     event,
                     received: now,
                 });
@@ -151,12 +153,12 @@ impl TransitionTracker {
             at,
             ..
         } = event;
-        let Some(known) = self.known.get(&which) else {
+        let Some(tracked) = self.instances.get(&which) else {
             return Vec::new();
         };
         let found = transition_from_event(
             &which,
-            &known.sighting,
+            &tracked.known_state,
             state,
             at,
             instance,
@@ -167,9 +169,9 @@ impl TransitionTracker {
 
     /// Takes the buffered events of an instance, in order.
     pub(crate) fn release(&mut self, id: &InstanceId) -> Vec<BufferedEvent> {
-        let known = self.known.get_mut(id);
-        let mut buffered = known
-            .map(|known| std::mem::take(&mut known.buffered))
+        let tracked = self.instances.get_mut(id);
+        let mut buffered = tracked
+            .map(|tracked| std::mem::take(&mut tracked.buffered))
             .unwrap_or_default();
         buffered.sort_by_key(|buffered| (buffered.event.at, rank(buffered.event.state)));
         buffered

@@ -11,7 +11,7 @@ use super::QueuedStateChange;
 #[derive(Debug)]
 pub(crate) struct TrackedInstance {
     /// The last state that was reported or observed, recorded or not.
-    pub(crate) sighting: KnownState,
+    pub(crate) known_state: KnownState,
     /// The time of the newest poll that found this state.
     pub(crate) confirmed_at: Option<Timestamp>,
     /// Since when polls have found another state.
@@ -48,9 +48,9 @@ pub(crate) enum ChangeSource<'a> {
 }
 
 impl TrackedInstance {
-    pub(crate) fn new(sighting: KnownState) -> Self {
+    pub(crate) fn new(known_state: KnownState) -> Self {
         Self {
-            sighting,
+            known_state,
             confirmed_at: None,
             differs_since: None,
             unattributed: Vec::new(),
@@ -60,7 +60,7 @@ impl TrackedInstance {
 
     pub(crate) fn is_busy(&self) -> bool {
         let resting = matches!(
-            self.sighting.state,
+            self.known_state.state,
             InstanceState::Running | InstanceState::Stopped
         );
         !resting
@@ -70,22 +70,22 @@ impl TrackedInstance {
     }
 
     pub(crate) fn agrees_with(&self, instance: &Instance) -> bool {
-        self.sighting.state == instance.state && self.started_since(instance).is_none()
+        self.known_state.state == instance.state && self.started_since(instance).is_none()
     }
 
     /// Returns when the instance was started since it was last observed, if it was.
     pub(crate) fn started_since(&self, instance: &Instance) -> Option<Timestamp> {
-        let known = self.sighting.launched_at?;
-        let was_running = direction(self.sighting.state) == Some(Action::Start);
+        let known_launch = self.known_state.launched_at?;
+        let was_running = direction(self.known_state.state) == Some(Action::Start);
         let is_stopped = direction(instance.state) == Some(Action::Stop);
         instance
             .launched_at
-            .filter(|launched| *launched > known && (was_running || is_stopped))
+            .filter(|launched| *launched > known_launch && (was_running || is_stopped))
     }
 
     pub(crate) fn has(&self, event: &str) -> bool {
         let unattributed = self.unattributed.iter();
-        let mut unattributed = unattributed.filter_map(|one| one.event.as_deref());
+        let mut unattributed = unattributed.filter_map(|change| change.event.as_deref());
         unattributed.any(|id| id == event)
             || self
                 .buffered
@@ -110,26 +110,26 @@ impl TrackedInstance {
             ChangeSource::Event(instance, at) => (instance, at),
             ChangeSource::Between(at) => (None, at),
         };
-        let sighting = &mut self.sighting;
-        sighting.state = found.to;
-        sighting.since = Some(since);
-        sighting.cause = Some(found.cause.clone());
-        sighting.name.clone_from(&found.name);
-        sighting.schedule.clone_from(&found.schedule);
-        sighting.instance_type.clone_from(&found.instance_type);
+        let known_state = &mut self.known_state;
+        known_state.state = found.to;
+        known_state.since = Some(since);
+        known_state.cause = Some(found.cause.clone());
+        known_state.name.clone_from(&found.name);
+        known_state.schedule.clone_from(&found.schedule);
+        known_state.instance_type.clone_from(&found.instance_type);
         let Some(instance) = instance else { return };
         let confirmed_at = matches!(source, ChangeSource::Observation(..));
         // Events may be read long after they were sent, so what happened later must not be taken from the instance.
         let launched = instance.launched_at;
         let by_then = launched.is_some_and(|launched| whole_seconds(launched) <= since);
         if confirmed_at || (by_then && direction(found.to) == Some(Action::Start)) {
-            sighting.launched_at = launched;
+            known_state.launched_at = launched;
         }
         let tag = instance.tags.get(LAST_TAG);
         let last = tag.and_then(|tag| tag.parse::<LastApplied>().ok());
         let by_then = last.is_none_or(|last| last.at.duration_since(since) <= EARLY_TRIGGER);
         if confirmed_at || by_then {
-            sighting.last = tag.cloned();
+            known_state.last = tag.cloned();
         }
     }
 }

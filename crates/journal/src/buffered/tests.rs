@@ -1,7 +1,8 @@
 //! Failures of the journal's file, and what they lose: no more than is reported.
 
 use std::fs;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::sync::{Arc, Mutex};
 
 use curfew_core::instance::{AccountId, Region};
 use jiff::SignedDuration;
@@ -23,6 +24,38 @@ fn numbered(number: usize) -> TransitionRecord {
 fn count(directory: &Path) -> usize {
     let journal = Journal::read(directory).unwrap();
     journal.history(&HistoryFilter::default()).unwrap().len()
+}
+
+/// Collects this thread's log.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn begin() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Leaves no room beyond the current size, as on a full disk.
@@ -80,8 +113,11 @@ fn edges_wait_like_transitions() {
     assert!(buffered.write(Vec::new()).error.is_some());
     assert!(buffered.is_behind());
     full(&mut buffered, 1_000_000);
+    let (log, _logging) = Log::begin();
     assert!(buffered.write(Vec::new()).error.is_none());
     assert!(!buffered.is_behind());
+    let lost = "journal writable again; records were lost transitions=0 edges=3";
+    assert!(log.text().contains(lost), "{}", log.text());
     let journal = Journal::read(directory.path()).unwrap();
     let entries = journal.edges(&HistoryFilter::default()).unwrap();
     assert_eq!(entries.len(), BufferedJournal::WAITING);

@@ -19,7 +19,7 @@ impl Notification {
     pub fn unreachable(place: &str, error: &CloudError, failures: u32, at: Timestamp) -> Self {
         Self {
             what: format!(
-                "no pass could be made {failures} times in a row: {error}; {}",
+                "passes failed {failures} times in a row: {error}; {}",
                 error.hint()
             ),
             facts: facts(
@@ -32,7 +32,7 @@ impl Notification {
     /// Reports an account-region that responds again.
     pub fn reachable(place: &str, at: Timestamp) -> Self {
         Self {
-            what: "passes are made again".to_owned(),
+            what: "passes succeed again".to_owned(),
             facts: facts(json!({"recovered": true})),
             ..Self::named(place, at)
         }

@@ -65,7 +65,7 @@ impl ProblemTracker {
         let mut instances = pass.instances.iter();
         lasts
             && instances
-                .find(|one| one.id == step.instance)
+                .find(|instance| instance.id == step.instance)
                 .is_some_and(|instance| is_drift(instance, step, schedule_set))
     }
 
@@ -95,8 +95,11 @@ impl ProblemTracker {
         schedule_set: &ScheduleSet,
     ) -> Vec<Notification> {
         let now = pass.at;
-        let by_id: HashMap<&InstanceId, &Instance> =
-            pass.instances.iter().map(|one| (&one.id, one)).collect();
+        let by_id: HashMap<&InstanceId, &Instance> = pass
+            .instances
+            .iter()
+            .map(|instance| (&instance.id, instance))
+            .collect();
         let mut found: BTreeMap<ProblemKey, Notification> = BTreeMap::new();
         let mut add =
             |id: &InstanceId, kind, notification: &dyn Fn(&Instance) -> Option<Notification>| {

@@ -96,7 +96,7 @@ impl RegionSummary {
             *states.entry(instance.state).or_default() += 1;
         }
         let instances = pass.instances.iter();
-        let managed = instances.filter(|one| schedule_set.schedule_for(one).is_ok());
+        let managed = instances.filter(|instance| schedule_set.schedule_for(instance).is_ok());
         Self {
             states,
             managed: managed.count(),
@@ -104,14 +104,17 @@ impl RegionSummary {
         }
     }
 
-    pub(crate) fn sum<'a>(several: impl Iterator<Item = &'a Self>) -> Self {
+    pub(crate) fn sum<'a>(summaries: impl Iterator<Item = &'a Self>) -> Self {
         let mut sum = Self::default();
-        for one in several {
-            for (state, count) in &one.states {
+        for summary in summaries {
+            for (state, count) in &summary.states {
                 *sum.states.entry(*state).or_default() += count;
             }
-            sum.managed += one.managed;
-            sum.next_edge = [sum.next_edge, one.next_edge].into_iter().flatten().min();
+            sum.managed += summary.managed;
+            sum.next_edge = [sum.next_edge, summary.next_edge]
+                .into_iter()
+                .flatten()
+                .min();
         }
         sum
     }
