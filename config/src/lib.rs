@@ -145,7 +145,7 @@ pub struct DaemonConfiguration {
     pub queue: QueueSetting,
     /// How long the journal keeps transitions.
     pub retention: SignedDuration,
-    /// The delay of the Lambda after which the daemon applies an edge itself.
+    /// How long an edge may be late, or drift may last, before the daemon corrects it itself and reports it.
     pub grace: Duration,
     /// The folder of the journal; see [`Configuration::state_dir`] for the default.
     pub state_dir: Option<PathBuf>,
@@ -290,13 +290,13 @@ fn resolve(
         metrics.as_ref().map(drop).map_err(Clone::clone),
     );
     if let Some(arn) = &raw.stack.permissions_boundary {
-        check("stack.permissions_boundary", is_policy(arn));
+        check("stack.permissions_boundary", check_policy(arn));
     }
     for (index, arn) in raw.stack.kms_keys.iter().enumerate() {
-        check(&format!("stack.kms_keys[{index}]"), is_kms_key(arn));
+        check(&format!("stack.kms_keys[{index}]"), check_kms_key(arn));
     }
     for (index, arn) in raw.stack.licenses.iter().enumerate() {
-        check(&format!("stack.licenses[{index}]"), is_license(arn));
+        check(&format!("stack.licenses[{index}]"), check_license(arn));
     }
     let daemon = daemon::resolve(raw.daemon, &mut check);
     let (
@@ -362,7 +362,7 @@ fn api_tokens(raw: &raw::RawApi, check: &mut impl FnMut(&str, Result<(), String>
         check(&key, inserted.map_err(|error| error.to_string()));
     }
     if let Some(origin) = &raw.cors_origin {
-        check("api.cors_origin", is_origin(origin));
+        check("api.cors_origin", check_origin(origin));
     }
     if raw.limit == 0 {
         check(
@@ -380,7 +380,7 @@ fn invalid_price((instance_type, price): (&String, &f64)) -> Option<Problem> {
 }
 
 /// Checks that a text is the ARN of a managed policy, of an account or of AWS.
-fn is_policy(text: &str) -> Result<(), String> {
+fn check_policy(text: &str) -> Result<(), String> {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     let is_account = |id: &str| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit());
     match parts.as_slice() {
@@ -401,55 +401,56 @@ fn is_policy(text: &str) -> Result<(), String> {
 
 /// Checks that a text is the ARN of a KMS key. An alias is not accepted, since an IAM policy does not resolve it to its key.
 /// <https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html>
-fn is_kms_key(text: &str) -> Result<(), String> {
+fn check_kms_key(text: &str) -> Result<(), String> {
     let example = "arn:aws:kms:eu-west-3:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-    is_regional(text, "kms", "key/").ok_or_else(|| {
-        format!(
-            "`{}` is not the ARN of a KMS key, such as `{example}`",
-            text.escape_debug()
-        )
-    })
+    if is_regional_arn(text, "kms", "key/") {
+        return Ok(());
+    }
+    Err(format!(
+        "`{}` is not the ARN of a KMS key, such as `{example}`",
+        text.escape_debug()
+    ))
 }
 
 /// Checks that a text is the ARN of a license configuration of License Manager.
-fn is_license(text: &str) -> Result<(), String> {
+fn check_license(text: &str) -> Result<(), String> {
     let example = "arn:aws:license-manager:eu-west-3:111122223333:license-configuration:lic-0123456789abcdef0123456789abcdef";
-    is_regional(text, "license-manager", "license-configuration:").ok_or_else(|| {
-        format!(
-            "`{}` is not the ARN of a license configuration, such as `{example}`",
-            text.escape_debug()
-        )
-    })
+    if is_regional_arn(text, "license-manager", "license-configuration:") {
+        return Ok(());
+    }
+    Err(format!(
+        "`{}` is not the ARN of a license configuration, such as `{example}`",
+        text.escape_debug()
+    ))
 }
 
-/// Checks that a text is the ARN of `service` with a region and an account, without wildcards, and that its last part begins with `resource`.
-fn is_regional(text: &str, service: &str, resource: &str) -> Option<()> {
+/// Whether a text is the ARN of `service` with a region and an account, without wildcards, whose last part begins with `resource`.
+fn is_regional_arn(text: &str, service: &str, resource: &str) -> bool {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     let ["arn", partition, found, region, account, name] = parts.as_slice() else {
-        return None;
+        return false;
     };
-    let rest = name.strip_prefix(resource)?;
-    let letters = |text: &str| {
+    let is_word = |text: &str| {
         !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
-    let fits = partition.starts_with("aws")
-        && letters(partition)
+    partition.starts_with("aws")
+        && is_word(partition)
         && *found == service
-        && letters(region)
+        && is_word(region)
         && account.len() == 12
         && account.bytes().all(|byte| byte.is_ascii_digit())
-        && letters(rest);
-    fits.then_some(())
+        && name.strip_prefix(resource).is_some_and(is_word)
 }
 
 /// Checks that a text is an origin in the form that browsers send, since origins are compared as text.
-fn is_origin(text: &str) -> Result<(), String> {
+fn check_origin(text: &str) -> Result<(), String> {
     let host = text
         .strip_prefix("https://")
         .or_else(|| text.strip_prefix("http://"));
-    let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:[]".contains(c);
+    let is_host_character =
+        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:[]".contains(c);
     match host {
-        Some(host) if !host.is_empty() && host.chars().all(letters) => Ok(()),
+        Some(host) if !host.is_empty() && host.chars().all(is_host_character) => Ok(()),
         _ => Err(format!(
             "`{}` is not an origin such as `https://status.example.com`: a scheme, a host in lower case, perhaps a port, and no path",
             text.escape_debug()

@@ -95,7 +95,7 @@ pub struct RawDaemon {
     pub queue: String,
     /// How many days the journal keeps transitions.
     pub journal_days: u32,
-    /// The delay of the Lambda after which the daemon applies an edge itself: `2m`.
+    /// How long an edge may be late, or drift may last, before the daemon corrects it itself and reports it: `2m`.
     pub grace: String,
     /// The address on which metrics and health checks are served over HTTP: `127.0.0.1:9464`; empty to disable them.
     pub metrics: String,

@@ -27,7 +27,7 @@ pub(crate) struct ActiveConfiguration {
     pub retention: SignedDuration,
     /// How late the cloud may apply an edge before the daemon applies it.
     pub grace: Duration,
-    /// The rules that trigger the cloud; `None` where the daemon makes the passes.
+    /// The rules that trigger the cloud; `None` where the daemon runs the passes.
     pub rules: Option<RulePublication>,
 }
 

@@ -3,14 +3,17 @@
 //!
 //! It decides nothing. The service manager, `/readyz` and the end of the daemon use it.
 
+mod status_line;
+
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+pub(crate) use self::status_line::shutdown_status;
 
 /// The health of the daemon and its tasks. Clones share the same state.
 #[derive(Clone, Debug, Default)]
@@ -99,30 +102,6 @@ impl Health {
         let tasks = state.tasks.iter();
         let tasks = tasks.filter(|(_, task)| task.run_state != TaskState::Ended);
         tasks.map(|(name, _)| name.clone()).collect()
-    }
-
-    /// Returns the status as one line.
-    pub fn status(&self) -> String {
-        let unready = self.unready();
-        let state = self.lock();
-        let mut line = match (&state.fleet, unready.is_empty()) {
-            (Some(fleet), true) => {
-                let next = fleet.next_edge.map_or_else(
-                    || "no edge ahead".to_owned(),
-                    |at| format!("next edge {}", at.round(jiff::Unit::Second).unwrap_or(at)),
-                );
-                match fleet.managed {
-                    1 => format!("{next}; 1 instance managed"),
-                    managed => format!("{next}; {managed} instances managed"),
-                }
-            }
-            _ => format!("not ready: {}", unready.join("; ")),
-        };
-        let _ = write!(line, "; configuration {}", state.generation);
-        if let Some(problem) = &state.configuration_problem {
-            let _ = write!(line, " stays in force: {problem}");
-        }
-        line
     }
 
     /// Waits until something may have changed. Supports one waiter only.
@@ -235,13 +214,13 @@ mod tests {
     async fn the_daemon_is_ready_when_nothing_is_missing_and_lists_what_is() {
         let health = Health::default();
         assert_eq!(health.unready(), ["no task has begun yet"]);
-        let reconcile = health.task_started("reconcile", Some("no pass has been made yet"));
+        let reconcile = health.task_started("reconcile", Some("no pass has run yet"));
         health.task_started("polling", None);
-        assert_eq!(health.unready(), ["no pass has been made yet"]);
+        assert_eq!(health.unready(), ["no pass has run yet"]);
         reconcile.degraded("EC2 can't be reached".to_owned());
         assert_eq!(
             health.unready(),
-            ["no pass has been made yet", "EC2 can't be reached"]
+            ["no pass has run yet", "EC2 can't be reached"]
         );
         reconcile.ok();
         assert_eq!(health.unready(), [""; 0]);
@@ -267,28 +246,5 @@ mod tests {
         assert_eq!(health.stuck(Instant::now()), ["reconcile"]);
         reconcile.waiting();
         assert_eq!(health.stuck(Instant::now()), [""; 0]);
-    }
-
-    #[test]
-    fn the_status_has_the_next_edge_and_why_a_newer_configuration_is_rejected() {
-        let health = Health::default();
-        let reconcile = health.task_started("reconcile", Some("no pass has been made yet"));
-        health.configuration(1, None);
-        assert_eq!(
-            health.status(),
-            "not ready: no pass has been made yet; configuration 1"
-        );
-        reconcile.ok();
-        health.set_fleet(FleetSummary {
-            next_edge: Some("2026-11-23T19:00:00.25Z".parse().unwrap()),
-            managed: 12,
-        });
-        let good = "next edge 2026-11-23T19:00:00Z; 12 instances managed; configuration 1";
-        assert_eq!(health.status(), good);
-        health.configuration(1, Some("`/etc/curfew.toml` is not TOML".to_owned()));
-        assert_eq!(
-            health.status(),
-            format!("{good} stays in force: `/etc/curfew.toml` is not TOML")
-        );
     }
 }

@@ -90,8 +90,8 @@ impl JournalWriter {
     }
 
     /// The last known state of every instance; empty while the journal can't be read.
-    pub(crate) async fn sightings(&self) -> HashMap<InstanceId, KnownState> {
-        self.call(|journal| journal.sightings()).await
+    pub(crate) async fn known_states(&self) -> HashMap<InstanceId, KnownState> {
+        self.call(|journal| journal.known_states()).await
     }
 
     /// Whether the journal has a transition since `since` that an event reported.
@@ -216,7 +216,7 @@ mod tests {
                 instance_type: None,
             }),
             event: Some(format!("event {number}")),
-            sighting: Some(KnownState::of(&stopped, None)),
+            known_state: Some(KnownState::of(&stopped, None)),
         }
     }
 
@@ -253,6 +253,6 @@ mod tests {
         let report = report.await.unwrap();
         assert_eq!(report.replaced, Some(JournalReplacement::Detached { path }));
         let journal = Journal::read(directory.path()).unwrap();
-        assert_eq!(journal.sightings().unwrap().len(), 1);
+        assert_eq!(journal.known_states().unwrap().len(), 1);
     }
 }

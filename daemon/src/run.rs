@@ -4,7 +4,7 @@
 //!  SIGHUP, files ──▶ reload ──▶ configuration in force, which every task reads anew
 //!
 //! edge timer, clock jumps ──▶ reconcile ──▶ EC2     edge timer: wakes a pass at the next edge
-//!                ▲           │ next edge          reconcile: makes the passes, or checks that the cloud made them
+//!                ▲           │ next edge          reconcile: runs the passes, or audits the cloud's
 //!                └───────────┤
 //!                            ▼ poll now
 //!                  polling, queue ──▶ watch ──▶ journal, log
@@ -72,11 +72,11 @@ pub struct Dependencies {
     pub state_dir: PathBuf,
     /// The queue of EC2's state changes, if there is one.
     pub events: Option<EventQueue>,
-    /// Publishes the rules that trigger the cloud's passes; `None` where the daemon makes the passes itself.
+    /// Publishes the rules that trigger the cloud's passes; `None` where the daemon runs the passes itself.
     pub rules: Option<RulePublication>,
-    /// Sends a trigger to the cloud for overdue edges; `None` where the daemon makes the passes itself.
+    /// Sends a trigger to the cloud for overdue edges; `None` where the daemon runs the passes itself.
     pub triggers: Option<Triggers>,
-    /// The stack's dead-letter queues; `None` where the daemon makes the passes itself.
+    /// The stack's dead-letter queues; `None` where the daemon runs the passes itself.
     pub dead_letters: Option<DeadLetterQueues>,
     /// Queues the notifications of all tasks.
     pub notifier: Notifier,

@@ -16,7 +16,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{error, info, warn};
 
 use crate::backoff::Backoff;
-use crate::health::{Health, TaskHealth};
+use crate::health::{Health, TaskHealth, shutdown_status};
 use crate::journal_writer::JournalWriterError;
 use crate::metrics::Metrics;
 use crate::notify::{Notification, WeakNotifier};
@@ -139,7 +139,7 @@ impl Supervisor {
             }
             let tasks = self.observers.health.running_tasks().join(", ");
             info!(tasks, "waiting for tasks to finish");
-            manager.notify(&[SystemdMessage::Status(&format!("finishing: {tasks}"))]);
+            manager.notify(&[SystemdMessage::Status(&shutdown_status(&tasks))]);
         }
         let tasks = self.observers.health.running_tasks().join(", ");
         warn!(tasks, "tasks did not finish in time; abandoning them");

@@ -7,10 +7,10 @@
 //! inferred and marked as such.
 
 mod causes;
-mod event_stream;
-mod events;
+mod event_order;
+mod event_stream_health;
 mod observation;
-mod observations;
+mod polls;
 mod recent_actions;
 mod state_change;
 mod tracked_instance;
@@ -23,25 +23,25 @@ use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::transition::KnownState;
 use jiff::{SignedDuration, Timestamp};
 
-use self::event_stream::EventStream;
+use self::event_stream_health::EventStream;
 use self::tracked_instance::TrackedInstance;
 use crate::active_configuration::{ActiveConfiguration, schedule_of};
 use curfew_journal::{Attribution, CoverageObservation, TransitionRecord};
 
-pub(crate) use self::event_stream::VISIBILITY_TIMEOUT;
+pub(crate) use self::event_stream_health::VISIBILITY_TIMEOUT;
 pub(crate) use self::observation::{EventBatch, InstanceObservation, RegionObservation};
 pub(crate) use self::recent_actions::RecentActions;
 pub(crate) use self::state_change::{CloudTrailCall, QueuedStateChange, StateChangeMessage};
 
 /// The longest time without polls that is no gap in the coverage: in more than an hour, too much may go unobserved.
 const MAX_GAP: SignedDuration = SignedDuration::from_mins(10);
-/// Events wait in the queue for four days, so a shorter absence is no gap if they are read afterwards (`deploy/stack.yaml`).
+/// Events wait in the queue for four days, so a shorter absence is no gap if they are read afterwards (`crates/deploy/src/stack.yaml`).
 const MAX_GAP_WITH_EVENTS: SignedDuration = SignedDuration::from_hours(4 * 24);
 
 /// The tracked state of every instance.
 #[derive(Debug)]
 pub(crate) struct TransitionTracker {
-    known: HashMap<InstanceId, TrackedInstance>,
+    instances: HashMap<InstanceId, TrackedInstance>,
     schedule_set: Arc<ScheduleSet>,
     /// The other configured accounts: instances of any further account belong to the account of the credentials.
     others: HashSet<AccountId>,
@@ -59,18 +59,21 @@ pub(crate) struct TransitionTracker {
 impl TransitionTracker {
     /// Continues from the journal's last states: transitions in between are found by the first poll, or reported by the
     /// events that have waited.
-    pub(crate) fn new(known: HashMap<InstanceId, KnownState>, now: &ActiveConfiguration) -> Self {
-        let mut tracker = Self::of(known, Arc::clone(&now.schedule_set));
-        tracker.set_configuration(now);
+    pub(crate) fn new(
+        known_states: HashMap<InstanceId, KnownState>,
+        configuration: &ActiveConfiguration,
+    ) -> Self {
+        let mut tracker = Self::of(known_states, Arc::clone(&configuration.schedule_set));
+        tracker.set_configuration(configuration);
         tracker
     }
 
-    fn of(known: HashMap<InstanceId, KnownState>, schedule_set: Arc<ScheduleSet>) -> Self {
-        let known = known
+    fn of(known_states: HashMap<InstanceId, KnownState>, schedule_set: Arc<ScheduleSet>) -> Self {
+        let instances = known_states
             .into_iter()
-            .map(|(id, sighting)| (id, TrackedInstance::new(sighting)));
+            .map(|(id, known_state)| (id, TrackedInstance::new(known_state)));
         Self {
-            known: known.collect(),
+            instances: instances.collect(),
             schedule_set,
             others: HashSet::new(),
             own: None,
@@ -84,11 +87,11 @@ impl TransitionTracker {
     }
 
     /// Applies a new configuration.
-    pub(crate) fn set_configuration(&mut self, now: &ActiveConfiguration) {
-        self.schedule_set = Arc::clone(&now.schedule_set);
-        let account_regions = now.organisation.account_regions().iter();
+    pub(crate) fn set_configuration(&mut self, configuration: &ActiveConfiguration) {
+        self.schedule_set = Arc::clone(&configuration.schedule_set);
+        let account_regions = configuration.organisation.account_regions().iter();
         self.others = account_regions
-            .filter_map(|one| one.account_region.account.clone())
+            .filter_map(|region_fleet| region_fleet.account_region.account.clone())
             .collect();
     }
 
@@ -123,7 +126,10 @@ impl TransitionTracker {
                 let mut records = Vec::new();
                 for region in &regions {
                     if region.account_region.account.is_none() {
-                        let owner = region.instances.first().map(|one| one.account.clone());
+                        let owner = region
+                            .instances
+                            .first()
+                            .map(|instance| instance.account.clone());
                         self.own = owner.or(self.own.take());
                     }
                     for instance in &region.instances {
@@ -151,7 +157,7 @@ impl TransitionTracker {
 
     /// Whether frequent polls are useful: an instance is in transition, or a transition waits for its cause.
     pub(crate) fn is_busy(&self) -> bool {
-        self.known.values().any(TrackedInstance::is_busy)
+        self.instances.values().any(TrackedInstance::is_busy)
     }
 
     /// Whether events report every change, so that polls only verify them.
@@ -192,16 +198,16 @@ impl TransitionTracker {
         observations.iter().filter_map(coverage_of).collect()
     }
 
-    /// Returns the known state of every instance, for a journal that begins anew.
+    /// Returns the known state of every instance, for a new journal.
     pub(crate) fn everything(&self) -> Vec<TransitionRecord> {
-        let settled = self.known.iter();
-        let settled = settled.filter(|(_, known)| known.unattributed.is_empty());
+        let settled = self.instances.iter();
+        let settled = settled.filter(|(_, tracked)| tracked.unattributed.is_empty());
         settled
-            .map(|(id, known)| TransitionRecord {
+            .map(|(id, tracked)| TransitionRecord {
                 instance: id.clone(),
                 transition: None,
                 event: None,
-                sighting: Some(known.sighting.clone()),
+                known_state: Some(tracked.known_state.clone()),
             })
             .collect()
     }
@@ -209,9 +215,14 @@ impl TransitionTracker {
     /// Returns the transitions without a cause as they are. Those that events reported are left: the events are delivered
     /// again after a restart.
     pub(crate) fn flush_all(&mut self) -> Vec<TransitionRecord> {
-        let by_looks =
-            |known: &TrackedInstance| known.unattributed.iter().all(|one| one.event.is_none());
-        let ids = self.known.iter().filter(|(_, known)| by_looks(known));
+        let found_by_polls = |tracked: &TrackedInstance| {
+            let mut changes = tracked.unattributed.iter();
+            changes.all(|change| change.event.is_none())
+        };
+        let ids = self
+            .instances
+            .iter()
+            .filter(|(_, tracked)| found_by_polls(tracked));
         let ids: Vec<InstanceId> = ids.map(|(id, _)| id.clone()).collect();
         ids.iter().flat_map(|id| self.flush(id)).collect()
     }
@@ -222,27 +233,27 @@ impl TransitionTracker {
         state: InstanceState,
         since: Timestamp,
     ) -> TransitionRecord {
-        let sighting = KnownState {
+        let known_state = KnownState {
             state,
             since: Some(since),
             schedule: schedule_of(&self.schedule_set, instance),
             ..KnownState::of(instance, None)
         };
-        let known = TrackedInstance::new(sighting.clone());
-        self.known.insert(instance.id.clone(), known);
+        let tracked = TrackedInstance::new(known_state.clone());
+        self.instances.insert(instance.id.clone(), tracked);
         TransitionRecord {
             instance: instance.id.clone(),
             transition: None,
             event: None,
-            sighting: Some(sighting),
+            known_state: Some(known_state),
         }
     }
 
     /// Returns the event stream that covers this instance.
     fn event_stream_for(&self, id: &InstanceId) -> EventStream {
-        let home = self.known.get(id).is_some_and(|known| {
-            self.home.as_ref() == Some(&known.sighting.region)
-                && !self.others.contains(&known.sighting.account)
+        let home = self.instances.get(id).is_some_and(|tracked| {
+            self.home.as_ref() == Some(&tracked.known_state.region)
+                && !self.others.contains(&tracked.known_state.account)
         });
         if home {
             self.event_stream

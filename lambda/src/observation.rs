@@ -63,9 +63,9 @@ impl App {
         };
         let unanswered: Vec<ApiError> = observed.failures.iter().map(ApiError::from).collect();
         if observed.answers.is_empty()
-            && let Some(none) = ApiError::combine(&unanswered)
+            && let Some(error) = ApiError::combine(&unanswered)
         {
-            return Err(none);
+            return Err(error);
         }
         let (fleet, _) = observed.into_fleet();
         Ok(FleetObservation {

@@ -173,7 +173,9 @@ impl App {
             instance: Some(id.clone()),
             ..Work::over(home.account_region.clone(), minute_of(now))
         };
-        Ok(Some(self.correct_drift(event, &work, deadline).await?))
+        Ok(Some(
+            self.enqueue_instance_pass(event, &work, deadline).await?,
+        ))
     }
 }
 

@@ -1,11 +1,11 @@
-//! Runs the passes that triggers cause. A trigger enqueues one message for each account-region; a pass that runs out of time enqueues
-//! another one for the rest. AWS runs the invocations concurrently, so the duration hardly grows with the organisation.
+//! Runs the passes that triggers request. A trigger enqueues one message for each account-region; a pass that runs out of time enqueues
+//! another one for the rest. AWS runs the invocations concurrently, so the duration hardly grows with the number of account-regions.
 //!
 //! The queue is FIFO, and the account-region is the message group: passes over one account-region never run concurrently. Messages
 //! are deduplicated by the trigger's minute, so the triggers of one minute cause one pass.
 //!
-//! A message carries no decision, like any trigger. Delivered twice, late or after a change of the configuration, it causes a pass
-//! that decides from the current state.
+//! Like any trigger, a message carries no decision: even if it arrives twice, late, or after the configuration changed, its pass decides
+//! from the current state.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ impl App {
         let organisation = self.organisations.of(&configuration.targets);
         let account_regions = organisation.account_regions().iter();
         let work: Vec<Work> = account_regions
-            .map(|one| Work::over(one.account_region.clone(), at))
+            .map(|region_fleet| Work::over(region_fleet.account_region.clone(), at))
             .collect();
         if let Some(queue) = &self.queue {
             match queue.send(&work).await {
@@ -70,11 +70,11 @@ impl App {
             .await
     }
 
-    /// Returns the minute that a trigger is for; the current one if the trigger names none, or one in the future.
+    /// Returns the minute that a trigger is for; the current one if the trigger names none or names a future one.
     fn trigger_minute(&self, trigger: &Trigger, schedule_set: &ScheduleSet) -> Timestamp {
         let now = self.clock.now();
         let early = self.early_tolerance();
-        let named = match trigger {
+        let minute = match trigger {
             Trigger::Edges(cron) => fired_for(cron, now, early),
             Trigger::Event(at) => Some(minute_of(*at)),
             Trigger::Schedule(name) => {
@@ -85,8 +85,8 @@ impl App {
             Trigger::Now => None,
         };
         let latest = now.checked_add(early).unwrap_or(now);
-        named
-            .filter(|at| *at <= latest)
+        minute
+            .filter(|minute| *minute <= latest)
             .unwrap_or_else(|| minute_of(now))
     }
 
@@ -111,10 +111,11 @@ impl App {
             .account_regions()
             .iter()
             .zip(work)
-            .map(|(one, work)| {
-                let span = info_span!("account_region", account_region = %one.account_region);
-                let pass = self.run_pages(schedule_set, organisation, one, work, deadline);
-                run_until_deadline(organisation, one, deadline, pass).instrument(span)
+            .map(|(region_fleet, work)| {
+                let span =
+                    info_span!("account_region", account_region = %region_fleet.account_region);
+                let pass = self.run_pages(schedule_set, organisation, region_fleet, work, deadline);
+                run_until_deadline(organisation, region_fleet, deadline, pass).instrument(span)
             });
         let mut total = PassReport::empty(whole_second(self.clock.now()));
         for outcome in join_bounded(passes, Organisation::MAX_IN_FLIGHT).await {
@@ -127,9 +128,9 @@ impl App {
             }
         }
         if total.unanswered.len() == work.len()
-            && let Some(none) = ApiError::combine(&total.unanswered)
+            && let Some(error) = ApiError::combine(&total.unanswered)
         {
-            return Err(none);
+            return Err(error);
         }
         Ok(total)
     }
@@ -152,8 +153,8 @@ impl App {
             match before_deadline(context, Box::pin(pass)).await {
                 Ok(report) => total.add(&report),
                 Err(api_error) => {
-                    let receipts = message.receives;
-                    error!(account_region = %work.account_region, code = ?api_error.code, error = %api_error, receipts, "pass failed");
+                    let receives = message.receives;
+                    error!(account_region = %work.account_region, code = ?api_error.code, error = %api_error, receives, "pass failed");
                     total.unanswered.push(api_error);
                 }
             }
@@ -172,18 +173,18 @@ impl App {
             .current(&self.clock, configuration_cache::MAX_AGE_FOR_PASSES)
             .await?;
         let organisation = self.organisations.of(&configuration.targets);
-        let Some(one) = organisation.account_region(&work.account_region) else {
+        let Some(region_fleet) = organisation.account_region(&work.account_region) else {
             warn!(account_region = %work.account_region, "account-region is no longer configured; skipping the pass");
             return Ok(PassReport::empty(whole_second(self.clock.now())));
         };
         let pass = self.run_pages(
             &configuration.schedule_set,
             &organisation,
-            one,
+            region_fleet,
             work,
             deadline,
         );
-        run_until_deadline(&organisation, one, deadline, pass).await
+        run_until_deadline(&organisation, region_fleet, deadline, pass).await
     }
 
     /// Returns the clock for a pass, which is never earlier than the minute that its trigger is for.
@@ -201,7 +202,7 @@ impl App {
         &self,
         schedule_set: &ScheduleSet,
         organisation: &Organisation,
-        one: &AccountRegionFleet,
+        region_fleet: &AccountRegionFleet,
         work: &Work,
         deadline: Deadline,
     ) -> Result<PassReport, ApiError> {
@@ -209,8 +210,8 @@ impl App {
         let basis = Basis::new(schedule_set, &clock);
         if let Some(instance) = &work.instance {
             let scope = Scope::Only([instance.clone()].into());
-            let pass = Pass::run(one.fleet(), &scope, basis, deadline).await;
-            let pass = pass.map_err(|error| organisation.failed(one, error))?;
+            let pass = Pass::run(region_fleet.fleet(), &scope, basis, deadline).await;
+            let pass = pass.map_err(|error| organisation.failed(region_fleet, error))?;
             return Ok(PassReport::of(&pass));
         }
         let mut report = PassReport::empty(whole_second(clock.now()));
@@ -222,28 +223,28 @@ impl App {
         let mut restarted = false;
         loop {
             let scope = Scope::Page(page.clone());
-            let mut pass = match Pass::run(one.fleet(), &scope, basis, deadline).await {
-                Err(error) if page.is_some() && !restarted && is_stale(&error) => {
-                    // Instances that are up to date only cost the description.
-                    info!(account_region = %one.account_region, "page token expired; restarting from the first page");
+            let mut pass = match Pass::run(region_fleet.fleet(), &scope, basis, deadline).await {
+                Err(error) if page.is_some() && !restarted && is_stale_page_token(&error) => {
+                    // Starting over is cheap: an instance that is up to date costs only its description.
+                    info!(account_region = %region_fleet.account_region, "page token expired; restarting from the first page");
                     restarted = true;
                     tokens = PageTokens::new("ec2:DescribeInstances");
                     page = None;
                     continue;
                 }
-                outcome => outcome.map_err(|error| organisation.failed(one, error))?,
+                outcome => outcome.map_err(|error| organisation.failed(region_fleet, error))?,
             };
             report.add(&PassReport::of(&pass));
             let rest = match (pass.is_unfinished(), pass.next_page.take()) {
                 (false, None) => return Ok(report),
                 (false, next) if !deadline.has_passed() => {
-                    let named = tokens.follow(next.map(String::from));
-                    let named = named.map_err(|error| organisation.failed(one, error))?;
-                    page = named.map(PageToken::new);
+                    let token = tokens.follow(next.map(String::from));
+                    let token = token.map_err(|error| organisation.failed(region_fleet, error))?;
+                    page = token.map(PageToken::new);
                     continue;
                 }
                 (false, next) => next,
-                // The pass made no progress. Another message continues it only until the next trigger enqueues its own.
+                // No step was executed. Continue only while the trigger is recent; after that, the next trigger's message covers the rest.
                 (true, _) if pass.did_nothing() && !self.is_recent(work) => {
                     return Err(out_of_time());
                 }
@@ -261,8 +262,8 @@ impl App {
 
     /// Whether the work's trigger is so recent that no other has followed.
     fn is_recent(&self, work: &Work) -> bool {
-        /// The default interval of the heartbeat. A longer period keeps futile messages alive after the next trigger; a shorter one
-        /// delays the rest of a large account-region until then.
+        /// The default interval of the heartbeat. A longer period keeps sending useless messages after the next trigger; a shorter
+        /// one delays the rest of a large account-region until then.
         const MAX_WORK_AGE: SignedDuration = SignedDuration::from_mins(5);
         let now = self.clock.now();
         let age = work.at.map(|at| now.duration_since(at));
@@ -279,9 +280,9 @@ impl App {
         Ok(1)
     }
 
-    /// Enqueues a pass over the one instance of the state change that `event` reports, in sequence with the passes over its account-region.
-    /// Runs the pass in this invocation if the stack has no queue or sending fails.
-    pub(crate) async fn correct_drift(
+    /// Enqueues a pass over the instance whose state change `event` reports; its message group keeps it apart from other passes over the
+    /// account-region. Runs the pass in this invocation if the stack has no queue or sending fails.
+    pub(crate) async fn enqueue_instance_pass(
         &self,
         event: &str,
         work: &Work,
@@ -304,10 +305,11 @@ impl App {
     }
 }
 
-/// Runs a pass until shortly before the deadline. Fails with `unreachable` then, so that the other account-regions are reported.
+/// Runs a pass until shortly before the deadline. If it is still running then, fails with `unreachable`, so that the other
+/// account-regions are reported.
 async fn run_until_deadline(
     organisation: &Organisation,
-    one: &AccountRegionFleet,
+    region_fleet: &AccountRegionFleet,
     deadline: Deadline,
     pass: impl Future<Output = Result<PassReport, ApiError>>,
 ) -> Result<PassReport, ApiError> {
@@ -325,7 +327,7 @@ async fn run_until_deadline(
         Err(_) => {
             let after = started.elapsed();
             Err(organisation
-                .failed(one, AccountRegionFailure::NoAnswer { after })
+                .failed(region_fleet, AccountRegionFailure::NoAnswer { after })
                 .into())
         }
     }
@@ -340,7 +342,7 @@ fn out_of_time() -> ApiError {
 }
 
 /// Whether EC2 no longer accepts the page token.
-fn is_stale(error: &CloudError) -> bool {
+fn is_stale_page_token(error: &CloudError) -> bool {
     matches!(
         error.code.as_deref(),
         Some("InvalidNextToken" | "InvalidPaginationToken" | "InvalidParameterValue")

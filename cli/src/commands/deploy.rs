@@ -10,7 +10,7 @@ use curfew_aws::endpoint_kind::EndpointKind;
 use curfew_config::{ApiAuth, Configuration};
 use curfew_deploy::preflight::check_single_cloud;
 use curfew_deploy::trigger_rules;
-use curfew_deploy::{Auth, Deployment, IamScope, OverlapPolicy};
+use curfew_deploy::{Auth, Deployment, LambdaRolePolicy, OverlapPolicy};
 
 use super::outputs;
 use crate::confirm::Prompt;
@@ -111,7 +111,7 @@ pub(crate) fn deployment(
         request_limit: configuration.api.limit,
         configuration_document: configuration.publication(),
         rules: trigger_rules(configuration, &context.clock),
-        iam_scope: IamScope::of(&configuration.schedule_set)
+        lambda_role_policy: LambdaRolePolicy::of(&configuration.schedule_set)
             .in_targets(&configuration.targets)
             .with_start_permissions(&configuration.stack.kms_keys, &configuration.stack.licenses),
         permissions_boundary: configuration.stack.permissions_boundary.clone(),

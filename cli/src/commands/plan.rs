@@ -236,7 +236,7 @@ impl<'a> PlanDocument<'a> {
             steps,
             skipped,
             next_edge,
-            outdated_at: _,
+            valid_until: _,
         } = &planned.plan;
         Self {
             unanswered: UnansweredRegion::all(&planned.failures),

@@ -260,7 +260,7 @@ async fn two_hundred_kills_neither_lose_nor_repeat_transitions_or_edges() {
     sandbox
         .until("every instance is observed", |sandbox| {
             let journal = Journal::read(sandbox.state.path());
-            journal.is_ok_and(|journal| journal.sightings().unwrap().len() == INSTANCES)
+            journal.is_ok_and(|journal| journal.known_states().unwrap().len() == INSTANCES)
         })
         .await;
     daemon.kill().unwrap();

@@ -7,7 +7,7 @@ use crate::support::minute::NextMinute;
 use crate::support::{Place, Sandbox};
 use serde_json::Value;
 
-/// With the Lambda as the driver, EventBridge fires the rule and the Lambda makes the pass. The heartbeat is off and the
+/// With the Lambda as the driver, EventBridge fires the rule and the Lambda runs the pass. The heartbeat is off and the
 /// daemon's grace period is longer than the test, so that nothing else can act.
 #[test]
 fn eventbridge_triggers_the_lambda_which_stops_and_starts_on_time() {

@@ -372,12 +372,12 @@ async fn the_daemon_notifies_of_a_damaged_journal() {
     shutdown.cancel();
     daemon.await.unwrap().unwrap();
     let texts = inbox.texts();
-    let begins = "Failure: Curfew: the journal was broken; the old one is kept as `";
+    let begins = "Failure: Curfew: the journal was corrupt; it is quarantined as `";
     assert!(texts.starts_with(begins), "{texts}");
-    let kept = state.path().join(format!("{FILE}.broken-1"));
+    let quarantined = state.path().join(format!("{FILE}.corrupt-1"));
     assert_eq!(
-        inbox.received()[0]["curfew"]["notifications"][0]["kept"],
-        kept.to_str().unwrap()
+        inbox.received()[0]["curfew"]["notifications"][0]["quarantined"],
+        quarantined.to_str().unwrap()
     );
 }
 

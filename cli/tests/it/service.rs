@@ -193,7 +193,7 @@ fn readiness_and_metrics_are_served() {
     let (status, why) = waiting.get("/readyz");
     assert_eq!(status, 503);
     assert!(
-        why.lines().any(|line| line == "no pass has been made yet"),
+        why.lines().any(|line| line == "no pass has run yet"),
         "{why}"
     );
 }

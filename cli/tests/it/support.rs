@@ -183,7 +183,7 @@ impl Sandbox {
     /// Whether the journal contains an observation of the instance.
     pub(crate) fn has_observed(&self, id: &str) -> bool {
         let journal = Journal::read(self.state.path());
-        let known = journal.and_then(|journal| journal.sightings());
+        let known = journal.and_then(|journal| journal.known_states());
         known.is_ok_and(|known| known.contains_key(&id.parse().unwrap()))
     }
 

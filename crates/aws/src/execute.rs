@@ -45,13 +45,13 @@ use crate::clock::Clock;
 use crate::error::{CloudError, CloudErrorKind};
 use crate::fleet::{Fleet, StateChange};
 
-/// Instances per `StartInstances`, `StopInstances` or `CreateTags`. AWS recommends smaller batches; a call for a hundred
-/// stays below EC2's timeout, and isolating one bad instance costs a handful of calls. A larger batch saves calls when all
-/// succeed and costs more when one is refused.
+/// Instances per `StartInstances`, `StopInstances` or `CreateTags`. AWS recommends smaller batches, but a call for a hundred
+/// instances stays within EC2's timeout, and isolating one bad instance costs a handful of calls. A larger batch saves calls
+/// when all succeed and costs more when one is refused.
 const BATCH: usize = 100;
 
-/// Concurrent calls. EC2 answers a call for a hundred instances in a second or two, so four use up the five calls per second
-/// that it allows; more would only wait for its tokens.
+/// Concurrent calls. EC2 answers a call for a hundred instances in a second or two, so four make two to four calls per second,
+/// of the five that it allows; more would at times wait for the rate limiter.
 const MAX_IN_FLIGHT: usize = 4;
 
 /// The input of a plan except the instances: enough to plan again.
@@ -91,14 +91,13 @@ impl<'a> Basis<'a> {
     }
 }
 
-/// A plan to execute.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Order<'a> {
+pub(crate) struct PlanToExecute<'a> {
     pub(crate) plan: &'a Plan,
     /// The instances that the plan was computed from.
     pub(crate) instances: &'a [Instance],
     /// When the observation of each instance began.
-    pub(crate) begun: &'a [Instant],
+    pub(crate) observed_at: &'a [Instant],
     pub(crate) basis: Basis<'a>,
 }
 
@@ -106,21 +105,25 @@ pub(crate) struct Order<'a> {
 ///
 /// - No call is made and no tag written after the plan's next edge: the next pass decides about the rest.
 /// - A call is sent within a few seconds of the observation that its step was planned on. If EC2's rate limit delays it for
-///   longer, its instances are observed and planned again first, and a step that comes out different is dropped.
-/// - A batch's tags are written as soon as EC2 accepted its call, and no batch is begun so late that the caller's deadline
-///   would leave no time for them.
+///   longer, its instances are observed and planned again first, and a step that is then planned differently is dropped.
+/// - A batch's tags are written as soon as EC2 accepted its call, and no batch is begun so late that no time would remain to
+///   write its tags before the caller's deadline.
 /// - A batch that is refused because of one instance is split until that instance is alone; all others proceed.
 /// - If no call can succeed any more (expired credentials, no connection, an action that is not permitted), the remaining
-///   steps fail for that reason without a call each.
-pub(crate) async fn execute(fleet: &Fleet, order: Order<'_>, deadline: Deadline) -> Vec<Outcome> {
-    let steps = order.plan.steps.clone();
-    let mut work = Execution::new(fleet, order, &steps, deadline);
+///   steps fail with that error, without further calls.
+pub(crate) async fn execute(
+    fleet: &Fleet,
+    to_execute: PlanToExecute<'_>,
+    deadline: Deadline,
+) -> Vec<Outcome> {
+    let steps = to_execute.plan.steps.clone();
+    let mut work = Execution::new(fleet, to_execute, &steps, deadline);
     // A request is recorded first, so that a later pass retries a call that fails.
     work.queue_request_tags();
     work.run().await;
-    work.queue_first_state();
+    work.queue_initial_tags();
     work.run().await;
-    work.queue_changes();
+    work.queue_actions();
     work.queue_records();
     work.run().await;
     work.queue_plain_stops();
@@ -149,18 +152,18 @@ pub(crate) async fn execute(fleet: &Fleet, order: Order<'_>, deadline: Deadline)
 /// others.
 pub(crate) async fn write_request_tags(
     fleet: &Fleet,
-    order: Order<'_>,
+    to_execute: PlanToExecute<'_>,
     deadline: Deadline,
 ) -> (Vec<Step>, Vec<Outcome>) {
-    let steps = order.plan.steps.clone();
-    let mut work = Execution::new(fleet, order, &steps, deadline);
+    let steps = to_execute.plan.steps.clone();
+    let mut work = Execution::new(fleet, to_execute, &steps, deadline);
     work.queue_request_tags();
     work.run().await;
     let (results, _) = work.into_results();
-    let (mut standing, mut failed) = (Vec::new(), Vec::new());
+    let (mut recorded, mut failed) = (Vec::new(), Vec::new());
     for (step, (result, request_written)) in steps.into_iter().zip(results) {
         if request_written {
-            standing.push(step);
+            recorded.push(step);
         } else {
             failed.push(Outcome {
                 step,
@@ -170,10 +173,10 @@ pub(crate) async fn write_request_tags(
         }
     }
     failed.iter().for_each(report::log);
-    (standing, failed)
+    (recorded, failed)
 }
 
-/// The state of executing one plan. A *member* is a step, by its index in `steps`.
+/// The state of executing one plan. A *member* is the index of a step in `steps`.
 struct Execution<'a> {
     fleet: &'a Fleet,
     steps: &'a [Step],
@@ -186,10 +189,10 @@ struct Execution<'a> {
     progress: Vec<StepProgress>,
     /// Whether the request's tag was written, for each step.
     request_written: Vec<bool>,
-    /// Why `curfew:last` can't be written here. If set, calls that would have to be recorded are not made.
+    /// Why `curfew:last` can't be written in this account and region. If set, calls that would have to be recorded are not made.
     unrecordable: Option<CloudError>,
-    /// The error of writing the first `curfew:last`, for members that are called nevertheless.
-    first_state_errors: HashMap<usize, CloudError>,
+    /// The error of writing the first `curfew:last`, for members whose call is made anyway.
+    initial_tag_errors: HashMap<usize, CloudError>,
     queue: VecDeque<Batch>,
     lineages: BatchLineage,
     capacity_pools: CapacityPools,
@@ -220,41 +223,46 @@ enum BatchEnd<'a> {
 }
 
 impl<'a> Execution<'a> {
-    fn new(fleet: &'a Fleet, order: Order<'a>, steps: &'a [Step], deadline: Deadline) -> Self {
-        let Order {
+    fn new(
+        fleet: &'a Fleet,
+        to_execute: PlanToExecute<'a>,
+        steps: &'a [Step],
+        deadline: Deadline,
+    ) -> Self {
+        let PlanToExecute {
             plan,
             instances,
-            begun,
+            observed_at,
             basis,
-        } = order;
+        } = to_execute;
         let guard = Guard::new(deadline, plan, basis.clock);
         let by_id: HashMap<&InstanceId, (&Instance, Instant)> = (instances.iter())
-            .zip(begun)
-            .map(|(one, begun)| (&one.id, (one, *begun)))
+            .zip(observed_at)
+            .map(|(instance, observed_at)| (&instance.id, (instance, *observed_at)))
             .collect();
-        let known = |step: &Step| {
+        let observation_of = |step: &Step| {
             *by_id
                 .get(&step.instance)
-                .expect("every step is for an instance of the order")
+                .expect("every step is for an instance of the plan")
         };
-        let of_steps = steps.iter().map(|step| Some(known(step).0));
-        let types = TypeFallbacks::of(steps.iter().zip(of_steps.clone()));
+        let instances = steps.iter().map(|step| Some(observation_of(step).0));
+        let types = TypeFallbacks::of(steps.iter().zip(instances.clone()));
         Self {
             fleet,
             steps,
             basis,
             decided_at: plan.at,
             observed_at: (steps.iter())
-                .map(|step| guard.moment(known(step).1))
+                .map(|step| guard.moment(observation_of(step).1))
                 .collect(),
             guard,
             progress: steps.iter().map(|_| StepProgress::Open).collect(),
             request_written: vec![false; steps.len()],
             unrecordable: None,
-            first_state_errors: HashMap::new(),
+            initial_tag_errors: HashMap::new(),
             queue: VecDeque::new(),
             lineages: BatchLineage::default(),
-            capacity_pools: CapacityPools::of(of_steps),
+            capacity_pools: CapacityPools::of(instances),
             types,
             not_hibernated: NotHibernated::default(),
             tag_writes: TagWrites::of(steps),
@@ -264,39 +272,39 @@ impl<'a> Execution<'a> {
 
     fn queue_request_tags(&mut self) {
         let steps = self.steps.iter().zip(0..);
-        let wanting = steps.filter_map(|(step, member)| {
+        let edits = steps.filter_map(|(step, member)| {
             Some((TagEdit::request(step.request_tags.as_ref()?), member))
         });
-        for (writes, members) in tag_writes::grouped(wanting) {
+        for (writes, members) in tag_writes::grouped(edits) {
             self.queue_back(&BatchCall::WriteRequest(writes), &members);
         }
     }
 
-    fn queue_first_state(&mut self) {
+    fn queue_initial_tags(&mut self) {
         let steps = self.steps.iter().zip(&self.progress).zip(0..);
-        let wanting = steps.filter_map(|((step, progress), member)| match progress {
+        let edits = steps.filter_map(|((step, progress), member)| match progress {
             StepProgress::Open => Some((
-                TagEdit::first_state(step.adopt.as_ref()?).replacing(step),
+                TagEdit::initial(step.initial_tag.as_ref()?).replacing(step),
                 member,
             )),
             StepProgress::Accepted(_) | StepProgress::Settled(_) => None,
         });
-        for (writes, members) in tag_writes::grouped(wanting) {
-            self.queue_back(&BatchCall::WriteFirstState(writes), &members);
+        for (writes, members) in tag_writes::grouped(edits) {
+            self.queue_back(&BatchCall::WriteInitialTag(writes), &members);
         }
     }
 
-    /// Sorts members by the tags to write, and by capacity pool: this makes for few tag writes, and few batches in which a
-    /// lack of capacity concerns only some members.
-    fn queue_changes(&mut self) {
+    fn queue_actions(&mut self) {
         for action in [StepAction::Start, StepAction::Stop, StepAction::Hibernate] {
-            let members = self.open(action);
+            let members = self.open_members(action);
             let members = members.filter(|member| self.types.is_ready(*member));
-            self.queue_change(action, members.collect());
+            self.queue_action(action, members.collect());
         }
     }
 
-    fn queue_change(&mut self, action: StepAction, mut members: Vec<usize>) {
+    /// Sorts the members by the tags to write, and by capacity pool: this makes for few tag writes, and few batches in which a
+    /// lack of capacity concerns only some members.
+    fn queue_action(&mut self, action: StepAction, mut members: Vec<usize>) {
         members.sort_by_key(|member| {
             (
                 self.tag_writes.group(*member),
@@ -309,9 +317,9 @@ impl<'a> Execution<'a> {
         self.queue_back(&BatchCall::Change(action), &members);
     }
 
-    /// Queues the tags of steps without a call, in one write with equal tags of other steps.
+    /// Queues the tags of steps without a call, together with other steps that write the same tags.
     fn queue_records(&mut self) {
-        let records: Vec<usize> = self.open(StepAction::Record).collect();
+        let records: Vec<usize> = self.open_members(StepAction::Record).collect();
         for member in records {
             self.tag_writes.expect(member);
             self.tag_writes.accept(member);
@@ -323,7 +331,7 @@ impl<'a> Execution<'a> {
         }
     }
 
-    fn open(&self, action: StepAction) -> impl Iterator<Item = usize> + '_ {
+    fn open_members(&self, action: StepAction) -> impl Iterator<Item = usize> + '_ {
         (0..self.steps.len()).filter(move |member| {
             self.steps[*member].action == action
                 && matches!(self.progress[*member], StepProgress::Open)
@@ -352,13 +360,13 @@ impl<'a> Execution<'a> {
             }
             match in_flight.join_next().await {
                 Some(Ok((batch, response))) => self.handle(&batch, response),
-                Some(Err(broken)) => std::panic::resume_unwind(broken.into_panic()),
+                Some(Err(join_error)) => std::panic::resume_unwind(join_error.into_panic()),
                 None => return,
             }
         }
     }
 
-    /// Returns the next batch to send now; settles batches that are not worth a call.
+    /// Returns the next batch to send now; settles batches whose call would be pointless.
     fn next(&mut self) -> Option<Batch> {
         while let Some(batch) = self.queue.pop_front() {
             if let Some(error) = self.breaker.open_for(&batch.call) {
@@ -380,25 +388,26 @@ impl<'a> Execution<'a> {
         None
     }
 
-    /// Removes members from a batch if their call could not be recorded: it would be repeated at every pass.
+    /// Removes members from a batch if their call could not be recorded, and would therefore be repeated at every pass.
     fn without_unrecordable(&mut self, batch: Batch) -> Option<Batch> {
         let acts = matches!(batch.call, BatchCall::Change(_) | BatchCall::SetType(_));
         let Some(error) = self.unrecordable.as_ref().filter(|_| acts) else {
             return Some(batch);
         };
         let error = error.inferred();
-        let (firm, others): (Vec<usize>, Vec<usize>) = batch.members.iter().partition(|member| {
-            self.steps[**member].on_tag_write_failure == TagWriteFailure::CallAnyway
-        });
+        let (call_anyway, others): (Vec<usize>, Vec<usize>) =
+            batch.members.iter().partition(|member| {
+                self.steps[**member].on_tag_write_failure == TagWriteFailure::CallAnyway
+            });
         self.fail(&batch, &others, &error);
-        if firm.is_empty() {
+        if call_anyway.is_empty() {
             self.on_end(&batch, BatchEnd::Unknown);
             return None;
         }
-        Some(batch.with_members(firm))
+        Some(batch.with_members(call_anyway))
     }
 
-    /// The start of the oldest observation of the batch's members, if its call depends on it.
+    /// When the oldest observation of the members began; `None` if the call does not depend on it.
     fn oldest_observation(&self, batch: &Batch) -> Option<Moment> {
         if !batch.call.needs_fresh_observation() {
             return None;
@@ -432,7 +441,7 @@ impl<'a> Execution<'a> {
             BatchResponse::ObservationFailed(error) => self.observation_failed(batch, &error),
             BatchResponse::MaybeFailed(_) if batch.may_repeat() => {
                 let again = batch.repeated_once();
-                self.replace(batch, vec![again], Turn::Next);
+                self.replace(batch, vec![again], QueuePosition::Next);
             }
             BatchResponse::RateLimited { affordable }
                 if affordable == 0 || batch.members.len() == 1 =>
@@ -441,7 +450,7 @@ impl<'a> Execution<'a> {
                 self.on_end(batch, BatchEnd::Unknown);
             }
             BatchResponse::RateLimited { affordable } => {
-                // Fewer than all, whatever the rounding: all were too many.
+                // Fewer than all, even if rounding allows all: the whole batch was too large.
                 let some = affordable.min(batch.members.len() - 1);
                 let (now, later) = batch.members.split_at(some);
                 self.out_of_time(batch, later);
@@ -455,8 +464,8 @@ impl<'a> Execution<'a> {
 
     /// Handles an accepted call, for the members named in EC2's response.
     fn succeeded(&mut self, batch: &Batch, changes: &[StateChange]) {
-        let (named, left_out) = self.named_in(batch, changes);
-        if !named.is_empty() {
+        let (included, left_out) = self.included_in(batch, changes);
+        if !included.is_empty() {
             self.breaker.accepted(&batch.call);
         }
         if left_out.is_empty() {
@@ -465,35 +474,35 @@ impl<'a> Execution<'a> {
             return;
         }
         let rest = batch.with_members(left_out);
-        if !named.is_empty() {
-            let named = batch.with_members(named);
+        if !included.is_empty() {
+            let accepted = batch.with_members(included);
             self.capacity_pools.split(batch, 2);
-            self.accept(&named, changes);
-            self.on_end(&named, BatchEnd::Accepted);
+            self.accept(&accepted, changes);
+            self.on_end(&accepted, BatchEnd::Accepted);
         }
         if rest.may_repeat() {
             self.queue.push_front(rest.repeated_once());
         } else {
-            let error = self.not_named(&rest);
+            let error = self.not_included(&rest);
             self.breaker.failed(&error);
             self.fail(&rest, &rest.members, &error);
             self.on_end(&rest, BatchEnd::Unknown);
         }
     }
 
-    /// Splits a batch's members into those that EC2's response names and the others, in an unknown state.
-    fn named_in(&self, batch: &Batch, changes: &[StateChange]) -> (Vec<usize>, Vec<usize>) {
+    /// Splits a batch's members into those that EC2's response names, and the others, whose state is unknown.
+    fn included_in(&self, batch: &Batch, changes: &[StateChange]) -> (Vec<usize>, Vec<usize>) {
         let BatchCall::Change(_) = batch.call else {
             return (batch.members.clone(), Vec::new());
         };
-        let named: HashSet<&InstanceId> = changes.iter().map(|change| &change.instance).collect();
+        let ids: HashSet<&InstanceId> = changes.iter().map(|change| &change.instance).collect();
         batch
             .members
             .iter()
-            .partition(|member| named.contains(&self.steps[**member].instance))
+            .partition(|member| ids.contains(&self.steps[**member].instance))
     }
 
-    fn not_named(&self, batch: &Batch) -> CloudError {
+    fn not_included(&self, batch: &Batch) -> CloudError {
         /// The number of ids in the message.
         const SHOWN: usize = 5;
         let ids = batch.members.iter();
@@ -510,7 +519,7 @@ impl<'a> Execution<'a> {
         CloudError::new(batch.call.operation(), CloudErrorKind::Service, message)
     }
 
-    /// Handles a refused batch by what caused the refusal.
+    /// Handles a refused batch according to the kind of the error.
     fn refused(&mut self, batch: &Batch, error: &CloudError) {
         match error.kind {
             CloudErrorKind::Capacity if batch.call == BatchCall::Change(StepAction::Start) => {
@@ -530,7 +539,7 @@ impl<'a> Execution<'a> {
             | CloudErrorKind::Refused => self.isolate(batch, error),
             CloudErrorKind::Throttled if batch.may_wait() => {
                 let parts = batch.after_throttling(error);
-                self.replace(batch, parts, Turn::Next);
+                self.replace(batch, parts, QueuePosition::Next);
             }
             CloudErrorKind::Throttled
             | CloudErrorKind::Unreachable
@@ -546,18 +555,18 @@ impl<'a> Execution<'a> {
     }
 
     /// Puts the parts of a batch in its place.
-    fn replace(&mut self, batch: &Batch, parts: Vec<Batch>, turn: Turn) {
+    fn replace(&mut self, batch: &Batch, parts: Vec<Batch>, position: QueuePosition) {
         self.capacity_pools.split(batch, parts.len());
-        match turn {
-            Turn::Next => parts
+        match position {
+            QueuePosition::Next => parts
                 .into_iter()
                 .rev()
                 .for_each(|part| self.queue.push_front(part)),
-            Turn::Last => self.queue.extend(parts),
+            QueuePosition::Last => self.queue.extend(parts),
         }
     }
 
-    /// Continues what waits for the end of a batch.
+    /// Resumes what waits for this batch.
     fn on_end(&mut self, batch: &Batch, end: BatchEnd<'_>) {
         self.update_lineage(batch, end);
         self.continue_search(batch, end);
@@ -580,7 +589,7 @@ impl<'a> Execution<'a> {
                 }
                 return;
             }
-            BatchCall::WriteFirstState(_)
+            BatchCall::WriteInitialTag(_)
             | BatchCall::TagFallback(_)
             | BatchCall::WriteTags(_)
             | BatchCall::RemoveTags(_) => return,
@@ -600,25 +609,25 @@ impl<'a> Execution<'a> {
 
     /// Fails members of a batch with an error.
     fn fail(&mut self, batch: &Batch, members: &[usize], error: &CloudError) {
-        let is_last = match &batch.call {
-            BatchCall::WriteFirstState(writes) | BatchCall::WriteTags(writes) => {
+        let writes_last_tag = match &batch.call {
+            BatchCall::WriteInitialTag(writes) | BatchCall::WriteTags(writes) => {
                 writes.last().is_some()
             }
             _ => false,
         };
-        // A refusal that is specific to the instance, such as of one more tag, doesn't concern the others.
+        // A refusal that is specific to the instance, such as a refusal of another tag, doesn't concern the others.
         let concerns_all = !matches!(
             error.kind,
             CloudErrorKind::NotFound | CloudErrorKind::Refused
         );
-        if is_last && concerns_all && self.unrecordable.is_none() {
+        if writes_last_tag && concerns_all && self.unrecordable.is_none() {
             self.unrecordable = Some(error.repeated());
         }
         for member in members {
-            let acts_all_the_same =
+            let calls_anyway =
                 self.steps[*member].on_tag_write_failure == TagWriteFailure::CallAnyway;
-            if matches!(batch.call, BatchCall::WriteFirstState(_)) && acts_all_the_same {
-                self.first_state_errors.insert(*member, error.repeated());
+            if matches!(batch.call, BatchCall::WriteInitialTag(_)) && calls_anyway {
+                self.initial_tag_errors.insert(*member, error.repeated());
                 continue;
             }
             let result = if batch.call.records_step() {
@@ -658,14 +667,14 @@ impl<'a> Execution<'a> {
         if let BatchCall::Change(_) = call {
             self.tag_writes.give_up(member);
         }
-        let continues_after = match &result {
+        let has_alternative = match &result {
             StepResult::Failed(error) => {
                 self.types.continues_after(call, member, error)
                     || self.not_hibernated.continues_after(call, member, error)
             }
             _ => false,
         };
-        if !continues_after && !matches!(self.progress[member], StepProgress::Settled(_)) {
+        if !has_alternative && !matches!(self.progress[member], StepProgress::Settled(_)) {
             self.progress[member] = StepProgress::Settled(result);
         }
     }
@@ -692,7 +701,7 @@ impl<'a> Execution<'a> {
         let members = self.progress.into_iter().zip(self.steps).zip(0..);
         let results = members.map(|((progress, step), member)| match progress {
             StepProgress::Open => StepResult::Done { after: step.state },
-            StepProgress::Accepted(after) => match self.first_state_errors.remove(&member) {
+            StepProgress::Accepted(after) => match self.initial_tag_errors.remove(&member) {
                 Some(error) => StepResult::TagsNotWritten { after, error },
                 None => StepResult::Done { after },
             },
@@ -707,7 +716,7 @@ impl<'a> Execution<'a> {
 
 /// When the parts of a refused batch are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
+enum QueuePosition {
     Next,
     /// After all batches that were not tried yet, so that bad batches don't use up the time of good ones.
     Last,

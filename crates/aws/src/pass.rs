@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, info, info_span};
 
 use crate::error::CloudError;
-use crate::execute::{Basis, Deadline, Order, Outcome, StepResult, execute};
+use crate::execute::{Basis, Deadline, Outcome, PlanToExecute, StepResult, execute};
 use crate::fleet::{Fleet, Observation, PageToken, Scope};
 
 /// The observation, the plan and the outcomes of one pass.
@@ -85,13 +85,13 @@ impl Pass {
     /// Carries the plan out; `basis` is what it was made of. Makes no call after `deadline` or after the plan's next edge. Observes and
     /// plans an instance again if EC2's rate limit delayed its call for more than a few seconds.
     pub async fn carry_out(&mut self, fleet: &Fleet, basis: Basis<'_>, deadline: Deadline) {
-        let order = Order {
+        let to_execute = PlanToExecute {
             plan: &self.plan,
             instances: &self.instances,
-            begun: &self.begun,
+            observed_at: &self.begun,
             basis,
         };
-        self.outcomes = execute(fleet, order, deadline).await;
+        self.outcomes = execute(fleet, to_execute, deadline).await;
         info!(
             instances = self.instances.len(),
             steps = self.outcomes.len(),

@@ -12,7 +12,7 @@ use curfew_core::step::{Step, StepAction};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::execute::{Basis, Deadline, Order, Outcome, StepResult, write_request_tags};
+use crate::execute::{Basis, Deadline, Outcome, PlanToExecute, StepResult, write_request_tags};
 use crate::fleet::{Fleet, Scope};
 use crate::pass::Pass;
 
@@ -32,15 +32,15 @@ pub(crate) async fn carry_out(
         steps,
         skipped: Vec::new(),
         next_edge: None,
-        outdated_at: None,
+        valid_until: None,
     };
-    let order = Order {
+    let to_execute = PlanToExecute {
         plan: &plan,
         instances,
-        begun: &vec![Instant::now(); instances.len()],
+        observed_at: &vec![Instant::now(); instances.len()],
         basis,
     };
-    let (written, mut outcomes) = write_request_tags(fleet, order, deadline).await;
+    let (written, mut outcomes) = write_request_tags(fleet, to_execute, deadline).await;
     if written.is_empty() {
         return outcomes;
     }
@@ -92,7 +92,7 @@ fn nothing_to_do(requested: &Step, observed: &[Instance]) -> Outcome {
         state,
         action: StepAction::Record,
         types: None,
-        adopt: None,
+        initial_tag: None,
         ..requested.clone()
     };
     if requested.action != StepAction::Record {

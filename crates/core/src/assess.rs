@@ -3,10 +3,10 @@
 mod decide;
 mod directive;
 mod evaluator;
+mod fallback_order;
 mod requested;
 mod retry;
 mod tag_state;
-mod types;
 
 use std::borrow::Cow;
 
@@ -53,15 +53,15 @@ pub struct Assessment<'a> {
 
 /// Evaluates one instance of `world` at `now`.
 pub fn assess<'a>(instance: &Instance, world: &World<'a>, now: Timestamp) -> Assessment<'a> {
-    let view = world
+    let cached_schedule = world
         .schedule_set
         .schedule_for(instance)
         .map(CachedSchedule::new);
-    let borrowed = view.as_ref().map_err(Clone::clone);
+    let borrowed = cached_schedule.as_ref().map_err(Clone::clone);
     let evaluation = decide(instance, borrowed, world, now);
     let tags = TagState::of(instance, now);
-    let fallback = view.as_ref().ok().and_then(|view| {
-        let in_force = tags.fallback_in_force(instance, view.schedule());
+    let fallback = cached_schedule.as_ref().ok().and_then(|cached_schedule| {
+        let in_force = tags.fallback_in_force(instance, cached_schedule.schedule());
         in_force.cloned()
     });
     Assessment {
@@ -74,7 +74,7 @@ pub fn assess<'a>(instance: &Instance, world: &World<'a>, now: Timestamp) -> Ass
         next_edge: evaluation.next_edge,
         next_due: evaluation.next_due,
         decision: evaluation.decision,
-        schedule: view.ok().map(CachedSchedule::into_schedule),
+        schedule: cached_schedule.ok().map(CachedSchedule::into_schedule),
     }
 }
 
@@ -88,7 +88,7 @@ pub(crate) struct Evaluation {
     pub(crate) desired: Desired,
     pub(crate) next_edge: Option<Edge>,
     pub(crate) next_due: Option<Timestamp>,
-    pub(crate) outdated_at: Option<Timestamp>,
+    pub(crate) valid_until: Option<Timestamp>,
 }
 
 impl Evaluation {
@@ -109,20 +109,20 @@ impl Evaluation {
             request: None,
             next_edge: None,
             next_due: None,
-            outdated_at: None,
+            valid_until: None,
         }
     }
 }
 
-/// Decides about an instance that the schedule of `view` manages; an `Err` is the reason why no schedule does.
+/// Decides about an instance that `cached_schedule` manages; an `Err` is the reason why no schedule does.
 pub(crate) fn decide(
     instance: &Instance,
-    view: Result<&CachedSchedule<'_>, SkipReason>,
+    cached_schedule: Result<&CachedSchedule<'_>, SkipReason>,
     world: &World<'_>,
     now: Timestamp,
 ) -> Evaluation {
-    let view = match view {
-        Ok(view) => view,
+    let cached_schedule = match cached_schedule {
+        Ok(cached_schedule) => cached_schedule,
         Err(reason) => {
             let evaluation = Evaluation::skipped(instance, reason, Desired::Unmanaged, now);
             return Evaluation {
@@ -132,19 +132,23 @@ pub(crate) fn decide(
         }
     };
     if let Some(reason) = protection_reason(instance) {
-        return Evaluation::skipped(instance, reason, view.desired(now), now);
+        return Evaluation::skipped(instance, reason, cached_schedule.desired(now), now);
     }
     let tags = TagState::of(instance, now);
     let request = world.request.filter(|request| request.applies_to(instance));
     let owner = Owner::of(instance);
-    let is_named = view.schedule().matcher.ids.contains(&instance.id)
+    let is_named = cached_schedule
+        .schedule()
+        .matcher
+        .ids
+        .contains(&instance.id)
         || request.is_some()
         || tags.active_override(now).is_some();
     // An instance that another tool manages is acted on only if its id is named: in its schedule's `match.ids`, by an override in
     // force, or by a request. A request allows only its own action, until that is done.
     let left_to = |owner: &Owner| {
         let reason = SkipReason::Owned(owner.clone());
-        Evaluation::skipped(instance, reason, view.desired(now), now)
+        Evaluation::skipped(instance, reason, cached_schedule.desired(now), now)
     };
     if let Some(owner) = owner.as_ref()
         && !is_named
@@ -152,7 +156,7 @@ pub(crate) fn decide(
     {
         return left_to(owner);
     }
-    let mut evaluation = evaluate(instance, view, &tags, request, now);
+    let mut evaluation = evaluate(instance, cached_schedule, &tags, request, now);
     let for_a_request = matches!(
         &evaluation.decision,
         Decision::Step(Step {
@@ -177,19 +181,19 @@ pub(crate) fn decide(
 /// Evaluates the instance as its tags will be once the request, if there is one, is recorded in them.
 fn evaluate(
     instance: &Instance,
-    view: &CachedSchedule<'_>,
+    cached_schedule: &CachedSchedule<'_>,
     tags: &TagState,
     request: Option<&Request>,
     now: Timestamp,
 ) -> Evaluation {
     let Some(request) = request else {
-        return Evaluator::new(instance, view, tags, now).evaluate();
+        return Evaluator::new(instance, cached_schedule, tags, now).evaluate();
     };
-    let request_tags = requested::request_tags(request, instance, view, tags, now);
+    let request_tags = requested::request_tags(request, instance, cached_schedule, tags, now);
     let mut with_request = instance.clone();
     request_tags.write_to(&mut with_request.tags);
     let tags = TagState::of(&with_request, now);
-    let evaluator = Evaluator::new(&with_request, view, &tags, now);
+    let evaluator = Evaluator::new(&with_request, cached_schedule, &tags, now);
     let evaluation = evaluator.evaluate();
     Evaluation {
         decision: evaluator.with_request_tags(request_tags, evaluation.decision),

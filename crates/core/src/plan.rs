@@ -28,7 +28,7 @@ pub struct Plan {
     /// The instant at which the plan becomes outdated: the earliest edge or end of an override. Execution stops there, and the next
     /// pass decides again. The next attempt of a failed action does not count, since it outdates no other step.
     #[serde(skip)]
-    pub outdated_at: Option<Timestamp>,
+    pub valid_until: Option<Timestamp>,
 }
 
 /// Decides what to do about every instance of `world` at `now`.
@@ -38,14 +38,14 @@ pub fn plan(world: &World<'_>, now: Timestamp) -> Plan {
         steps: Vec::new(),
         skipped: Vec::new(),
         next_edge: None,
-        outdated_at: None,
+        valid_until: None,
     };
     let earlier = |one: Option<Timestamp>, other| [one, other].into_iter().flatten().min();
     let mut views = ScheduleCache::new(world.schedule_set);
     for instance in world.instances {
         let evaluation = decide(instance, views.managing(instance), world, now);
         plan.next_edge = earlier(plan.next_edge, evaluation.next_due);
-        plan.outdated_at = earlier(plan.outdated_at, evaluation.outdated_at);
+        plan.valid_until = earlier(plan.valid_until, evaluation.valid_until);
         match evaluation.decision {
             Decision::Step(step) => plan.steps.push(step),
             Decision::Skip(skip) => plan.skipped.push(skip),

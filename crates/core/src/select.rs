@@ -134,10 +134,10 @@ impl<'a> EvaluatedInstance<'a> {
             | SkipReason::Overridden { .. }
             | SkipReason::MalformedOverride { .. }
             | SkipReason::MalformedRequest { .. }
-            | SkipReason::NoMemory
+            | SkipReason::TagLimitReached
             | SkipReason::WaitingToRetry { .. }
             | SkipReason::AsDesired
-            | SkipReason::ManualOverride
+            | SkipReason::ChangedByUser
             | SkipReason::TooLate { .. }
             | SkipReason::NothingDue => Eligibility::Managed,
         }

@@ -77,7 +77,8 @@ pub enum SkipReason {
         word: String,
     },
     /// It has as many tags as AWS allows, and none of them is `curfew:last`: an action could not be recorded.
-    NoMemory,
+    #[serde(rename = "no_memory")]
+    TagLimitReached,
     /// An override excludes it from every action.
     OverrideIgnored {
         /// The override's end.
@@ -119,7 +120,8 @@ pub enum SkipReason {
     /// It has the state that its schedule wants.
     AsDesired,
     /// Its state was changed outside Curfew since the last edge, and is kept until the next edge.
-    ManualOverride,
+    #[serde(rename = "manual_override")]
+    ChangedByUser,
     /// The directive that is due is older than the schedule's catch-up limit, which counts from the first attempt.
     TooLate {
         /// The edge, request or end of an override that is due.
@@ -184,7 +186,8 @@ pub enum SkipCode {
     /// It is in a state that Curfew does not know.
     UnknownState,
     /// It has no room for the tag that would record an action.
-    NoMemory,
+    #[serde(rename = "no_memory")]
+    TagLimitReached,
     /// An override excludes it from every action.
     OverrideIgnored,
     /// It has the state that an override demands.
@@ -198,7 +201,8 @@ pub enum SkipCode {
     /// It has the desired state.
     AsDesired,
     /// Its state was changed outside Curfew since the last edge, and is kept until the next edge.
-    ManualOverride,
+    #[serde(rename = "manual_override")]
+    ChangedByUser,
     /// The newest directive is older than the catch-up limit.
     TooLate,
     /// Its schedule has had no edge yet.
@@ -220,14 +224,14 @@ impl SkipReason {
             Self::Transitioning => SkipCode::Transitioning,
             Self::Terminated => SkipCode::Terminated,
             Self::UnknownState { .. } => SkipCode::UnknownState,
-            Self::NoMemory => SkipCode::NoMemory,
+            Self::TagLimitReached => SkipCode::TagLimitReached,
             Self::OverrideIgnored { .. } => SkipCode::OverrideIgnored,
             Self::Overridden { .. } => SkipCode::Overridden,
             Self::MalformedOverride { .. } => SkipCode::MalformedOverride,
             Self::MalformedRequest { .. } => SkipCode::MalformedRequest,
             Self::WaitingToRetry { .. } => SkipCode::WaitingToRetry,
             Self::AsDesired => SkipCode::AsDesired,
-            Self::ManualOverride => SkipCode::ManualOverride,
+            Self::ChangedByUser => SkipCode::ChangedByUser,
             Self::TooLate { .. } => SkipCode::TooLate,
             Self::NothingDue => SkipCode::NothingDue,
             Self::Owned(owner) => match owner.kind {
@@ -286,7 +290,7 @@ impl SkipReason {
                     word.escape_debug()
                 )
             }
-            Self::NoMemory => {
+            Self::TagLimitReached => {
                 format!(
                     "it has 50 tags, so that no action can be recorded on it, and its schedule is not enforced; remove one to make room for `{LAST_TAG}`"
                 )
@@ -316,7 +320,7 @@ impl SkipReason {
                 failure_text(code, instance)
             ),
             Self::AsDesired => format!("it is {state}, as it should be"),
-            Self::ManualOverride => format!(
+            Self::ChangedByUser => format!(
                 "it was made {state} outside Curfew since the last edge, and stays so until the next edge"
             ),
             Self::TooLate {

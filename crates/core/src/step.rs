@@ -40,7 +40,7 @@ pub struct Step {
     pub request_tags: Option<Box<RequestTags>>,
     /// The first `curfew:last` of an instance that has none, written before the call.
     #[serde(skip)]
-    pub adopt: Option<LastApplied>,
+    pub initial_tag: Option<LastApplied>,
     /// The value of an invalid `curfew:last` that this step overwrites.
     #[serde(skip)]
     pub replaces: Option<String>,
@@ -79,7 +79,7 @@ impl Step {
             edge: None,
             note: None,
             request_tags: None,
-            adopt: None,
+            initial_tag: None,
             replaces: None,
             on_tag_write_failure: TagWriteFailure::default(),
             tag_changes: TagChanges::default(),

@@ -55,7 +55,7 @@ pub(super) struct BucketContents {
 #[derive(Debug, Default)]
 pub(super) struct BucketRemoval {
     /// Whether the bucket was removed.
-    pub(super) bucket: bool,
+    pub(super) removed: bool,
     /// The keys of the removed objects.
     pub(super) objects: Vec<String>,
     /// Why something was kept on purpose, as a sentence.
@@ -240,7 +240,7 @@ impl Bucket {
                 ..BucketRemoval::default()
             },
             BucketState::Owned(contents) => BucketRemoval {
-                bucket: contents.others.is_empty(),
+                removed: contents.others.is_empty(),
                 objects: contents.keys(),
                 kept: (!contents.others.is_empty()).then(|| {
                     format!(
@@ -255,10 +255,10 @@ impl Bucket {
 
     /// Removes the code, and the bucket if that leaves it empty.
     pub(super) async fn remove(&self, found: &BucketState) -> Result<BucketRemoval, CloudError> {
-        let mut removed = self.removal(found);
-        self.delete(&removed.objects).await?;
-        if !removed.bucket {
-            return Ok(removed);
+        let mut removal = self.removal(found);
+        self.delete(&removal.objects).await?;
+        if !removal.removed {
+            return Ok(removal);
         }
         let deleted = self
             .client
@@ -271,18 +271,18 @@ impl Bucket {
         match deleted {
             Ok(_) => {}
             // A concurrent removal was faster.
-            Err(error) if error.kind == CloudErrorKind::NotFound => removed.bucket = false,
+            Err(error) if error.kind == CloudErrorKind::NotFound => removal.removed = false,
             // New objects, or older versions of objects, which the listing does not include.
             Err(error) if error.code.as_deref() == Some("BucketNotEmpty") => {
-                removed.bucket = false;
+                removal.removed = false;
                 let name = &self.name;
-                removed.failed = Some(format!(
+                removal.failed = Some(format!(
                     "the bucket `{name}` is kept, because it is not empty: check for new objects and older versions"
                 ));
             }
             Err(error) => return Err(error),
         }
-        Ok(removed)
+        Ok(removal)
     }
 
     /// Whether the stack's tag is on the bucket.

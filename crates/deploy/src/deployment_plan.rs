@@ -66,7 +66,7 @@ impl<'a> DeploymentPlan<'a> {
             }
         }
         let account = CallerAccount::of(conn).await?;
-        if deployment.iam_scope.has_role_in(&account) {
+        if deployment.lambda_role_policy.has_role_in(&account) {
             return Err(DeployError::OwnAccount {
                 account: account.id,
             });
@@ -74,7 +74,7 @@ impl<'a> DeploymentPlan<'a> {
         let bucket = Bucket::new(conn, stack, &account);
         let policy = match cloud {
             EndpointKind::Aws => deployment
-                .iam_scope
+                .lambda_role_policy
                 .policy_statements(&account, conn.region()),
             // No emulator evaluates conditions on instance tags correctly.
             EndpointKind::Emulator | EndpointKind::LocalEmulator => "account".to_owned(),
@@ -285,7 +285,7 @@ fn parameters(
         ("RequestLimit", deployment.request_limit.to_string()),
         ("FallbackEndpoint", fallback.to_owned()),
         ("FleetPolicy", policy),
-        ("MemberRoles", deployment.iam_scope.role_arns()),
+        ("MemberRoles", deployment.lambda_role_policy.role_arns()),
         (
             "PermissionsBoundary",
             deployment.permissions_boundary.clone().unwrap_or_default(),

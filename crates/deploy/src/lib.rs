@@ -8,8 +8,8 @@ mod deployed;
 mod deployment_plan;
 mod destroy;
 mod error;
-mod iam_scope;
 pub mod lambda_package;
+mod lambda_role_policy;
 mod other_stacks;
 mod outputs;
 pub mod preflight;
@@ -18,6 +18,7 @@ mod publish_schedules;
 mod queues;
 #[cfg(test)]
 mod recorder;
+mod removal_plan;
 pub mod stack;
 mod target;
 mod trigger_rules;
@@ -32,13 +33,14 @@ use curfew_core::token::Tokens;
 pub use self::data_change::DataChange;
 pub use self::deployed::{DeployedStack, DeployedState, Deployer};
 use self::deployment_plan::DeploymentPlan;
-pub use self::destroy::{InstanceTags, StackResources, destroy, stack_resources};
+pub use self::destroy::destroy;
 pub use self::error::DeployError;
-pub use self::iam_scope::IamScope;
+pub use self::lambda_role_policy::LambdaRolePolicy;
 pub use self::outputs::Outputs;
 pub use self::preview::{Preview, preview};
 pub use self::publish_schedules::{lost_schedules, publish_schedules};
 pub use self::queues::{COUNT_INTERVAL, StackQueue, queue_does_not_exist};
+pub use self::removal_plan::{InstanceTags, StackResources, stack_resources};
 use self::stack::Stack;
 pub use self::stack::TEMPLATE;
 pub use self::trigger_rules::trigger_rules;
@@ -63,7 +65,7 @@ pub struct Deployment {
     /// The rules that trigger the Lambda at the schedules' edges and at the heartbeat.
     pub rules: Vec<TriggerRule>,
     /// The instances that the Lambda's IAM policy covers.
-    pub iam_scope: IamScope,
+    pub lambda_role_policy: LambdaRolePolicy,
     /// The ARN of the permissions boundary of the Lambda's role.
     pub permissions_boundary: Option<String>,
     /// The path of the Lambda's code; if none, it is [searched](lambda_package::LambdaPackage::find).

@@ -1,5 +1,6 @@
-//! The journal with a buffer: while it can't be written, records wait up to a limit, and further ones are counted. A corrupt
-//! file is quarantined under another name, one that was removed or moved is detected, and a new one is begun.
+//! The journal with a buffer. While it can't be written, records are buffered up to a limit; beyond that the oldest are
+//! dropped and counted. A corrupt file is quarantined, a removed or moved one is detected; either way a new journal is
+//! started.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use tracing::{error, info, warn};
 
+use super::quarantine::quarantine_and_log;
 use super::{
     Attribution, CoverageObservation, EdgeRecord, FILE, Journal, JournalEntry, JournalError,
     TransitionRecord,
@@ -24,25 +26,25 @@ pub const LOCK: &str = "journal.lock";
 #[derive(Debug)]
 pub struct BufferedJournal {
     directory: PathBuf,
-    open: Option<Open>,
+    open: Option<OpenJournal>,
     waiting: VecDeque<TransitionRecord>,
     /// Edges that wait to be written.
     edges: VecDeque<EdgeRecord>,
-    /// Transitions that did not fit since the journal could last be written.
+    /// Transitions dropped since the last successful write.
     dropped: u64,
-    /// Edges that did not fit since then.
+    /// Edges dropped since the last successful write.
     dropped_edges: u64,
-    /// The journal that the open one replaces.
+    /// Why `open` started a new journal.
     replaced: Option<JournalReplacement>,
 }
 
-/// Why a journal begins anew, without the known states.
+/// Why a new journal was started, without the known states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JournalReplacement {
-    /// The file was corrupt, and is kept under this name.
-    Broken {
-        /// The path of the quarantined file.
-        kept: PathBuf,
+    /// The file was corrupt, and was quarantined.
+    Corrupt {
+        /// The new path of the corrupt file.
+        quarantined: PathBuf,
     },
     /// The file was removed or moved while the daemon wrote it.
     Detached {
@@ -52,7 +54,7 @@ pub enum JournalReplacement {
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenJournal {
     journal: Journal,
     _lock: File,
 }
@@ -62,9 +64,9 @@ struct Open {
 pub struct WriteReport {
     /// The new entries of the journal.
     pub entries: Vec<JournalEntry>,
-    /// The events that need no further attempt: their records are in the journal, or will never be.
+    /// The events whose messages may be deleted: their records are in the journal, or will never be.
     pub events: Vec<String>,
-    /// Why the journal is a new one, without the known states; `None` if it is not.
+    /// Why a new journal was started, without the known states; `None` if none was.
     pub replaced: Option<JournalReplacement>,
     /// Why records are waiting; `None` if they were written.
     pub error: Option<JournalError>,
@@ -75,8 +77,8 @@ pub struct WriteReport {
 }
 
 impl BufferedJournal {
-    /// The capacity of the buffer: a transition is about 500 bytes, so this is 5 MB, and four days of a thousand instances
-    /// that start and stop once a day.
+    /// The capacity of the buffer: a transition is about 400 bytes, so this is 4 MB. A thousand instances that start and stop
+    /// once a day have some 3,750 transitions a day, so this lasts for two and a half days.
     pub const WAITING: usize = 10_000;
 
     /// Opens the journal in `directory`, or continues without it if it can't be opened now. Fails only if waiting can't help.
@@ -95,7 +97,7 @@ impl BufferedJournal {
             Err(
                 error @ (JournalError::TooNew { .. }
                 | JournalError::Directory { .. }
-                | JournalError::Stuck { .. }),
+                | JournalError::Quarantine { .. }),
             ) => return Err(error),
             Err(error) => log_error(&error, 0),
         }
@@ -103,13 +105,13 @@ impl BufferedJournal {
     }
 
     /// Returns the last known state of every instance; empty while the journal can't be read.
-    pub fn sightings(&self) -> HashMap<InstanceId, KnownState> {
-        let known = match &self.open {
-            Some(open) => open.journal.sightings(),
+    pub fn known_states(&self) -> HashMap<InstanceId, KnownState> {
+        let states = match &self.open {
+            Some(open) => open.journal.known_states(),
             // Another process writes the journal; it can be read meanwhile.
-            None => Journal::read(&self.directory).and_then(|journal| journal.sightings()),
+            None => Journal::read(&self.directory).and_then(|journal| journal.known_states()),
         };
-        known.unwrap_or_else(|error| {
+        states.unwrap_or_else(|error| {
             log_error(&error, self.waiting.len());
             HashMap::new()
         })
@@ -121,16 +123,16 @@ impl BufferedJournal {
         journal.is_some_and(|journal| journal.has_events_since(since).unwrap_or(false))
     }
 
-    /// Returns those of `events` that need no record any more: they are in the journal, or wait to be written.
+    /// Returns those of `events` that no longer need a record: they are in the journal, or wait to be written.
     pub fn events(&self, events: &[String]) -> HashSet<String> {
         let written = self.open.as_ref().map(|open| open.journal.events(events));
-        let mut known = written.and_then(Result::ok).unwrap_or_default();
+        let mut recorded = written.and_then(Result::ok).unwrap_or_default();
         let waiting = self
             .waiting
             .iter()
             .filter_map(|record| record.event.as_ref());
-        known.extend(waiting.filter(|event| events.contains(event)).cloned());
-        known
+        recorded.extend(waiting.filter(|event| events.contains(event)).cloned());
+        recorded
     }
 
     /// Whether records wait to be written, so that their events must not be deleted yet.
@@ -149,12 +151,12 @@ impl BufferedJournal {
         }
     }
 
-    /// Takes the reason why the journal that was opened began anew, for the notification.
+    /// Returns, once, why `open` started a new journal.
     pub fn take_replaced(&mut self) -> Option<JournalReplacement> {
         self.replaced.take()
     }
 
-    /// Whether the open journal's file was removed or moved, so that the next [`Self::write`] begins another.
+    /// Whether the open journal's file was removed or moved, so that the next [`Self::write`] starts a new one.
     pub fn is_detached(&self) -> bool {
         let open = self.open.as_ref();
         open.is_some_and(|open| open.journal.is_detached())
@@ -176,7 +178,7 @@ impl BufferedJournal {
         if !self.is_behind() && self.open.is_some() {
             return written;
         }
-        // Twice: a file that turns out to be corrupt is replaced, and the new one receives everything.
+        // Up to two attempts: if the file proves to be corrupt, it is quarantined, and the new one receives everything.
         for _ in 0..2 {
             match self.try_write(&mut written) {
                 Ok(()) => {
@@ -186,17 +188,19 @@ impl BufferedJournal {
                     if written.lost > 0 || edges > 0 {
                         error!(
                             transitions = written.lost,
-                            edges, "journal writable again; transitions were lost"
+                            edges, "journal writable again; records were lost"
                         );
                     }
                     return written;
                 }
                 Err(error) if error.is_corrupt() => {
                     self.open = None;
-                    match replace(&self.directory, &error) {
-                        Ok(kept) => written.replaced = Some(JournalReplacement::Broken { kept }),
-                        Err(stuck) => {
-                            written.error = Some(stuck);
+                    match quarantine_and_log(&self.directory, &error) {
+                        Ok(quarantined) => {
+                            written.replaced = Some(JournalReplacement::Corrupt { quarantined })
+                        }
+                        Err(error) => {
+                            written.error = Some(error);
                             break;
                         }
                     }
@@ -215,8 +219,8 @@ impl BufferedJournal {
         written
     }
 
-    /// Records coverage and principals, if there is a journal. If that fails, hours stay unknown and principals missing,
-    /// which is logged.
+    /// Records coverage and principals, if there is a journal. A failure is logged; those hours stay unknown, and the principals
+    /// are missing.
     pub fn record_observations(
         &mut self,
         observations: &[CoverageObservation],
@@ -225,7 +229,7 @@ impl BufferedJournal {
         let Some(open) = &mut self.open else {
             return Ok(());
         };
-        let noted = match (observations, attributions) {
+        let result = match (observations, attributions) {
             ([], []) => Ok(()),
             (observations, []) => open.journal.record_coverage(observations),
             ([], attributions) => open.journal.attribute(attributions),
@@ -234,7 +238,7 @@ impl BufferedJournal {
                 .record_coverage(observations)
                 .and_then(|()| open.journal.attribute(attributions)),
         };
-        noted.inspect_err(|error| log_error(error, self.waiting.len()))
+        result.inspect_err(|error| log_error(error, self.waiting.len()))
     }
 
     /// Removes transitions older than `cutoff`, if there is a journal.
@@ -299,20 +303,20 @@ impl BufferedJournal {
         written.replaced = Some(JournalReplacement::Detached { path });
     }
 
-    /// Opens the journal; if a new one replaces a corrupt one, returns where that is now.
+    /// Opens the journal. If it was corrupt, quarantines it, starts a new one, and returns the corrupt one's new path.
     fn reopen(&mut self) -> Result<Option<JournalReplacement>, JournalError> {
         let lock = lock(&self.directory)?;
         let (journal, replaced) = match Journal::open(&self.directory) {
             Err(error) if error.is_corrupt() => {
-                let kept = replace(&self.directory, &error)?;
+                let quarantined = quarantine_and_log(&self.directory, &error)?;
                 (
                     Journal::open(&self.directory)?,
-                    Some(JournalReplacement::Broken { kept }),
+                    Some(JournalReplacement::Corrupt { quarantined }),
                 )
             }
             opened => (opened?, None),
         };
-        self.open = Some(Open {
+        self.open = Some(OpenJournal {
             journal,
             _lock: lock,
         });
@@ -341,45 +345,11 @@ fn lock(directory: &Path) -> Result<File, JournalError> {
             path: directory.join(FILE),
         }),
         Err(errno) => {
-            // Some network file systems have no locks: then the operator has to run one daemon only.
+            // Some network file systems have no locks: the operator must ensure that only one daemon runs.
             warn!(error = %errno, "file system has no locks; a second daemon could write the journal");
             Ok(lock)
         }
     }
-}
-
-/// Quarantines a corrupt file, logs its new path and returns it.
-fn replace(directory: &Path, error: &JournalError) -> Result<PathBuf, JournalError> {
-    let aside = quarantine(directory)?;
-    let source = std::error::Error::source(error).map(ToString::to_string);
-    error!(%error, source, kept = %aside.display(), "corrupt journal quarantined; starting a new one");
-    Ok(aside)
-}
-
-/// Renames the file and SQLite's auxiliary files to the first free name.
-fn quarantine(directory: &Path) -> Result<PathBuf, JournalError> {
-    let name = |number: u32| directory.join(format!("{FILE}.broken-{number}"));
-    let aside = (1..u32::MAX)
-        .map(name)
-        .find(|path| !path.exists())
-        .expect("no directory holds so many files");
-    let path = directory.join(FILE);
-    let stuck = |source| JournalError::Stuck {
-        path: path.clone(),
-        source,
-    };
-    std::fs::rename(&path, &aside).map_err(stuck)?;
-    for suffix in ["-wal", "-shm"] {
-        let beside = directory.join(format!("{FILE}{suffix}"));
-        let kept = PathBuf::from(format!("{}{suffix}", aside.display()));
-        match std::fs::rename(&beside, kept) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(stuck(source));
-            }
-            _ => {}
-        }
-    }
-    Ok(aside)
 }
 
 #[cfg(test)]

@@ -43,9 +43,9 @@ pub struct EdgeRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EdgeOutcome {
-    /// The cloud applied it within the grace.
+    /// The cloud applied it within the grace period.
     InTime,
-    /// The cloud applied it, after the grace.
+    /// The cloud applied it, after the grace period.
     Late,
     /// The cloud did not apply it, and the daemon did.
     Missed,

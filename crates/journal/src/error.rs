@@ -58,8 +58,8 @@ pub enum JournalError {
         source: rusqlite::Error,
     },
     /// A corrupt file can't be renamed.
-    #[error("the broken journal `{}` can't be set aside", path.display())]
-    Stuck {
+    #[error("the corrupt journal `{}` can't be quarantined", path.display())]
+    Quarantine {
         /// The path of the corrupt file.
         path: PathBuf,
         /// The error of the operating system.

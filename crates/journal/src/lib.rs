@@ -10,6 +10,7 @@ mod edges;
 mod error;
 mod history;
 mod migrations;
+mod quarantine;
 mod retention;
 pub mod savings;
 
@@ -53,7 +54,7 @@ pub struct TransitionRecord {
     /// The id of the event that reported it, if one did.
     pub event: Option<String>,
     /// The resulting known state; `None` if the instance is gone.
-    pub sighting: Option<KnownState>,
+    pub known_state: Option<KnownState>,
 }
 
 /// The principal of a call that changed an instance, from CloudTrail, which delivers it minutes after the transition.
@@ -272,7 +273,7 @@ impl Journal {
 
     /// Returns the last known state of every instance. A row that can't be read is skipped: its instance is observed for the
     /// first time then.
-    pub fn sightings(&self) -> Result<HashMap<InstanceId, KnownState>, JournalError> {
+    pub fn known_states(&self) -> Result<HashMap<InstanceId, KnownState>, JournalError> {
         let read = || -> rusqlite::Result<HashMap<InstanceId, KnownState>> {
             let mut query = self
                 .connection
@@ -280,8 +281,8 @@ impl Journal {
             let rows = query.query_map([], |row| {
                 Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
             })?;
-            let understood = |(id, sighting): (String, String)| {
-                Some((id.parse().ok()?, serde_json::from_str(&sighting).ok()?))
+            let understood = |(id, known_state): (String, String)| {
+                Some((id.parse().ok()?, serde_json::from_str(&known_state).ok()?))
             };
             rows.map(|row| row.map(understood))
                 .filter_map(Result::transpose)
@@ -352,26 +353,26 @@ fn insert(
 /// Stores the known state of the record's instance, and the initial state if its record begins.
 fn remember(batch: &Connection, record: &TransitionRecord) -> rusqlite::Result<()> {
     let instance = record.instance.as_str();
-    let Some(sighting) = &record.sighting else {
+    let Some(known_state) = &record.known_state else {
         batch
             .prepare_cached("DELETE FROM sightings WHERE instance = ?1")?
             .execute([instance])?;
         return Ok(());
     };
-    let json = serde_json::to_string(sighting).expect("a sighting is plain data");
+    let json = serde_json::to_string(known_state).expect("a known state is plain data");
     batch
         .prepare_cached("INSERT OR REPLACE INTO sightings (instance, sighting) VALUES (?1, ?2)")?
         .execute([instance, &json])?;
-    if let (None, Some(since)) = (&record.transition, sighting.since) {
+    if let (None, Some(since)) = (&record.transition, known_state.since) {
         let values = params![
             instance,
-            sighting.name,
-            sighting.state.as_str(),
+            known_state.name,
+            known_state.state.as_str(),
             to_column(since),
-            sighting.schedule.as_ref().map(ToString::to_string),
-            sighting.instance_type,
-            sighting.region.as_str(),
-            sighting.account.as_str(),
+            known_state.schedule.as_ref().map(ToString::to_string),
+            known_state.instance_type,
+            known_state.region.as_str(),
+            known_state.account.as_str(),
         ];
         batch
             .prepare_cached(

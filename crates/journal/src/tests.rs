@@ -23,7 +23,7 @@ pub(super) fn transition(at: &str) -> Transition {
 }
 
 pub(super) fn record(at: &str) -> TransitionRecord {
-    let sighting = {
+    let known_state = {
         let Transition {
             name,
             region,
@@ -49,7 +49,7 @@ pub(super) fn record(at: &str) -> TransitionRecord {
         instance: transition.instance.clone(),
         transition: Some(transition),
         event: None,
-        sighting: Some(sighting),
+        known_state: Some(known_state),
     }
 }
 
@@ -61,7 +61,7 @@ fn records_persist_after_reopening() {
     drop(journal);
     let journal = Journal::open(directory.path()).unwrap();
     assert_eq!(journal.history(&HistoryFilter::default()).unwrap(), entries);
-    assert_eq!(journal.sightings().unwrap().len(), 1);
+    assert_eq!(journal.known_states().unwrap().len(), 1);
 }
 
 #[test]
@@ -271,8 +271,8 @@ fn a_journal_of_every_older_version_is_migrated_with_its_data() {
         assert_eq!(entries[0].transition.to, InstanceState::Stopping);
         assert_eq!(entries[1].id, 2);
         assert_eq!(entries[1].transition.source, TransitionSource::Poll);
-        let sightings = journal.sightings().unwrap();
-        assert_eq!(sightings.len(), 2);
+        let known_states = journal.known_states().unwrap();
+        assert_eq!(known_states.len(), 2);
         let beginnings = journal.initial_states().unwrap();
         let states: Vec<_> = beginnings.iter().map(|one| one.state).collect();
         assert_eq!(
@@ -477,14 +477,14 @@ fn pruning_removes_old_transitions_and_the_record_begins_with_the_state_at_the_c
     let mut journal = Journal::open(directory.path()).unwrap();
     let mut first = record("2026-11-20T08:00:00Z");
     first.transition = None;
-    let sighting = first.sighting.as_mut().unwrap();
-    sighting.state = InstanceState::Running;
-    sighting.since = Some("2026-11-20T08:00:00Z".parse().unwrap());
+    let known_state = first.known_state.as_mut().unwrap();
+    known_state.state = InstanceState::Running;
+    known_state.since = Some("2026-11-20T08:00:00Z".parse().unwrap());
     let mut gone = record("2026-11-21T12:00:00Z");
     gone.instance = "i-00000000000000002".parse().unwrap();
     let it = gone.transition.as_mut().unwrap();
     (it.instance, it.to) = (gone.instance.clone(), InstanceState::Terminated);
-    gone.sighting = None;
+    gone.known_state = None;
     let records = [
         first,
         record("2026-11-21T19:00:00Z"),

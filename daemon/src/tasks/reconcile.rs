@@ -1,7 +1,7 @@
-//! Passes: made by the daemon (`driver = "daemon"`), or audited by it (`driver = "cloud"`).
+//! Runs the passes (`driver = "daemon"`), or audits the Lambda's (`driver = "cloud"`).
 //!
-//! Each account-region has its own passes (one at a time), backoff and notifications: one that hangs or fails delays no
-//! other.
+//! Each account-region has its own passes (one at a time), backoff and notifications: one that hangs or fails does not delay
+//! the others.
 
 mod clock_jump;
 mod edge_audit;
@@ -32,9 +32,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
-use self::clock_jump::{ClockJump, ClockJumpDetector};
+use self::clock_jump::ClockJumpDetector;
 use self::edge_audit::{is_late, log_applied};
 use self::edge_timer::{EdgeTimer, TriggerReason};
+use self::problem_tracker::drift_grace;
 use self::region::{RegionState, RegionSummary};
 use super::observation_bus::ObservationBus;
 use crate::active_configuration::{ActiveConfiguration, ConfigurationReceiver};
@@ -48,25 +49,25 @@ pub use self::edge_timer::EdgeTimerError;
 pub(crate) use self::edge_timer::TimerScheduler;
 pub use self::triggers::Triggers;
 
-/// Capacity for waiting triggers. All of them lead to the same passes, so more would add nothing.
-const TRIGGER_REASONS: usize = 16;
+/// Capacity of the wake-up channel. All wake-ups lead to the same passes, so more would be useless.
+const WAKE_CAPACITY: usize = 16;
 
 /// The longest interval between passes over an account-region, which finds new overrides, changed tags and launched
-/// instances. A minute is far below EC2's limits: five `DescribeInstances` for each heartbeat of the cloud.
+/// instances. One call a minute is far below EC2's limits; it is five for each of the cloud's five-minute heartbeats.
 const PASS_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The number of consecutive failures after which a notification is sent: a single failure may be a hiccup.
 const FAILURES_TO_NOTIFY: u32 = 3;
 
-/// A pass begins no more calls after this time, and the next one continues at once: so a shutdown does not wait for a
-/// thousand starts that EC2's rate limit spreads over eight minutes, and a changed configuration takes effect in between.
-const PASS: Duration = Duration::from_mins(1);
+/// A pass begins no calls after this time; the next pass continues immediately. So a shutdown need not wait for a thousand
+/// starts that EC2's rate limit spreads over eight minutes, and a changed configuration takes effect in the meantime.
+const PASS_BUDGET: Duration = Duration::from_mins(1);
 
-/// A pass takes at most this long unless it hangs: [`PASS`], after an observation of a hundred thousand instances while EC2
-/// is slow.
+/// Unless it hangs, a pass ends within this time: [`PASS_BUDGET`], after an observation of a hundred thousand instances while
+/// EC2 is slow.
 const STALLED_AFTER: Duration = Duration::from_mins(15);
 
-/// The number of concurrent passes over account-regions with a failed last pass. They have separate slots, because they could
+/// The number of concurrent passes over account-regions whose last pass failed. They have separate slots, because they could
 /// occupy all others while they hang.
 const RETRY_SLOTS: usize = 8;
 
@@ -74,7 +75,7 @@ const RETRY_SLOTS: usize = 8;
 /// own pass.
 const TRIGGER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Makes the passes, or audits the cloud's.
+/// Runs the passes, or audits the cloud's.
 pub(crate) struct ReconcileTask {
     pub(crate) driver: Driver,
     pub(crate) configuration: ConfigurationReceiver,
@@ -86,7 +87,7 @@ pub(crate) struct ReconcileTask {
     pub(crate) bus: ObservationBus,
     /// Passes this process's actions and their causes to the watch task.
     pub(crate) recent_actions: RecentActions,
-    /// Sends the cloud a trigger for overdue edges; `None` where the daemon makes the passes.
+    /// Sends the cloud a trigger for overdue edges; `None` where the daemon runs the passes.
     pub(crate) triggers: Option<Triggers>,
     /// Sends the outcomes of edges to the journal.
     pub(crate) edges: mpsc::UnboundedSender<Vec<EdgeRecord>>,
@@ -96,10 +97,10 @@ pub(crate) struct ReconcileTask {
 
 impl Task for ReconcileTask {
     const NAME: &'static str = "reconcile";
-    const NOT_READY: Option<&'static str> = Some("no pass has been made yet");
+    const NOT_READY: Option<&'static str> = Some("no pass has run yet");
 
     async fn run(&mut self, ctx: &TaskContext) -> Result<(), TaskError> {
-        let (wake, trigger_reasons) = mpsc::channel(TRIGGER_REASONS);
+        let (wake, trigger_reasons) = mpsc::channel(WAKE_CAPACITY);
         let reconcile = Reconcile {
             task: self,
             ctx,
@@ -126,91 +127,96 @@ struct Reconcile<'a> {
     permits: PassPermits,
 }
 
-/// Limits how many passes are made concurrently.
+/// Limits how many passes run concurrently.
 #[derive(Clone, Debug)]
 struct PassPermits {
-    sound: Arc<Semaphore>,
-    doubtful: Arc<Semaphore>,
+    regular: Arc<Semaphore>,
+    /// For account-regions whose last pass failed.
+    retrying: Arc<Semaphore>,
 }
 
 impl Default for PassPermits {
     fn default() -> Self {
         Self {
-            sound: Arc::new(Semaphore::new(Organisation::MAX_IN_FLIGHT)),
-            doubtful: Arc::new(Semaphore::new(RETRY_SLOTS)),
+            regular: Arc::new(Semaphore::new(Organisation::MAX_IN_FLIGHT)),
+            retrying: Arc::new(Semaphore::new(RETRY_SLOTS)),
         }
     }
 }
 
-/// The kind of work on an account-region.
+/// A job for one account-region.
 #[derive(Debug)]
-enum PassKind {
+enum RegionJob {
     /// Observes the fleet and audits the cloud's passes.
-    Check,
-    /// Sends the cloud a trigger because it is `late` with these steps.
-    Trigger { late: Vec<Step>, sent: bool },
-    /// Makes a pass; `late` are the steps that the cloud should have made.
-    Pass { late: Vec<Step> },
+    Audit,
+    /// Sends the cloud another trigger, because these steps are overdue.
+    SendTrigger { late: Vec<Step>, sent: bool },
+    /// Runs a pass; `late` are the steps that the cloud should have executed.
+    RunPass { late: Vec<Step> },
 }
 
-/// The result of a [`PassKind`].
-struct FinishedPass {
+/// A finished job.
+struct FinishedJob {
     account_region: AccountRegion,
-    task: PassKind,
+    job: RegionJob,
     begun: (Instant, Timestamp),
-    now: Arc<ActiveConfiguration>,
+    configuration: Arc<ActiveConfiguration>,
     outcome: Result<Pass, AccountRegionError>,
 }
 
 impl Reconcile<'_> {
     async fn run(mut self, mut trigger_reasons: mpsc::Receiver<TriggerReason>) {
         let shutdown = &self.ctx.shutdown;
-        let mut passes: JoinSet<FinishedPass> = JoinSet::new();
-        // Converge first: edges may have been missed while the daemon was down.
+        let mut jobs: JoinSet<FinishedJob> = JoinSet::new();
+        // Begin with passes over everything: edges may have been missed while the daemon was down.
         self.apply_configuration();
         while !shutdown.is_cancelled() {
-            self.begin_due(&mut passes);
+            self.begin_due(&mut jobs);
             self.arm().await;
             let due = self.next_due();
             self.expect_by(due);
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                Some(done) = passes.join_next(), if !passes.is_empty() => self.handle_result(ended(done), &mut passes),
+                Some(done) = jobs.join_next(), if !jobs.is_empty() => self.handle_result(result_of(done), &mut jobs),
                 () = tokio::time::sleep_until(due) => debug!("periodic reconcile"),
                 Some(TriggerReason::Edge { at }) = trigger_reasons.recv() => {
                     self.timer.fired();
                     debug!(%at, "edge timer fired");
-                    self.all_due(|region| region.next.is_some_and(|next| next <= at));
+                    self.wake_where(|region| region.next.is_some_and(|next| next <= at));
                 }
-                jump = self.clock_jumps.next() => self.on_clock_jump(jump),
+                jump = self.clock_jumps.next() => {
+                    jump.log(&self.ctx.metrics);
+                    self.on_clock_jump();
+                }
                 Ok(()) = self.current.changed() => {
                     debug!("configuration changed; reconciling");
                     self.apply_configuration();
                 }
             }
         }
-        // Passes that have begun finish, because they still have to write their state tags.
-        while let Some(done) = passes.join_next().await {
-            self.handle_result(ended(done), &mut passes);
+        // Jobs that have begun finish, because they still have to write their state tags.
+        while let Some(done) = jobs.join_next().await {
+            self.handle_result(result_of(done), &mut jobs);
         }
     }
 
     /// Applies the active configuration: schedules passes over everything, and drops account-regions that it does not name.
     fn apply_configuration(&mut self) {
-        let now = Arc::clone(&self.current.borrow_and_update());
-        let account_regions = now.organisation.account_regions().iter();
-        let named: BTreeSet<&AccountRegion> =
-            account_regions.map(|one| &one.account_region).collect();
+        let configuration = Arc::clone(&self.current.borrow_and_update());
+        let fleets = configuration.organisation.account_regions().iter();
+        let account_regions: BTreeSet<&AccountRegion> = fleets
+            .map(|region_fleet| &region_fleet.account_region)
+            .collect();
         self.regions
-            .retain(|account_region, _| named.contains(account_region));
-        self.ctx.metrics.keep_account_regions(&named);
-        for account_region in named {
+            .retain(|account_region, _| account_regions.contains(account_region));
+        self.ctx.metrics.keep_account_regions(&account_regions);
+        for account_region in account_regions {
             let region = self.regions.entry(account_region.clone());
             region.or_insert_with(RegionState::new).wake();
         }
     }
 
-    fn all_due(&mut self, which: impl Fn(&RegionState) -> bool) {
+    fn wake_where(&mut self, which: impl Fn(&RegionState) -> bool) {
         for region in self.regions.values_mut().filter(|region| which(region)) {
             region.wake();
         }
@@ -225,7 +231,7 @@ impl Reconcile<'_> {
         due.unwrap_or_else(|| Instant::now() + PASS_INTERVAL)
     }
 
-    /// Reports the deadline of this task: `due`, or the time limit of a pass that is in progress.
+    /// Reports by when the task must show progress: [`STALLED_AFTER`] after the oldest job in progress began, or after `due`.
     fn expect_by(&self, due: Instant) {
         let under_way = self.regions.values().filter_map(|region| region.under_way);
         let by = under_way.min().unwrap_or(due) + STALLED_AFTER;
@@ -234,163 +240,170 @@ impl Reconcile<'_> {
             .expect_within(by.saturating_duration_since(Instant::now()));
     }
 
-    /// Begins a pass or check wherever one is due.
-    fn begin_due(&mut self, passes: &mut JoinSet<FinishedPass>) {
-        let now = Arc::clone(&self.current.borrow());
-        for one in now.organisation.account_regions() {
+    /// Begins a pass or an audit wherever one is due.
+    fn begin_due(&mut self, jobs: &mut JoinSet<FinishedJob>) {
+        let configuration = Arc::clone(&self.current.borrow());
+        for region_fleet in configuration.organisation.account_regions() {
             let is_due = self
                 .regions
-                .get(&one.account_region)
+                .get(&region_fleet.account_region)
                 .is_some_and(|region| region.under_way.is_none() && region.due <= Instant::now());
             if is_due {
-                let task = match self.task.driver {
-                    Driver::Daemon => PassKind::Pass { late: Vec::new() },
-                    Driver::Cloud => PassKind::Check,
+                let job = match self.task.driver {
+                    Driver::Daemon => RegionJob::RunPass { late: Vec::new() },
+                    Driver::Cloud => RegionJob::Audit,
                 };
-                self.begin(one, task, &now, passes);
+                self.begin(region_fleet, job, &configuration, jobs);
             }
         }
     }
 
     fn begin(
         &mut self,
-        one: &AccountRegionFleet,
-        task: PassKind,
-        now: &Arc<ActiveConfiguration>,
-        passes: &mut JoinSet<FinishedPass>,
+        region_fleet: &AccountRegionFleet,
+        job: RegionJob,
+        configuration: &Arc<ActiveConfiguration>,
+        jobs: &mut JoinSet<FinishedJob>,
     ) {
-        let Some(region) = self.regions.get_mut(&one.account_region) else {
+        let Some(region) = self.regions.get_mut(&region_fleet.account_region) else {
             return;
         };
         region.under_way = Some(Instant::now());
         region
             .problems
-            .wait(drift_grace(self.task.driver, now.grace));
-        let places = if region.backoff.failures() == 0 {
-            &self.permits.sound
+            .set_grace(drift_grace(self.task.driver, configuration.grace));
+        let permits = if region.backoff.failures() == 0 {
+            &self.permits.regular
         } else {
-            &self.permits.doubtful
+            &self.permits.retrying
         };
-        let (places, clock) = (Arc::clone(places), self.ctx.clock.clone());
-        let (one, now) = (one.clone(), Arc::clone(now));
-        let span = info_span!("account_region", account_region = %one.account_region);
+        let (permits, clock) = (Arc::clone(permits), self.ctx.clock.clone());
+        let (region_fleet, configuration) = (region_fleet.clone(), Arc::clone(configuration));
+        let span = info_span!("account_region", account_region = %region_fleet.account_region);
         let work = async move {
-            let place = places.acquire().await;
+            let permit = permits.acquire().await;
             let begun = (Instant::now(), clock.now());
-            let basis = Basis::new(&now.schedule_set, &clock);
-            let outcome = if let PassKind::Pass { .. } = task {
-                let deadline = Deadline::at(Instant::now() + PASS);
-                Pass::run(one.fleet(), &Scope::All, basis, deadline).await
+            let basis = Basis::new(&configuration.schedule_set, &clock);
+            let outcome = if let RegionJob::RunPass { .. } = job {
+                let deadline = Deadline::at(Instant::now() + PASS_BUDGET);
+                Pass::run(region_fleet.fleet(), &Scope::All, basis, deadline).await
             } else {
-                Pass::dry_run(one.fleet(), &Scope::All, basis).await
+                Pass::dry_run(region_fleet.fleet(), &Scope::All, basis).await
             };
-            drop(place);
-            FinishedPass {
-                outcome: outcome.map_err(|error| now.organisation.failed(&one, error)),
-                account_region: one.account_region,
-                task,
+            drop(permit);
+            FinishedJob {
+                outcome: outcome
+                    .map_err(|error| configuration.organisation.failed(&region_fleet, error)),
+                account_region: region_fleet.account_region,
+                job,
                 begun,
-                now,
+                configuration,
             }
         };
-        passes.spawn(work.instrument(span));
+        jobs.spawn(work.instrument(span));
     }
 
-    /// Handles the result of a pass or check.
-    fn handle_result(&mut self, done: FinishedPass, passes: &mut JoinSet<FinishedPass>) {
-        let FinishedPass {
+    /// Handles the result of a job.
+    fn handle_result(&mut self, done: FinishedJob, jobs: &mut JoinSet<FinishedJob>) {
+        let FinishedJob {
             account_region,
-            task,
+            job,
             begun,
-            now,
+            configuration,
             outcome,
         } = done;
-        // The configuration may have dropped the account-region meanwhile; its actions are journalled all the same.
-        if let (Ok(pass), PassKind::Pass { .. }) = (&outcome, &task) {
+        // The configuration may have dropped the account-region meanwhile; its actions are journalled anyway.
+        if let (Ok(pass), RegionJob::RunPass { .. }) = (&outcome, &job) {
             self.record_actions(pass);
         }
         let Some(region) = self.regions.get_mut(&account_region) else {
             return;
         };
         region.under_way = None;
-        match (outcome, task) {
+        match (outcome, job) {
             (Err(error), _) => self.failed(&account_region, &error),
-            (Ok(observed), PassKind::Check) => {
-                self.check(&account_region, observed, begun, now, passes);
+            (Ok(observed), RegionJob::Audit) => {
+                self.audit(&account_region, observed, begun, configuration, jobs);
             }
-            (Ok(observed), PassKind::Trigger { late, sent: true }) => {
+            (Ok(observed), RegionJob::SendTrigger { late, sent: true }) => {
                 region.retriggered = newest_edge(&late);
-                self.leave_to_cloud(&account_region, observed, begun, &now);
+                self.leave_to_cloud(&account_region, observed, begun, &configuration);
             }
-            (Ok(_), PassKind::Trigger { late, sent: false }) => {
-                self.pass_locally(&account_region, late, &now, passes);
+            (Ok(_), RegionJob::SendTrigger { late, sent: false }) => {
+                self.pass_locally(&account_region, late, &configuration, jobs);
             }
-            (Ok(done), PassKind::Pass { late }) => {
+            (Ok(done), RegionJob::RunPass { late }) => {
                 let next = match self.task.driver {
                     Driver::Daemon => done.plan.next_edge,
                     Driver::Cloud => {
                         let at = self.ctx.clock.now();
                         let applied = region.audit.record_own_actions(
                             &done,
-                            now.grace,
-                            &now.schedule_set,
+                            configuration.grace,
+                            &configuration.schedule_set,
                             at,
                         );
-                        let next =
-                            region.next_check(&done, now.grace, self.task.triggers.is_some());
+                        let next = region.next_check(
+                            &done,
+                            configuration.grace,
+                            self.task.triggers.is_some(),
+                        );
                         self.record_edges(applied);
                         next
                     }
                 };
-                self.report(&account_region, &done, &late, &now);
+                self.report(&account_region, &done, &late, &configuration);
                 self.conclude(&account_region, next, begun, done);
             }
         }
     }
 
-    /// Audits the cloud's passes with an observation: an overdue step is first requested from the cloud once more, and
-    /// finally made here.
-    fn check(
+    /// Audits the cloud's passes with an observation. For an overdue step the cloud first gets another trigger; if the step is
+    /// still overdue a grace period later, the daemon executes it.
+    fn audit(
         &mut self,
         account_region: &AccountRegion,
         observed: Pass,
         begun: (Instant, Timestamp),
-        now: Arc<ActiveConfiguration>,
-        passes: &mut JoinSet<FinishedPass>,
+        configuration: Arc<ActiveConfiguration>,
+        jobs: &mut JoinSet<FinishedJob>,
     ) {
         let Some(region) = self.regions.get_mut(account_region) else {
             return;
         };
-        let applied = region
-            .audit
-            .observe(&observed, now.grace, &now.schedule_set);
+        let applied =
+            region
+                .audit
+                .observe(&observed, configuration.grace, &configuration.schedule_set);
         log_applied(&applied, &self.ctx.metrics);
         let steps = observed.plan.steps.iter();
         let late = steps
             .clone()
-            .filter(|step| is_late(step, now.grace, observed.at));
+            .filter(|step| is_late(step, configuration.grace, observed.at));
         let late: Vec<Step> = late.cloned().collect();
         let problems = &region.problems;
-        let drifted =
-            steps.filter(|step| problems.has_outlasted(step, &observed, &now.schedule_set));
+        let drifted = steps
+            .filter(|step| problems.has_outlasted(step, &observed, &configuration.schedule_set));
         let drifted: Vec<Step> = drifted.cloned().collect();
         let retriggered = region.retriggered;
         self.record_edges(applied);
         for step in &drifted {
             warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause,
-                  "drift not corrected within grace; correcting locally");
+                  "drift not corrected within the grace period; correcting locally");
         }
-        // For each edge the cloud gets another trigger first, and a second grace period.
+        // For each edge, the cloud first gets another trigger, and a second grace period.
         let overdue = late
             .iter()
-            .any(|step| is_late(step, now.grace * 2, observed.at));
+            .any(|step| is_late(step, configuration.grace * 2, observed.at));
         match &self.task.triggers {
             _ if !drifted.is_empty() || overdue => {
-                self.pass_locally(account_region, late, &now, passes);
+                self.pass_locally(account_region, late, &configuration, jobs);
             }
-            _ if late.is_empty() => self.leave_to_cloud(account_region, observed, begun, &now),
+            _ if late.is_empty() => {
+                self.leave_to_cloud(account_region, observed, begun, &configuration)
+            }
             Some(_) if retriggered >= newest_edge(&late) => {
-                self.leave_to_cloud(account_region, observed, begun, &now);
+                self.leave_to_cloud(account_region, observed, begun, &configuration);
             }
             Some(triggers) => {
                 let triggers = triggers.clone();
@@ -399,11 +412,11 @@ impl Reconcile<'_> {
                     account_region,
                     late,
                     (observed, begun),
-                    now,
-                    passes,
+                    configuration,
+                    jobs,
                 );
             }
-            None => self.pass_locally(account_region, late, &now, passes),
+            None => self.pass_locally(account_region, late, &configuration, jobs),
         }
     }
 
@@ -413,25 +426,25 @@ impl Reconcile<'_> {
         account_region: &AccountRegion,
         observed: Pass,
         begun: (Instant, Timestamp),
-        now: &ActiveConfiguration,
+        configuration: &ActiveConfiguration,
     ) {
-        self.report(account_region, &observed, &[], now);
+        self.report(account_region, &observed, &[], configuration);
         let region = self.regions.get(account_region);
         let next = region.and_then(|region| {
-            region.next_check(&observed, now.grace, self.task.triggers.is_some())
+            region.next_check(&observed, configuration.grace, self.task.triggers.is_some())
         });
         self.conclude(account_region, next, begun, observed);
     }
 
-    /// Sends the cloud a trigger for the newest edge that it is `late` with.
+    /// Sends the cloud a trigger for the newest edge that is overdue.
     fn send_trigger(
         &mut self,
         triggers: Triggers,
         account_region: &AccountRegion,
         late: Vec<Step>,
         (observed, begun): (Pass, (Instant, Timestamp)),
-        now: Arc<ActiveConfiguration>,
-        passes: &mut JoinSet<FinishedPass>,
+        configuration: Arc<ActiveConfiguration>,
+        jobs: &mut JoinSet<FinishedJob>,
     ) {
         let (Some(region), Some(edge)) = (self.regions.get_mut(account_region), newest_edge(&late))
         else {
@@ -439,11 +452,11 @@ impl Reconcile<'_> {
         };
         region.under_way = Some(Instant::now());
         let account_region = account_region.clone();
-        passes.spawn(async move {
+        jobs.spawn(async move {
             let work = Work::over(account_region.clone(), minute_of(edge));
             let sent = match tokio::time::timeout(TRIGGER_TIMEOUT, triggers.send(&work)).await {
                 Ok(Ok(true)) => {
-                    info!(%account_region, %edge, "edge not applied within grace; sending another trigger");
+                    info!(%account_region, %edge, "edge not applied within the grace period; sending another trigger");
                     true
                 }
                 Ok(Ok(false)) => false,
@@ -456,35 +469,44 @@ impl Reconcile<'_> {
                     false
                 }
             };
-            FinishedPass {
+            FinishedJob {
                 account_region,
-                task: PassKind::Trigger { late, sent },
+                job: RegionJob::SendTrigger { late, sent },
                 begun,
-                now,
+                configuration,
                 outcome: Ok(observed),
             }
         });
     }
 
-    /// Makes the pass that the cloud has not made.
+    /// Runs the pass that the cloud missed.
     fn pass_locally(
         &mut self,
         account_region: &AccountRegion,
         late: Vec<Step>,
-        now: &Arc<ActiveConfiguration>,
-        passes: &mut JoinSet<FinishedPass>,
+        configuration: &Arc<ActiveConfiguration>,
+        jobs: &mut JoinSet<FinishedJob>,
     ) {
         for step in &late {
             let edge = step.edge.map(|edge| edge.at.to_string());
             warn!(instance = %step.instance, name = step.name, action = %step.action, cause = %step.cause, edge,
-                  "edge not applied within grace; applying it locally");
+                  "edge not applied within the grace period; applying it locally");
         }
         if let Some(region) = self.regions.get_mut(account_region) {
             let missed = region.audit.newly_missed(&late);
             self.ctx.metrics.edges(EdgeOutcome::Missed, missed);
         }
-        if let Some(one) = now.organisation.account_region(account_region).cloned() {
-            self.begin(&one, PassKind::Pass { late }, now, passes);
+        if let Some(region_fleet) = configuration
+            .organisation
+            .account_region(account_region)
+            .cloned()
+        {
+            self.begin(
+                &region_fleet,
+                RegionJob::RunPass { late },
+                configuration,
+                jobs,
+            );
         }
     }
 
@@ -502,10 +524,10 @@ impl Reconcile<'_> {
             && failures == FAILURES_TO_NOTIFY
         {
             region.notified = true;
-            let (place, now) = (account_region.to_string(), self.ctx.clock.now());
+            let (name, now) = (account_region.to_string(), self.ctx.clock.now());
             self.task
                 .notifier
-                .notify(&Notification::unreachable(&place, cloud, failures, now));
+                .notify(&Notification::unreachable(&name, cloud, failures, now));
         }
         self.ctx.metrics.account_region(account_region, None);
         self.update_fleet();
@@ -517,7 +539,7 @@ impl Reconcile<'_> {
         }
     }
 
-    /// The observation of a pass without steps is still valid, so polling can skip its own.
+    /// Handles a successful pass or audit. If it has no steps, its observation replaces the next poll.
     fn conclude(
         &mut self,
         account_region: &AccountRegion,
@@ -533,10 +555,10 @@ impl Reconcile<'_> {
         }
         let now = self.ctx.clock.now();
         if std::mem::take(&mut region.notified) {
-            let place = account_region.to_string();
+            let name = account_region.to_string();
             self.task
                 .notifier
-                .notify(&Notification::reachable(&place, now));
+                .notify(&Notification::reachable(&name, now));
         }
         region.responds = Some(true);
         region.next = next;
@@ -560,7 +582,7 @@ impl Reconcile<'_> {
 
     fn record_edges(&self, edges: Vec<EdgeRecord>) {
         if !edges.is_empty() {
-            // The watch task outlives this one.
+            // Sending can't fail: the receiver, the watch task, outlives this one.
             let _ = self.task.edges.send(edges);
         }
     }
@@ -570,15 +592,19 @@ impl Reconcile<'_> {
         account_region: &AccountRegion,
         pass: &Pass,
         late: &[Step],
-        now: &ActiveConfiguration,
+        configuration: &ActiveConfiguration,
     ) {
         let Some(region) = self.regions.get_mut(account_region) else {
             return;
         };
-        for notification in region.problems.news(pass, late, &now.schedule_set) {
+        for notification in
+            region
+                .problems
+                .new_notifications(pass, late, &configuration.schedule_set)
+        {
             self.task.notifier.notify(&notification);
         }
-        region.summary = Some(RegionSummary::of(pass, &now.schedule_set));
+        region.summary = Some(RegionSummary::of(pass, &configuration.schedule_set));
         self.update_fleet();
     }
 
@@ -610,13 +636,9 @@ impl Reconcile<'_> {
         }
     }
 
-    /// Resets what depends on the clock: due times may be past already, or ahead again. The following passes determine them
-    /// anew.
-    fn on_clock_jump(&mut self, jump: ClockJump) {
-        self.ctx.metrics.clock_jumped();
-        warn!(%jump, "clock jump detected; reconciling now");
+    /// Discards the due times, which the jump may have moved to the past or the future; the next passes compute them again.
+    fn on_clock_jump(&mut self) {
         for region in self.regions.values_mut() {
-            // The timer's instant may be further away, or nearer.
             region.next = None;
             region.wake();
         }
@@ -637,19 +659,10 @@ fn newest_edge(steps: &[Step]) -> Option<Timestamp> {
     edges.max()
 }
 
-/// Returns the result of a pass. A panic in it panics this task, which the supervisor restarts.
-fn ended(done: Result<FinishedPass, tokio::task::JoinError>) -> FinishedPass {
+/// Returns the result. Resumes a panic, so that the supervisor restarts this task.
+fn result_of(done: Result<FinishedJob, tokio::task::JoinError>) -> FinishedJob {
     match done {
         Ok(done) => done,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
-}
-
-/// Returns how long drift may last before it is reported. The cloud corrects most drift within its grace; a daemon that makes
-/// the passes does so at once.
-fn drift_grace(driver: Driver, grace: Duration) -> Duration {
-    match driver {
-        Driver::Cloud => grace,
-        Driver::Daemon => Duration::ZERO,
     }
 }

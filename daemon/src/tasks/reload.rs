@@ -156,7 +156,7 @@ impl ReloadTask {
         if let Some(manager) = &manager {
             manager.notify(&[
                 SystemdMessage::Ready,
-                SystemdMessage::Status(&self.health.status()),
+                SystemdMessage::Status(&self.health.status_line()),
             ]);
         }
         result

@@ -36,7 +36,7 @@ impl Task for SystemdNotifier {
         ctx.health.ok();
         while !shutdown.is_cancelled() {
             self.announce();
-            let now_status = self.health.status();
+            let now_status = self.health.status_line();
             if now_status != status {
                 self.manager.notify(&[SystemdMessage::Status(&now_status)]);
                 status = now_status;
@@ -62,7 +62,7 @@ impl SystemdNotifier {
             info!("curfew ready");
             self.manager.notify(&[
                 SystemdMessage::Ready,
-                SystemdMessage::Status(&self.health.status()),
+                SystemdMessage::Status(&self.health.status_line()),
             ]);
             self.announced.cancel();
         }
@@ -127,7 +127,7 @@ mod tests {
     async fn ready_follows_the_first_pass_and_the_watchdog_ends_when_a_task_stalls() {
         let listening = TestManager::new(Duration::from_secs(20));
         let (health, shutdown) = (Health::default(), CancellationToken::new());
-        let reconcile = health.task_started("reconcile", Some("no pass has been made yet"));
+        let reconcile = health.task_started("reconcile", Some("no pass has run yet"));
         let mut notifier = SystemdNotifier {
             manager: Arc::clone(&listening.manager),
             health: health.clone(),
@@ -141,7 +141,7 @@ mod tests {
         };
         let running = tokio::spawn(async move { notifier.run(&context).await });
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let first = "STATUS=not ready: no pass has been made yet; configuration 0".to_owned();
+        let first = "STATUS=not ready: no pass has run yet; configuration 0".to_owned();
         assert_eq!(listening.received(), [first, "WATCHDOG=1".to_owned()]);
 
         reconcile.ok();

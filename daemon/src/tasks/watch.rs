@@ -49,7 +49,7 @@ impl Task for WatchTask {
             None => JournalWriter::open(&self.state_dir)?,
         };
         let now = Arc::clone(&self.configuration.borrow_and_update());
-        let tracker = TransitionTracker::new(journal.sightings().await, &now)
+        let tracker = TransitionTracker::new(journal.known_states().await, &now)
             .with_actions(self.recent_actions.clone());
         let tracker = with_events(tracker, &journal, self.events.as_ref(), &ctx.clock).await;
         let (notifier, schedule_set) = (self.notifier.clone(), Arc::clone(&now.schedule_set));

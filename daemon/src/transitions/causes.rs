@@ -25,20 +25,20 @@ impl TransitionTracker {
     ) -> Vec<TransitionRecord> {
         let found = self.attribute(found);
         let id = found.instance.clone();
-        let Some(known) = self.known.get_mut(&id) else {
+        let Some(tracked) = self.instances.get_mut(&id) else {
             return Vec::new();
         };
-        let before = known.sighting.clone();
-        known.advance(&found, source);
+        let before = tracked.known_state.clone();
+        tracked.advance(&found, source);
         let explained = is_explained(&found);
         let ended = found.to == InstanceState::Terminated;
-        known.unattributed.push(UnattributedTransition {
+        tracked.unattributed.push(UnattributedTransition {
             before,
             transition: found,
             event,
             found: now,
         });
-        if ended || (explained && known.unattributed.len() == 1) {
+        if ended || (explained && tracked.unattributed.len() == 1) {
             self.flush(&id)
         } else {
             Vec::new()
@@ -51,34 +51,34 @@ impl TransitionTracker {
         instance: &Instance,
         now: Timestamp,
     ) -> Vec<TransitionRecord> {
-        let Some(known) = self.known.get_mut(&instance.id) else {
+        let Some(tracked) = self.instances.get_mut(&instance.id) else {
             return Vec::new();
         };
-        if known.unattributed.is_empty() {
+        if tracked.unattributed.is_empty() {
             return Vec::new();
         }
-        let mut unattributed = std::mem::take(&mut known.unattributed);
+        let mut unattributed = std::mem::take(&mut tracked.unattributed);
         let mut previous: Option<Cause> = None;
-        for one in &mut unattributed {
+        for change in &mut unattributed {
             if previous.is_some() {
-                one.before.cause = previous;
+                change.before.cause = previous;
             }
-            if one.transition.source != TransitionSource::Inferred {
-                let transition = one.transition.clone();
+            if change.transition.source != TransitionSource::Inferred {
+                let transition = change.transition.clone();
                 let transition =
-                    with_current_cause(transition, &one.before, instance, &self.schedule_set);
-                one.transition = self.attribute(transition);
+                    with_current_cause(transition, &change.before, instance, &self.schedule_set);
+                change.transition = self.attribute(transition);
             }
-            previous = Some(one.transition.cause.clone());
+            previous = Some(change.transition.cause.clone());
         }
         let waited =
-            |one: &UnattributedTransition| now.duration_since(one.found) >= ATTRIBUTED_WITHIN;
+            |change: &UnattributedTransition| now.duration_since(change.found) >= ATTRIBUTED_WITHIN;
         let enough = unattributed
             .iter()
-            .all(|one| is_explained(&one.transition) || waited(one));
-        if let Some(known) = self.known.get_mut(&instance.id) {
-            known.sighting.cause = previous.or(known.sighting.cause.take());
-            known.unattributed = unattributed;
+            .all(|change| is_explained(&change.transition) || waited(change));
+        if let Some(tracked) = self.instances.get_mut(&instance.id) {
+            tracked.known_state.cause = previous.or(tracked.known_state.cause.take());
+            tracked.unattributed = unattributed;
         }
         if enough {
             self.flush(&instance.id)
@@ -89,17 +89,17 @@ impl TransitionTracker {
 
     /// Returns the transitions of an instance as they are.
     pub(crate) fn flush(&mut self, id: &InstanceId) -> Vec<TransitionRecord> {
-        let Some(known) = self.known.get_mut(id) else {
+        let Some(tracked) = self.instances.get_mut(id) else {
             return Vec::new();
         };
-        let ended = known.sighting.state == InstanceState::Terminated;
-        let sighting = (!ended).then(|| known.sighting.clone());
-        let changes = known.unattributed.drain(..);
-        let records = changes.map(|one| TransitionRecord {
+        let ended = tracked.known_state.state == InstanceState::Terminated;
+        let known_state = (!ended).then(|| tracked.known_state.clone());
+        let changes = tracked.unattributed.drain(..);
+        let records = changes.map(|change| TransitionRecord {
             instance: id.clone(),
-            transition: Some(one.transition),
-            event: one.event,
-            sighting: sighting.clone(),
+            transition: Some(change.transition),
+            event: change.event,
+            known_state: known_state.clone(),
         });
         let records = records.collect();
         if ended {
@@ -108,18 +108,21 @@ impl TransitionTracker {
                 .into_iter()
                 .map(|buffered| buffered.event.id);
             self.finished.extend(buffered);
-            self.known.remove(id);
+            self.instances.remove(id);
         }
         records
     }
 
     /// Returns the transitions of instances that could not be observed for too long.
     pub(crate) fn flush_overdue(&mut self, now: Timestamp) -> Vec<TransitionRecord> {
-        let overdue = |known: &TrackedInstance| {
-            let first = known.unattributed.first();
-            first.is_some_and(|one| now.duration_since(one.found) >= OBSERVED_WITHIN)
+        let overdue = |tracked: &TrackedInstance| {
+            let first = tracked.unattributed.first();
+            first.is_some_and(|change| now.duration_since(change.found) >= OBSERVED_WITHIN)
         };
-        let ids = self.known.iter().filter(|(_, known)| overdue(known));
+        let ids = self
+            .instances
+            .iter()
+            .filter(|(_, tracked)| overdue(tracked));
         let ids: Vec<InstanceId> = ids.map(|(id, _)| id.clone()).collect();
         ids.iter().flat_map(|id| self.flush(id)).collect()
     }

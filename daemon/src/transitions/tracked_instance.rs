@@ -11,7 +11,7 @@ use super::QueuedStateChange;
 #[derive(Debug)]
 pub(crate) struct TrackedInstance {
     /// The last state that was reported or observed, recorded or not.
-    pub(crate) sighting: KnownState,
+    pub(crate) known_state: KnownState,
     /// The time of the newest poll that found this state.
     pub(crate) confirmed_at: Option<Timestamp>,
     /// Since when polls have found another state.
@@ -36,17 +36,6 @@ pub(crate) struct BufferedEvent {
     pub(crate) received: Timestamp,
 }
 
-/// The order of an event relative to the known state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EventOrder {
-    /// The event is part of the known state.
-    Stale,
-    /// The event follows on the known state.
-    Next,
-    /// An event in between is missing.
-    Early,
-}
-
 /// The source of a change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ChangeSource<'a> {
@@ -59,9 +48,9 @@ pub(crate) enum ChangeSource<'a> {
 }
 
 impl TrackedInstance {
-    pub(crate) fn new(sighting: KnownState) -> Self {
+    pub(crate) fn new(known_state: KnownState) -> Self {
         Self {
-            sighting,
+            known_state,
             confirmed_at: None,
             differs_since: None,
             unattributed: Vec::new(),
@@ -71,7 +60,7 @@ impl TrackedInstance {
 
     pub(crate) fn is_busy(&self) -> bool {
         let resting = matches!(
-            self.sighting.state,
+            self.known_state.state,
             InstanceState::Running | InstanceState::Stopped
         );
         !resting
@@ -81,48 +70,22 @@ impl TrackedInstance {
     }
 
     pub(crate) fn agrees_with(&self, instance: &Instance) -> bool {
-        self.sighting.state == instance.state && self.started_since(instance).is_none()
+        self.known_state.state == instance.state && self.started_since(instance).is_none()
     }
 
     /// Returns when the instance was started since it was last observed, if it was.
     pub(crate) fn started_since(&self, instance: &Instance) -> Option<Timestamp> {
-        let known = self.sighting.launched_at?;
-        let was_running = direction(self.sighting.state) == Some(Action::Start);
+        let known_launch = self.known_state.launched_at?;
+        let was_running = direction(self.known_state.state) == Some(Action::Start);
         let is_stopped = direction(instance.state) == Some(Action::Stop);
         instance
             .launched_at
-            .filter(|launched| *launched > known && (was_running || is_stopped))
-    }
-
-    pub(crate) fn order_of(
-        &self,
-        event: &QueuedStateChange,
-        instance: Option<&Instance>,
-    ) -> EventOrder {
-        let state = self.sighting.state;
-        let known_until = self
-            .sighting
-            .since
-            .map(whole_seconds)
-            .max(self.confirmed_at);
-        if known_until.is_some_and(|until| event.at < until) {
-            return EventOrder::Stale;
-        }
-        let missed = instance
-            .and_then(|instance| self.started_since(instance))
-            .is_some_and(|launched| {
-                direction(state) == Some(Action::Start) && event.at >= whole_seconds(launched)
-            });
-        match (missed, event.state == state, follows(state, event.state)) {
-            (false, true, _) => EventOrder::Stale,
-            (false, false, true) => EventOrder::Next,
-            _ => EventOrder::Early,
-        }
+            .filter(|launched| *launched > known_launch && (was_running || is_stopped))
     }
 
     pub(crate) fn has(&self, event: &str) -> bool {
         let unattributed = self.unattributed.iter();
-        let mut unattributed = unattributed.filter_map(|one| one.event.as_deref());
+        let mut unattributed = unattributed.filter_map(|change| change.event.as_deref());
         unattributed.any(|id| id == event)
             || self
                 .buffered
@@ -147,63 +110,32 @@ impl TrackedInstance {
             ChangeSource::Event(instance, at) => (instance, at),
             ChangeSource::Between(at) => (None, at),
         };
-        let sighting = &mut self.sighting;
-        sighting.state = found.to;
-        sighting.since = Some(since);
-        sighting.cause = Some(found.cause.clone());
-        sighting.name.clone_from(&found.name);
-        sighting.schedule.clone_from(&found.schedule);
-        sighting.instance_type.clone_from(&found.instance_type);
+        let known_state = &mut self.known_state;
+        known_state.state = found.to;
+        known_state.since = Some(since);
+        known_state.cause = Some(found.cause.clone());
+        known_state.name.clone_from(&found.name);
+        known_state.schedule.clone_from(&found.schedule);
+        known_state.instance_type.clone_from(&found.instance_type);
         let Some(instance) = instance else { return };
         let confirmed_at = matches!(source, ChangeSource::Observation(..));
         // Events may be read long after they were sent, so what happened later must not be taken from the instance.
         let launched = instance.launched_at;
         let by_then = launched.is_some_and(|launched| whole_seconds(launched) <= since);
         if confirmed_at || (by_then && direction(found.to) == Some(Action::Start)) {
-            sighting.launched_at = launched;
+            known_state.launched_at = launched;
         }
         let tag = instance.tags.get(LAST_TAG);
         let last = tag.and_then(|tag| tag.parse::<LastApplied>().ok());
         let by_then = last.is_none_or(|last| last.at.duration_since(since) <= EARLY_TRIGGER);
         if confirmed_at || by_then {
-            sighting.last = tag.cloned();
+            known_state.last = tag.cloned();
         }
     }
 }
 
-/// Whether EC2 moves an instance from one state to the other without a state in between.
-/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html>
-fn follows(from: InstanceState, to: InstanceState) -> bool {
-    use InstanceState as S;
-    match from {
-        S::Pending => matches!(
-            to,
-            S::Running | S::Stopped | S::ShuttingDown | S::Terminated
-        ),
-        S::Running => matches!(to, S::Stopping | S::ShuttingDown),
-        S::Stopping => matches!(to, S::Stopped | S::ShuttingDown),
-        S::Stopped => matches!(to, S::Pending | S::ShuttingDown | S::Terminated),
-        S::ShuttingDown => to == S::Terminated,
-        S::Terminated => false,
-        // An unknown state may precede or follow any other.
-        S::Other => true,
-    }
-}
-
-/// The order of states within one second, the resolution of events.
-pub(crate) fn rank(state: InstanceState) -> u8 {
-    match state {
-        InstanceState::Pending => 0,
-        InstanceState::Running => 1,
-        InstanceState::Stopping => 2,
-        InstanceState::Stopped => 3,
-        InstanceState::ShuttingDown => 4,
-        InstanceState::Terminated => 5,
-        InstanceState::Other => 6,
-    }
-}
-
-fn whole_seconds(at: Timestamp) -> Timestamp {
+/// Returns the start of the instant's second, the resolution of events.
+pub(crate) fn whole_seconds(at: Timestamp) -> Timestamp {
     let floor = jiff::TimestampRound::new()
         .smallest(Unit::Second)
         .mode(jiff::RoundMode::Floor);

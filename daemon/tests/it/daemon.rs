@@ -109,7 +109,7 @@ impl Daemon {
         Self::begin_with(ec2, clock, state, configuration, targets, |_| None).await
     }
 
-    /// Starts a daemon for a stack whose Lambda makes no pass.
+    /// Starts a daemon for a stack whose Lambda runs no pass.
     async fn begin_before_a_stack(
         ec2: &Model,
         clock: &Clock,
@@ -283,7 +283,7 @@ async fn an_edge_that_the_lambda_missed_is_applied_after_the_grace() {
     let late = clock.now().duration_since(EDGE.parse().unwrap());
     assert!(
         late >= SignedDuration::from_secs(3),
-        "not before the grace is over: {late}"
+        "not before the grace period is over: {late}"
     );
     daemon.end().await;
     let [entry] = &edges(state.path())[..] else {
@@ -321,7 +321,11 @@ async fn a_missed_edge_is_enqueued_once_and_applied_after_a_second_grace() {
 
     let checks = "curfew_passes_total{outcome=\"done\"}";
     daemon.counts(checks, "1").await;
-    assert_eq!(ec2.messages(&queue), [], "the first grace is not over");
+    assert_eq!(
+        ec2.messages(&queue),
+        [],
+        "the first grace period is not over"
+    );
     minutes.store(2, Ordering::Relaxed);
     daemon.counts(checks, "2").await;
     let messages = ec2.messages(&queue);
@@ -337,7 +341,7 @@ async fn a_missed_edge_is_enqueued_once_and_applied_after_a_second_grace() {
 
     minutes.store(4, Ordering::Relaxed);
     daemon.counts(checks, "3").await;
-    assert_eq!(ec2.changes(), 0, "the second grace is not over");
+    assert_eq!(ec2.changes(), 0, "the second grace period is not over");
     minutes.store(8, Ordering::Relaxed);
     wait_until("the daemon acts", || {
         ec2.state(&web) != Ec2InstanceState::Running
@@ -375,7 +379,7 @@ async fn an_edge_that_the_lambda_applies_after_its_trigger_needs_no_step() {
     daemon
         .counts("curfew_edges_total{outcome=\"late\"}", "1")
         .await;
-    wait_until("the second grace is over, too", || {
+    wait_until("the second grace period is over, too", || {
         since_the_edge(&clock) > SignedDuration::from_secs(12)
     })
     .await;
@@ -477,7 +481,7 @@ async fn an_external_change_is_detected_after_a_restart() {
     wait_until("the first observation is journalled", || {
         !Journal::read(state.path())
             .unwrap()
-            .sightings()
+            .known_states()
             .unwrap()
             .is_empty()
     })
@@ -563,7 +567,7 @@ async fn clock_jumps_over_an_edge_and_back_apply_it_once() {
     let web = ec2.launch(office("web"));
     let configuration = configuration(Driver::Daemon, Duration::ZERO);
     let daemon = Daemon::begin(&ec2, &clock, state.path(), configuration).await;
-    wait_until("the first pass is made", || {
+    wait_until("the first pass has ended", || {
         daemon.health.unready().is_empty()
     })
     .await;

@@ -387,7 +387,7 @@ async fn an_identical_configuration_is_not_published_and_keeps_its_origin() {
     assert!(
         publishing
             .health
-            .status()
+            .status_line()
             .contains("configuration 1 stays in force")
     );
     assert_eq!(publishing.schedules(), ["office"]);
@@ -397,7 +397,7 @@ async fn an_identical_configuration_is_not_published_and_keeps_its_origin() {
     wait_until("the empty file is refused", || {
         publishing
             .health
-            .status()
+            .status_line()
             .contains("is empty: it has no key at all")
     })
     .await;

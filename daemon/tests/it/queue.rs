@@ -104,7 +104,7 @@ impl QueueSetup {
     async fn wait_until_observed(&self) {
         let known = || {
             let journal = Journal::read(self.state.path());
-            journal.is_ok_and(|journal| !journal.sightings().unwrap().is_empty())
+            journal.is_ok_and(|journal| !journal.known_states().unwrap().is_empty())
         };
         wait_until("the first observation is journalled", known).await;
     }

@@ -132,7 +132,7 @@ async fn three_crashes_leave_a_dead_letter_and_the_next_trigger_continues() {
     insta::assert_snapshot!(dead[0].body, @r#"{"account_region":{"account":"000000000001","region":"eu-west-3"},"at":"2035-11-26T19:00:00Z","command":"wake"}"#);
     cloud.invoke(&json!({"command": "wake"})).await;
     cloud.drain().await;
-    assert_eq!(cloud.running(), 0, "the next trigger makes the pass");
+    assert_eq!(cloud.running(), 0, "the next trigger runs the pass");
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,39 +53,39 @@ impl JournalFixture {
     }
 
     fn first(&mut self, id: &str, state: InstanceState, at: Timestamp) {
-        let sighting = sighting(id, state, at);
-        self.write(id, None, sighting);
+        let known_state = known_state(id, state, at);
+        self.write(id, None, known_state);
     }
 
     fn change(&mut self, id: &str, states: &str, at: Timestamp, cause: &str) {
         let (from, to) = states.split_once('→').unwrap();
-        let sighting = sighting(id, to.parse().unwrap(), at);
+        let known_state = known_state(id, to.parse().unwrap(), at);
         let cause: Cause = cause.parse().unwrap();
         let transition = Transition {
             instance: id.parse().unwrap(),
-            name: sighting.name.clone(),
+            name: known_state.name.clone(),
             from: from.parse().unwrap(),
-            to: sighting.state,
+            to: known_state.state,
             at,
             actor: (cause == Cause::External)
                 .then(|| "arn:aws:iam::123456789012:user/alice".into()),
             cause,
-            schedule: sighting.schedule.clone(),
-            region: sighting.region.clone(),
-            account: sighting.account.clone(),
+            schedule: known_state.schedule.clone(),
+            region: known_state.region.clone(),
+            account: known_state.account.clone(),
             edge: None,
             source: TransitionSource::Event,
-            instance_type: sighting.instance_type.clone(),
+            instance_type: known_state.instance_type.clone(),
         };
-        self.write(id, Some(transition), sighting);
+        self.write(id, Some(transition), known_state);
     }
 
-    fn write(&mut self, id: &str, transition: Option<Transition>, sighting: KnownState) {
+    fn write(&mut self, id: &str, transition: Option<Transition>, known_state: KnownState) {
         let record = TransitionRecord {
             instance: id.parse().unwrap(),
             transition,
             event: None,
-            sighting: Some(sighting),
+            known_state: Some(known_state),
         };
         self.journal.record(&[record]).unwrap();
     }
@@ -117,7 +117,7 @@ impl JournalFixture {
     }
 }
 
-fn sighting(id: &str, state: InstanceState, since: Timestamp) -> KnownState {
+fn known_state(id: &str, state: InstanceState, since: Timestamp) -> KnownState {
     let (name, instance_type) = match id {
         WEB => ("web", "t3.micro"),
         FORMULA => ("=1+1", "m5.large"),

@@ -106,13 +106,13 @@ fn the_readiness_of_a_running_daemon_is_checked() {
     };
 
     let unready = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n\
-                   no pass has been made yet\nthe journal can't be written\n";
+                   no pass has run yet\nthe journal can't be written\n";
     let request = answering(listener.try_clone().unwrap(), unready);
     let (code, output) = daemon(&cloud);
     assert!(request.join().unwrap().starts_with("GET /readyz "));
     assert_eq!(code, 1);
     assert!(output.starts_with("fail "), "{output}");
-    let reasons = "; not ready: no pass has been made yet; the journal can't be written\n";
+    let reasons = "; not ready: no pass has run yet; the journal can't be written\n";
     assert!(output.contains(reasons), "{output}");
     assert!(output.ends_with("`journalctl -u curfew`"), "{output}");
 

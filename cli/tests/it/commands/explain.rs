@@ -36,7 +36,7 @@ fn explain_prints_every_input_of_the_decision() {
         instance: transition.instance.clone(),
         transition: Some(transition),
         event: None,
-        sighting: None,
+        known_state: None,
     };
     journal.record(&[record]).unwrap();
 

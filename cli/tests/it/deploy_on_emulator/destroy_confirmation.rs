@@ -72,7 +72,7 @@ async fn destroy_lists_removed_and_kept_resources_before_the_prompt() {
             screen.starts_with("These resources will be removed:\n"),
             "{screen}"
         );
-        let stays = "note: instances in eu-west-3 keep their `curfew:` tags, because the stack `other` in eu-west-3 manages them too\n\
+        let stays = "note: instances in eu-west-3 keep their state tags, because the stack `other` in eu-west-3 manages them too\n\
                      Remove these resources of the stack `demo` in ";
         assert!(screen.contains(stays), "{screen}");
         assert!(

@@ -11,7 +11,8 @@ use curfew_aws::progress::Silent;
 use curfew_aws::rules::TriggerRule;
 use curfew_core::stack_name::StackName;
 use curfew_deploy::{
-    Auth, DeployError, Deployment, IamScope, InstanceTags, Outputs, OverlapPolicy, StackResources,
+    Auth, DeployError, Deployment, InstanceTags, LambdaRolePolicy, Outputs, OverlapPolicy,
+    StackResources,
 };
 use curfew_emulator::{Emulator, EmulatorError, cache_directory};
 use curfew_model::SdkCallRecorder;
@@ -143,9 +144,9 @@ pub(crate) fn deployment(stack: &str) -> Deployment {
             rule(&stack, "cron(0 18 ? * MON-FRI *)"),
             TriggerRule::heartbeat(&stack, "rate(5 minutes)"),
         ],
-        iam_scope: IamScope {
+        lambda_role_policy: LambdaRolePolicy {
             tag: "Schedule".to_owned(),
-            ..IamScope::default()
+            ..LambdaRolePolicy::default()
         },
         permissions_boundary: None,
         // Any small executable of this machine can be deployed; other tests run the Lambda.

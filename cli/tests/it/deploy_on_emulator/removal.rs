@@ -86,7 +86,7 @@ async fn state_tags_are_removed_and_instances_are_kept() {
     assert_eq!(
         found.kept,
         [
-            "instances in eu-west-3 keep their `curfew:` tags, because the stack `other` in eu-west-3 manages them too"
+            "instances in eu-west-3 keep their state tags, because the stack `other` in eu-west-3 manages them too"
         ]
     );
     destroy(&conn, &other.stack).await.unwrap();
@@ -148,7 +148,7 @@ async fn state_tags_are_kept_without_permission_to_list_stacks() {
     assert_eq!(
         found.kept,
         [
-            "instances in eu-west-3 keep their `curfew:` tags, because they may belong to another deployment, and the search in \
+            "instances in eu-west-3 keep their state tags, because they may belong to another deployment, and the search in \
              eu-west-3 failed: `cloudformation:DescribeStacks` was denied: User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: \
              cloudformation:DescribeStacks on resource: arn:aws:cloudformation:eu-west-3:000000000000:stack/*"
         ]
@@ -194,7 +194,7 @@ async fn state_tags_are_kept_if_no_resource_of_the_name_exists() {
     let removed = curfew_deploy::destroy(&wrong, &wanted.stack, all, &Silent)
         .await
         .unwrap();
-    let message = "no resource of a deployment `demo` is in us-east-1 of account 000000000000, so the state tags are kept: they may \
+    let message = "there is no deployment `demo` in us-east-1 of account 000000000000, so the state tags are kept: they may \
                 belong to a deployment in another region";
     let nothing = StackResources {
         kept: vec![message.to_owned()],
@@ -217,7 +217,7 @@ async fn state_tags_are_kept_if_no_resource_of_the_name_exists() {
     assert_eq!(
         removed.kept,
         [
-            "instances in eu-west-3 keep their `curfew:` tags, because the stack `demo` in eu-west-3 manages them too"
+            "instances in eu-west-3 keep their state tags, because the stack `demo` in eu-west-3 manages them too"
         ]
     );
     assert_eq!(fleet(&home).await, before);

@@ -7,7 +7,7 @@ use curfew::doctor::{self, CheckVerdict, DoctorReport};
 use curfew_aws::clock::Clock;
 use curfew_aws::progress::Silent;
 use curfew_deploy::trigger_rules;
-use curfew_deploy::{Auth, Deployment, IamScope, OverlapPolicy};
+use curfew_deploy::{Auth, Deployment, LambdaRolePolicy, OverlapPolicy};
 use curfew_emulator::{Emulator, cache_directory, demo};
 use curfew_model::{ApiAction, ApiRequest, Denial, Launch, Model, SdkCallRecorder};
 
@@ -73,7 +73,7 @@ async fn doctor_checks_a_deployment_on_the_emulator() {
         request_limit: 100,
         configuration_document: configuration.document.to_json(),
         rules: trigger_rules(&configuration, &clock),
-        iam_scope: IamScope::of(&configuration.schedule_set),
+        lambda_role_policy: LambdaRolePolicy::of(&configuration.schedule_set),
         // Any executable of this machine can be deployed.
         permissions_boundary: None,
         overlap: OverlapPolicy::Refuse,

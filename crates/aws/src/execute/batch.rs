@@ -32,7 +32,7 @@ pub(super) enum BatchCall {
     /// Writes a request's tags, before any other call.
     WriteRequest(TagEdit),
     /// Writes the first `curfew:last`, before the step's call.
-    WriteFirstState(TagEdit),
+    WriteInitialTag(TagEdit),
     /// Records that an instance gets a fallback type, before it does.
     TagFallback(TagEdit),
     /// Changes the instance type.
@@ -75,7 +75,7 @@ impl BatchCall {
             Self::Change(_) => "ec2:StopInstances",
             Self::SetType(_) => "ec2:ModifyInstanceAttribute",
             Self::WriteRequest(_)
-            | Self::WriteFirstState(_)
+            | Self::WriteInitialTag(_)
             | Self::TagFallback(_)
             | Self::WriteTags(_) => "ec2:CreateTags",
             Self::RemoveTags(_) => "ec2:DeleteTags",
@@ -98,7 +98,7 @@ impl BatchCall {
             Self::Change(_) => LimitedAction::StopInstances,
             Self::SetType(_) => LimitedAction::ModifyInstanceAttribute,
             Self::WriteRequest(_)
-            | Self::WriteFirstState(_)
+            | Self::WriteInitialTag(_)
             | Self::TagFallback(_)
             | Self::WriteTags(_) => LimitedAction::CreateTags,
             Self::RemoveTags(_) => LimitedAction::DeleteTags,
@@ -124,7 +124,7 @@ impl BatchCall {
             Self::WriteRequest(writes) | Self::TagFallback(writes) => {
                 fleet.tag(ids, &writes.set).await.map(|()| Vec::new())
             }
-            Self::WriteFirstState(writes) | Self::WriteTags(writes) => {
+            Self::WriteInitialTag(writes) | Self::WriteTags(writes) => {
                 write_state_tags(fleet, ids, writes)
                     .await
                     .map(|()| Vec::new())

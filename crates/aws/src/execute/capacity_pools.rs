@@ -13,7 +13,7 @@ use curfew_core::instance::{CapacitySource, Instance};
 use curfew_core::step::StepAction;
 
 use super::isolate::words;
-use super::{BATCH, Batch, BatchCall, BatchEnd, Execution, Turn};
+use super::{BATCH, Batch, BatchCall, BatchEnd, Execution, QueuePosition};
 use crate::error::CloudError;
 
 /// The number of single members that must be refused in a row before the pool counts as full. More cost a call each for every
@@ -156,7 +156,7 @@ impl Execution<'_> {
         let suspects = self.capacity_pools.suspects(batch, error);
         let [pool] = suspects[..] else {
             let parts = self.apart(batch, &suspects);
-            self.replace(batch, parts, Turn::Next);
+            self.replace(batch, parts, QueuePosition::Next);
             return;
         };
         let (concerned, others): (Vec<usize>, Vec<usize>) = batch

@@ -19,12 +19,12 @@ impl Deadline {
     pub const NONE: Self = Self(None);
 
     /// How long calls in flight may take after `begin`: a call to EC2 and the tags after it take a second each. A longer
-    /// grace wastes the time of a function that has ten seconds; with a shorter one, executed steps can't be recorded.
+    /// grace period wastes the time of a function that has ten seconds; with a shorter one, executed steps can't be recorded.
     const GRACE: Duration = Duration::from_millis(2_500);
-    /// The part of the grace that is reserved for the tags.
+    /// The part of the grace period that is reserved for the tags.
     const TAGS: Duration = Duration::from_secs(1);
 
-    /// Begins nothing after `instant`, and waits for calls in flight for the usual grace.
+    /// Begins nothing after `instant`, and waits for calls in flight for the usual grace period.
     pub fn at(instant: Instant) -> Self {
         Self(Some(Limits {
             begin: instant,

@@ -46,7 +46,7 @@ pub(super) struct Guard {
 
 impl Guard {
     pub(super) fn new(deadline: Deadline, plan: &Plan, clock: &Clock) -> Self {
-        let edge = plan.outdated_at.map(|edge| {
+        let edge = plan.valid_until.map(|edge| {
             let left = Duration::try_from(edge.duration_since(clock.now())).unwrap_or_default();
             Moment {
                 instant: Instant::now() + left,

@@ -20,7 +20,7 @@ impl NotHibernated {
         member: usize,
         error: &CloudError,
     ) -> bool {
-        // An instance that is gone, or that EC2 does not allow to be stopped, can't be stopped plainly either.
+        // An instance that is gone, or that EC2 does not allow to be stopped, can't be stopped without hibernation either.
         let about_hibernation = matches!(
             error.kind,
             CloudErrorKind::Refused | CloudErrorKind::WrongState
@@ -33,14 +33,14 @@ impl NotHibernated {
         continues_after
     }
 
-    /// Changes the reported step of a member that was stopped plainly: the call, and a note with the reason.
+    /// Changes the reported step of a member that was stopped instead of hibernated: the call, and a note with the reason.
     pub(super) fn amend(&self, member: usize, step: &mut Step) {
         let Some(error) = self.0.get(&member) else {
             return;
         };
         step.action = StepAction::Stop;
         step.remark(format!(
-            "stopped plainly: EC2 refused to hibernate it ({})",
+            "stopped instead of hibernated: EC2 refused to hibernate it ({})",
             presentable(&error.message)
         ));
     }
@@ -53,6 +53,6 @@ impl Execution<'_> {
         let open: Vec<usize> = refused
             .filter(|member| matches!(self.progress[*member], StepProgress::Open))
             .collect();
-        self.queue_change(StepAction::Stop, open);
+        self.queue_action(StepAction::Stop, open);
     }
 }

@@ -8,7 +8,7 @@
 
 use std::collections::HashSet;
 
-use super::{Batch, BatchCall, BatchEnd, Execution, Turn};
+use super::{Batch, BatchCall, BatchEnd, Execution, QueuePosition};
 use crate::error::CloudError;
 
 /// The number of instances tried alone. With eight, a batch of which half is bad is hardly ever given up, and one of which
@@ -82,8 +82,8 @@ impl Execution<'_> {
         } else {
             batch.halves(&rest)
         };
-        let turn = self.turn(&batch.call);
-        self.replace(batch, parts, turn);
+        let position = self.queue_position(&batch.call);
+        self.replace(batch, parts, position);
     }
 
     /// Tries a few members alone; the rest waits for the result.
@@ -102,8 +102,8 @@ impl Execution<'_> {
         for probe in &mut probes {
             probe.probe = true;
         }
-        let turn = self.turn(&batch.call);
-        self.replace(batch, probes, turn);
+        let position = self.queue_position(&batch.call);
+        self.replace(batch, probes, position);
     }
 
     /// Updates the lineage of a batch that ended.
@@ -131,20 +131,20 @@ impl Execution<'_> {
                     self.fail(&part, &part.members, &error.inferred());
                 }
                 _ => {
-                    let turn = self.turn(&part.call);
+                    let position = self.queue_position(&part.call);
                     let halves = part.halves(&part.members);
-                    self.replace(&part, halves, turn);
+                    self.replace(&part, halves, position);
                 }
             }
         }
     }
 
     /// Until an instance was accepted, the parts of a refused batch go first: they show whether any can be.
-    fn turn(&self, call: &BatchCall) -> Turn {
+    fn queue_position(&self, call: &BatchCall) -> QueuePosition {
         if self.breaker.has_accepted(call) {
-            Turn::Last
+            QueuePosition::Last
         } else {
-            Turn::Next
+            QueuePosition::Next
         }
     }
 

@@ -30,7 +30,7 @@ impl TagEdit {
     }
 
     /// The first `curfew:last`, written before the call.
-    pub(super) fn first_state(last: &LastApplied) -> Self {
+    pub(super) fn initial(last: &LastApplied) -> Self {
         Self {
             set: vec![(LAST_TAG, last.to_string())],
             ..Self::default()

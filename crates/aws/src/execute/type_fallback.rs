@@ -142,7 +142,7 @@ impl Execution<'_> {
             self.set_types(waiting);
             self.run().await;
             let ready = self.open_of(|trying| trying.target().is_some_and(|one| trying.has(one)));
-            self.queue_change(StepAction::Start, ready);
+            self.queue_action(StepAction::Start, ready);
             self.run().await;
         }
         let given_up = self.open_of(|trying| trying.target().is_none());

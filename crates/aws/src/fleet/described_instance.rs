@@ -11,27 +11,6 @@ use curfew_core::instance::{
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// EC2's names of the elements that [`DescribedInstance::of`] reads in an instance. The response filter drops all others.
-pub(super) const INSTANCE_ELEMENTS: &[&str] = &[
-    "instanceId",
-    "instanceState",
-    "instanceType",
-    "instanceLifecycle",
-    "spotInstanceRequestId",
-    "launchTime",
-    "placement",
-    "capacityReservationId",
-    "capacityReservationSpecification",
-    "operator",
-    "rootDeviceType",
-    "hibernationOptions",
-    "reason",
-    "stateReason",
-    "tagSet",
-];
-/// The elements that it reads in the enclosing reservation.
-pub(super) const RESERVATION_ELEMENTS: &[&str] = &["ownerId"];
-
 /// An instance as described by EC2.
 pub(super) struct DescribedInstance {
     /// A Spot Instance counts as one-time until its request is known to be persistent.

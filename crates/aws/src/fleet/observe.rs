@@ -161,13 +161,13 @@ impl Fleet {
         seen.dedup_by(|a, b| a.instance.id == b.instance.id);
         let requests = seen.iter().filter_map(|one| one.spot_request.clone());
         let purchases = self.spot_purchases(requests.collect()).await;
-        let instances = seen.into_iter().map(|sighting| {
-            let mut instance = sighting.instance;
-            let request = sighting.spot_request.as_ref();
+        let instances = seen.into_iter().map(|described| {
+            let mut instance = described.instance;
+            let request = described.spot_request.as_ref();
             if let Some(purchase) = request.and_then(|request| purchases.get(request)) {
                 instance.purchase = purchase.clone();
             }
-            (instance, sighting.begun)
+            (instance, described.begun)
         });
         let (mut instances, begun): (Vec<Instance>, Vec<Instant>) = instances.unzip();
         self.own_writes.complete(&mut instances);
@@ -228,7 +228,7 @@ impl Fleet {
             let owner = reservation.owner_id.unwrap_or_default();
             for found in reservation.instances.unwrap_or_default() {
                 match DescribedInstance::of(found, &owner, self.region(), begun) {
-                    Ok(sighting) => seen.push(sighting),
+                    Ok(described) => seen.push(described),
                     // It can't be decided about; that is no reason to leave the others alone.
                     Err(error) => warn!(error, "instance left out of the pass"),
                 }

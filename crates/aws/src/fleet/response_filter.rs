@@ -24,8 +24,6 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use memchr::memchr;
 
-use super::described_instance::{INSTANCE_ELEMENTS, RESERVATION_ELEMENTS};
-
 /// Filters the responses of a call.
 #[derive(Debug)]
 pub(super) struct ResponseFilter;
@@ -102,6 +100,29 @@ const PATH: [Children; 6] = [
     Children::All(Some("item")),
     Children::Only(INSTANCE_ELEMENTS, None),
 ];
+
+/// EC2's names of the elements that [`DescribedInstance::of`](super::described_instance::DescribedInstance::of) reads in an
+/// instance. The filter drops all others.
+const INSTANCE_ELEMENTS: &[&str] = &[
+    "instanceId",
+    "instanceState",
+    "instanceType",
+    "instanceLifecycle",
+    "spotInstanceRequestId",
+    "launchTime",
+    "placement",
+    "capacityReservationId",
+    "capacityReservationSpecification",
+    "operator",
+    "rootDeviceType",
+    "hibernationOptions",
+    "reason",
+    "stateReason",
+    "tagSet",
+];
+
+/// The elements that it reads in the enclosing reservation.
+const RESERVATION_ELEMENTS: &[&str] = &["ownerId"];
 
 /// The children of an element that are kept.
 #[derive(Clone, Copy)]

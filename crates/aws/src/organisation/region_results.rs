@@ -67,13 +67,13 @@ fn joined_plan(mut all: Plan, one: Plan) -> Plan {
         steps,
         skipped,
         next_edge,
-        outdated_at,
+        valid_until,
     } = one;
     all.at = all.at.max(at);
     all.steps.extend(steps);
     all.skipped.extend(skipped);
     let earlier = |one: Option<Timestamp>, other| [one, other].into_iter().flatten().min();
     all.next_edge = earlier(all.next_edge, next_edge);
-    all.outdated_at = earlier(all.outdated_at, outdated_at);
+    all.valid_until = earlier(all.valid_until, valid_until);
     all
 }

@@ -17,15 +17,15 @@ use crate::state_tags::{Cause, LAST_TAG, LastApplied, OverrideState};
 use crate::step::{Step, StepAction, TagWriteFailure};
 use crate::timetable::{Action, Desired, EARLY_TRIGGER, Edge};
 
-/// A directive is pending until its state is observed this long after both its instant and the state's own date. Until then a call
-/// based on an earlier observation may still arrive: an observation is at most 5 seconds old, a call takes at most as long, and the
-/// rest is a margin. A longer time leaves a crossed call uncorrected for longer; a shorter one mistakes Curfew's own late call for a
-/// user's.
+/// A directive is pending until its state is observed this long after both its instant and the time that EC2 reports for the state
+/// change. Until then an earlier call may still take effect: an observation is at most 5 seconds old, a call takes at most as long,
+/// and the rest is a margin. A longer time delays the correction of an earlier call that takes effect late; a shorter one mistakes
+/// such a call for a user's.
 const SETTLING: SignedDuration = SignedDuration::from_secs(15);
 
 /// The most tags that AWS allows on a resource, not counting those with the prefix `aws:`.
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions>
-const MOST_TAGS: usize = 50;
+const MAX_TAGS: usize = 50;
 
 impl Evaluator<'_> {
     pub(super) fn evaluate(&self) -> Evaluation {
@@ -43,7 +43,7 @@ impl Evaluator<'_> {
                 Action::Start => Desired::Running,
                 Action::Stop => Desired::Stopped,
             },
-            (None, None) => self.view.desired(self.now),
+            (None, None) => self.cached_schedule.desired(self.now),
         };
         let decision = self.decide(newest.as_ref());
         let mut evaluation = Evaluation {
@@ -52,7 +52,7 @@ impl Evaluator<'_> {
             desired,
             next_edge: None,
             next_due: None,
-            outdated_at: None,
+            valid_until: None,
             decision,
         };
         self.set_due_instants(&mut evaluation);
@@ -66,7 +66,7 @@ impl Evaluator<'_> {
             Decision::Skip(skip) => Some(&skip.reason),
             Decision::Step(_) => None,
         };
-        let waiting = match reason {
+        let retry = match reason {
             Some(SkipReason::MalformedOverride { .. } | SkipReason::MalformedRequest { .. }) => {
                 return;
             }
@@ -78,24 +78,24 @@ impl Evaluator<'_> {
         };
         let edge = match &evaluation.override_ {
             Some(override_) => {
-                evaluation.outdated_at = Some(override_.until);
-                match action_after_override(self.view, override_, override_.until) {
+                evaluation.valid_until = Some(override_.until);
+                match action_after_override(self.cached_schedule, override_, override_.until) {
                     Some(action) => Some(Edge {
                         at: override_.until,
                         action,
                     }),
-                    None => self.view.next_edge(override_.until),
+                    None => self.cached_schedule.next_edge(override_.until),
                 }
             }
             None => {
-                let edge = self.view.next_edge(self.now);
-                evaluation.outdated_at = edge.map(|edge| edge.at);
+                let edge = self.cached_schedule.next_edge(self.now);
+                evaluation.valid_until = edge.map(|edge| edge.at);
                 edge
             }
         };
-        evaluation.next_edge = waiting.into_iter().chain(edge).min_by_key(|edge| edge.at);
-        let waiting = waiting.map(|edge| edge.at);
-        evaluation.next_due = waiting.into_iter().chain(evaluation.outdated_at).min();
+        evaluation.next_edge = retry.into_iter().chain(edge).min_by_key(|edge| edge.at);
+        let retry_at = retry.map(|edge| edge.at);
+        evaluation.next_due = retry_at.into_iter().chain(evaluation.valid_until).min();
     }
 
     fn decide(&self, newest: Option<&NewestDirective>) -> Decision {
@@ -115,30 +115,31 @@ impl Evaluator<'_> {
                 actor: override_.actor.clone(),
             });
         }
-        let first = self.initial_tag(newest.map(|newest| &newest.directive));
-        let last = self.tags.valid_last_applied().or(first.as_ref());
-        let decision = if self.in_flight() {
-            // The directive stays due: it is in its own tag or in the schedule.
+        let initial_tag = self.initial_tag(newest.map(|newest| &newest.directive));
+        let last = self.tags.valid_last_applied().or(initial_tag.as_ref());
+        let decision = if self.is_transitioning() {
+            // Nothing is lost: the directive remains in its tag or in the schedule.
             self.skip(SkipReason::Transitioning)
         } else {
             self.apply(newest, last)
         };
-        match first {
-            Some(first) => self.with_initial_tag(first, decision),
+        match initial_tag {
+            Some(initial_tag) => self.with_initial_tag(initial_tag, decision),
             None => decision,
         }
     }
 
-    /// Decides about the newest directive, or about the last applied one if it is newer than all that are known.
+    /// Decides about the newest directive, or about the last applied one if it is newer than every directive in the tags and the
+    /// schedule.
     fn apply(&self, newest: Option<&NewestDirective>, last: Option<&LastApplied>) -> Decision {
         let applied = last.map(|last| self.applied_directive(last));
-        let known = |newest: &&NewestDirective| {
+        let is_not_older = |newest: &&NewestDirective| {
             let is_older = applied
                 .as_ref()
                 .is_some_and(|applied| newest.directive.key() < applied.key());
             newest.frequency == ApplyFrequency::EveryPass || !is_older
         };
-        let (directive, frequency) = match (newest.filter(known), &applied) {
+        let (directive, frequency) = match (newest.filter(is_not_older), &applied) {
             (Some(newest), _) => (&newest.directive, newest.frequency),
             (None, Some(applied)) => (applied, ApplyFrequency::Once),
             (None, None) => return self.clear_stale_tags(self.skip(SkipReason::NothingDue)),
@@ -148,14 +149,14 @@ impl Evaluator<'_> {
             _ => (Ordering::Greater, false),
         };
         let action = directive.action.unwrap_or_else(|| self.current_direction());
-        if self.is_at(action) {
+        if self.has_reached(action) {
             let settled = directive.action.is_none() || self.has_settled(directive);
-            let is_known = match order {
+            let is_recorded = match order {
                 Ordering::Less => true,
                 Ordering::Equal => !pending || !settled,
                 Ordering::Greater => false,
             };
-            return if is_known {
+            return if is_recorded {
                 self.clear_stale_tags(self.skip(self.reached_reason()))
             } else {
                 Decision::Step(self.record_step(directive, action, !settled))
@@ -169,7 +170,7 @@ impl Evaluator<'_> {
         if !is_due {
             let reason = match last {
                 Some(last) if last.cause == Cause::Adopted => SkipReason::NothingDue,
-                _ => SkipReason::ManualOverride,
+                _ => SkipReason::ChangedByUser,
             };
             return self.clear_stale_tags(self.skip(reason));
         }
@@ -216,18 +217,18 @@ impl Evaluator<'_> {
         }
     }
 
-    /// Whether the observed state is the result of the directive: no call that was sent before it can arrive any more.
+    /// Whether the observed state is the result of the directive: a call sent before it can no longer take effect.
     fn has_settled(&self, directive: &Directive) -> bool {
-        let dated = match self.current_direction() {
+        let changed_at = match self.current_direction() {
             Action::Start => self.instance.launched_at,
             Action::Stop => self.instance.user_stopped_at(),
         };
-        let from = dated.map_or(directive.at, |dated| dated.max(directive.at));
+        let from = changed_at.map_or(directive.at, |changed_at| changed_at.max(directive.at));
         self.now.duration_since(from) >= SETTLING
     }
 
-    /// Returns how a user changed the state after the directive, as EC2 reports it; the user's change takes precedence. This applies
-    /// to a missed edge, and to a directive that was applied but whose state has not been observed.
+    /// Returns which later change by a user, as EC2 reports it, takes precedence over the directive. This applies to a missed edge, and
+    /// to a directive that was applied but whose state has not been observed.
     fn superseded_by_user(
         &self,
         directive: &Directive,
@@ -241,24 +242,24 @@ impl Evaluator<'_> {
             |at: Option<Timestamp>| at.is_some_and(|at| at.duration_since(directive.at) > SETTLING);
         match action {
             Action::Start if after(self.instance.user_stopped_at()) => {
-                Some("a user stopped it after that")
+                Some("a user stopped it afterwards")
             }
             Action::Start if is_repeat && self.was_shut_down_from_inside(directive.at) => {
-                Some("it was shut down from inside after that start")
+                Some("it was shut down by its operating system after that start")
             }
             Action::Stop if after(self.instance.launched_at) => {
-                Some("a user started it after that")
+                Some("a user started it afterwards")
             }
             _ => None,
         }
     }
 
     /// Whether the instance was started for this directive and then shut down by its operating system. EC2 does not date such a
-    /// shutdown, so that its launch time is compared.
-    fn was_shut_down_from_inside(&self, directive: Timestamp) -> bool {
+    /// shutdown, so its launch time is compared instead.
+    fn was_shut_down_from_inside(&self, directive_at: Timestamp) -> bool {
         let reason = self.instance.state_reason.as_ref();
         let launched = self.instance.launched_at;
-        launched.is_some_and(|launched| directive.duration_since(launched) <= EARLY_TRIGGER)
+        launched.is_some_and(|launched| directive_at.duration_since(launched) <= EARLY_TRIGGER)
             && reason.is_some_and(|reason| reason.code == StateReason::SHUT_DOWN_FROM_INSIDE)
     }
 
@@ -292,7 +293,7 @@ impl Evaluator<'_> {
     fn call_step(&self, directive: &Directive, action: Action, order: Ordering) -> Step {
         let mut step = self.step(action, directive.cause.clone());
         step.edge = edge_of(directive, action);
-        // The tag records the same directive already, as pending or as done, and is not rewritten.
+        // Otherwise the tag already records this directive, as pending or as done, or a newer one, and is not rewritten.
         if order == Ordering::Greater {
             step.tag_changes.last = Some(LastApplied {
                 at: directive.at,
@@ -304,7 +305,7 @@ impl Evaluator<'_> {
         step
     }
 
-    /// A step that records a directive whose state is reached already.
+    /// A step that records a directive whose state the instance already has.
     fn record_step(&self, directive: &Directive, action: Action, pending: bool) -> Step {
         let mut step = self.blank_step(StepAction::Record, directive.cause.clone());
         step.edge = edge_of(directive, action);
@@ -319,7 +320,7 @@ impl Evaluator<'_> {
 
     /// Adds the first `curfew:last` of an instance that has none: written before the call, or by a step that makes no call. Skips the
     /// instance if it has no room for the tag, unless the step may be executed without it.
-    fn with_initial_tag(&self, first: LastApplied, decision: Decision) -> Decision {
+    fn with_initial_tag(&self, initial_tag: LastApplied, decision: Decision) -> Decision {
         if self.tag_limit_reached() {
             return match decision {
                 Decision::Step(mut step)
@@ -328,7 +329,7 @@ impl Evaluator<'_> {
                     step.tag_changes.last = None;
                     Decision::Step(step)
                 }
-                _ => self.skip(SkipReason::NoMemory),
+                _ => self.skip(SkipReason::TagLimitReached),
             };
         }
         let mut step = match decision {
@@ -342,21 +343,21 @@ impl Evaluator<'_> {
         if let Err(problem) = &self.tags.last {
             step.replaces = self.instance.tags.get(LAST_TAG).cloned();
             step.remark(format!(
-                "{problem}; the tag is rewritten, and its newest edge counts as applied"
+                "{problem}; the tag is rewritten, and the schedule's newest edge counts as applied"
             ));
         }
         if step.action == StepAction::Record {
-            step.tag_changes.last.get_or_insert(first);
+            step.tag_changes.last.get_or_insert(initial_tag);
         } else {
-            step.adopt = Some(first);
+            step.initial_tag = Some(initial_tag);
         }
         Decision::Step(step)
     }
 
     fn tag_limit_reached(&self) -> bool {
         let tags = &self.instance.tags;
-        let ours = tags.keys().filter(|key| !key.starts_with("aws:"));
-        !tags.contains_key(LAST_TAG) && ours.count() >= MOST_TAGS
+        let counted = tags.keys().filter(|key| !key.starts_with("aws:"));
+        !tags.contains_key(LAST_TAG) && counted.count() >= MAX_TAGS
     }
 
     /// A step that starts or stops an instance which is stopped or running.
@@ -367,7 +368,10 @@ impl Evaluator<'_> {
             (Action::Stop, true, Hibernation::Configured) => (StepAction::Hibernate, None),
             (Action::Stop, true, Hibernation::NotConfigured) => (
                 StepAction::Stop,
-                Some("stopped plainly: it was not launched with hibernation enabled".to_owned()),
+                Some(
+                    "stopped instead of hibernated: it was not launched with hibernation enabled"
+                        .to_owned(),
+                ),
             ),
             (Action::Stop, false, _) => (StepAction::Stop, None),
         };
@@ -379,8 +383,8 @@ impl Evaluator<'_> {
 
 /// The edge that a step applies. A request and the end of an override count as edges; an override in force does not.
 fn edge_of(directive: &Directive, action: Action) -> Option<Edge> {
-    let is_held = matches!(directive.cause, Cause::Override(_));
-    (!is_held).then_some(Edge {
+    let is_override = matches!(directive.cause, Cause::Override(_));
+    (!is_override).then_some(Edge {
         at: directive.at,
         action,
     })

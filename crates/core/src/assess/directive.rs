@@ -106,7 +106,7 @@ impl Evaluator<'_> {
     /// applied once each.
     pub(super) fn enforced_action(&self) -> Option<Action> {
         match self.schedule().enforcement {
-            Enforcement::Enforced => action_for(self.view.desired(self.effective_now)),
+            Enforcement::Enforced => action_for(self.cached_schedule.desired(self.effective_now)),
             Enforcement::OncePerEdge => None,
         }
     }
@@ -121,14 +121,15 @@ impl Evaluator<'_> {
         };
         untouched
             && self.schedule().adopt == Adopt::Converge
-            && action_for(self.view.desired(self.effective_now)).is_some()
+            && action_for(self.cached_schedule.desired(self.effective_now)).is_some()
     }
 
     /// The newest edge of the schedule, or its desired state if it never had an edge.
     fn schedule_directive(&self) -> Option<Directive> {
         let always = self.enforced_action().is_some() || self.converges();
-        let desired = action_for(self.view.desired(self.effective_now)).filter(|_| always);
-        let (at, action) = match (self.view.last_edge(self.effective_now), desired) {
+        let desired =
+            action_for(self.cached_schedule.desired(self.effective_now)).filter(|_| always);
+        let (at, action) = match (self.cached_schedule.last_edge(self.effective_now), desired) {
             (Some(edge), desired) => (edge.at, desired.unwrap_or(edge.action)),
             (None, Some(action)) => (self.undated_instant(action), action),
             (None, None) => return None,
@@ -157,7 +158,7 @@ impl Evaluator<'_> {
         Directive {
             at: override_.end(),
             kind: DirectiveKind::OverrideEnd,
-            action: action_after_override(self.view, override_, override_.end()),
+            action: action_after_override(self.cached_schedule, override_, override_.end()),
             cause: self.schedule_cause(),
         }
     }
@@ -186,7 +187,7 @@ impl Evaluator<'_> {
             Err(_) => false,
         };
         let second = SignedDuration::from_secs(1);
-        let (at, action) = match self.view.last_edge(self.effective_now) {
+        let (at, action) = match self.cached_schedule.last_edge(self.effective_now) {
             Some(edge) => {
                 let launched = self.instance.launched_at;
                 let recent = launched.is_some_and(|launched| edge.at > launched)
@@ -207,12 +208,12 @@ impl Evaluator<'_> {
 
 /// The action that the schedule requires when an override ends `at` an instant.
 pub(super) fn action_after_override(
-    view: &CachedSchedule<'_>,
+    cached_schedule: &CachedSchedule<'_>,
     override_: &Override,
     at: Timestamp,
 ) -> Option<Action> {
-    action_for(view.desired(at)).or_else(|| {
-        let edge = view.last_edge(at)?;
+    action_for(cached_schedule.desired(at)).or_else(|| {
+        let edge = cached_schedule.last_edge(at)?;
         (edge.at > override_.since).then_some(edge.action)
     })
 }

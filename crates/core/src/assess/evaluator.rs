@@ -16,7 +16,7 @@ use crate::transition::direction;
 
 pub(super) struct Evaluator<'a> {
     pub(super) instance: &'a Instance,
-    pub(super) view: &'a CachedSchedule<'a>,
+    pub(super) cached_schedule: &'a CachedSchedule<'a>,
     pub(super) tags: &'a TagState,
     /// When the instance was observed.
     pub(super) now: Timestamp,
@@ -27,13 +27,13 @@ pub(super) struct Evaluator<'a> {
 impl<'a> Evaluator<'a> {
     pub(super) fn new(
         instance: &'a Instance,
-        view: &'a CachedSchedule<'a>,
+        cached_schedule: &'a CachedSchedule<'a>,
         tags: &'a TagState,
         now: Timestamp,
     ) -> Self {
         Self {
             instance,
-            view,
+            cached_schedule,
             tags,
             now,
             effective_now: pass_instant(&instance.tags, now),
@@ -49,14 +49,14 @@ impl<'a> Evaluator<'a> {
     }
 
     pub(super) fn schedule(&self) -> &'a Schedule {
-        self.view.schedule()
+        self.cached_schedule.schedule()
     }
 
     pub(super) fn schedule_cause(&self) -> Cause {
         Cause::Schedule(self.schedule().name.clone())
     }
 
-    pub(super) fn in_flight(&self) -> bool {
+    pub(super) fn is_transitioning(&self) -> bool {
         matches!(
             self.instance.state,
             InstanceState::Pending | InstanceState::Stopping
@@ -68,7 +68,7 @@ impl<'a> Evaluator<'a> {
         direction(self.instance.state).unwrap_or(Action::Stop)
     }
 
-    pub(super) fn is_at(&self, action: Action) -> bool {
+    pub(super) fn has_reached(&self, action: Action) -> bool {
         self.instance.state
             == match action {
                 Action::Start => InstanceState::Running,

@@ -20,7 +20,7 @@ use crate::transition::direction;
 pub(super) fn request_tags(
     request: &Request,
     instance: &Instance,
-    view: &CachedSchedule<'_>,
+    cached_schedule: &CachedSchedule<'_>,
     tags: &TagState,
     now: Timestamp,
 ) -> RequestTags {
@@ -52,8 +52,8 @@ pub(super) fn request_tags(
         RequestKind::Ignore { until } => timed(OverrideState::Ignored, until),
         RequestKind::Resume => {
             let wanted = match tags.active_override(at) {
-                Some(override_) => action_after_override(view, override_, at),
-                None => action_for(view.desired(at)),
+                Some(override_) => action_after_override(cached_schedule, override_, at),
+                None => action_for(cached_schedule.desired(at)),
             };
             plain(wanted.unwrap_or(current))
         }

@@ -116,7 +116,7 @@ impl Shell {
         let Plan {
             steps,
             skipped,
-            outdated_at,
+            valid_until,
             ..
         } = plan(&world, instant(now));
         let override_is_over = override_in(tags).is_some_and(|kept| second(kept.until) <= now);
@@ -124,7 +124,7 @@ impl Shell {
             (override_is_over && !self.rules.keeps_person_tags).then_some(OVERRIDE_TAG);
         let waits = |reason: &SkipReason| matches!(reason, SkipReason::WaitingToRetry { .. });
         let planned = Planned {
-            ends: outdated_at.map_or(Second::MAX, second),
+            ends: valid_until.map_or(Second::MAX, second),
             waits: skipped.iter().any(|skip| waits(&skip.reason)),
             step: steps.first().map(|step| self.id(step, also_deletes)),
         };
@@ -297,7 +297,7 @@ fn read<T: std::str::FromStr>(value: Option<&String>) -> Option<T> {
 
 /// The operations of a step: the first `curfew:last`, the call, and the record.
 fn operations(step: &Step) -> Vec<Operation> {
-    let first = step.adopt.as_ref();
+    let first = step.initial_tag.as_ref();
     let first = first.map(|last| Operation::Create(vec![(LAST_TAG.to_owned(), last.to_string())]));
     let call = step.action.action().map(Operation::Call);
     let mut all: Vec<Operation> = first.into_iter().chain(call).collect();

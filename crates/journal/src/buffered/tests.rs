@@ -1,7 +1,8 @@
 //! Failures of the journal's file, and what they lose: no more than is reported.
 
 use std::fs;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::sync::{Arc, Mutex};
 
 use curfew_core::instance::{AccountId, Region};
 use jiff::SignedDuration;
@@ -23,6 +24,38 @@ fn numbered(number: usize) -> TransitionRecord {
 fn count(directory: &Path) -> usize {
     let journal = Journal::read(directory).unwrap();
     journal.history(&HistoryFilter::default()).unwrap().len()
+}
+
+/// Collects this thread's log.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn begin() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Leaves no room beyond the current size, as on a full disk.
@@ -80,8 +113,11 @@ fn edges_wait_like_transitions() {
     assert!(buffered.write(Vec::new()).error.is_some());
     assert!(buffered.is_behind());
     full(&mut buffered, 1_000_000);
+    let (log, _logging) = Log::begin();
     assert!(buffered.write(Vec::new()).error.is_none());
     assert!(!buffered.is_behind());
+    let lost = "journal writable again; records were lost transitions=0 edges=3";
+    assert!(log.text().contains(lost), "{}", log.text());
     let journal = Journal::read(directory.path()).unwrap();
     let entries = journal.edges(&HistoryFilter::default()).unwrap();
     assert_eq!(entries.len(), BufferedJournal::WAITING);
@@ -155,7 +191,7 @@ fn a_second_daemon_writes_nothing_until_the_first_has_ended_and_loses_nothing() 
     let mut first = BufferedJournal::open(directory.path()).unwrap();
     first.write(vec![numbered(1)]);
     let mut second = BufferedJournal::open(directory.path()).unwrap();
-    assert_eq!(second.sightings().len(), 1, "it can read");
+    assert_eq!(second.known_states().len(), 1, "it can read");
     assert!(
         second.write(Vec::new()).error.is_some(),
         "also while there is nothing to write"
@@ -181,18 +217,19 @@ fn a_file_that_is_no_journal_is_quarantined_at_the_start() {
         let garbage = format!("this is no database, and that {number} times");
         fs::write(&path, garbage.repeat(100)).unwrap();
         let mut buffered = BufferedJournal::open(directory.path()).unwrap();
-        let aside = directory.path().join(format!("{FILE}.broken-{number}"));
-        let kept = aside.clone();
+        let quarantined = directory.path().join(format!("{FILE}.corrupt-{number}"));
         assert_eq!(
             buffered.take_replaced(),
-            Some(JournalReplacement::Broken { kept })
+            Some(JournalReplacement::Corrupt {
+                quarantined: quarantined.clone()
+            })
         );
         assert_eq!(buffered.take_replaced(), None, "once");
         assert!(buffered.write(vec![numbered(1)]).error.is_none());
         drop(buffered);
         assert_eq!(count(directory.path()), 1);
         assert_eq!(
-            fs::read(&aside).unwrap(),
+            fs::read(&quarantined).unwrap(),
             garbage.repeat(100).as_bytes(),
             "nothing is thrown away"
         );
@@ -214,13 +251,17 @@ fn a_file_that_becomes_corrupt_is_replaced_and_the_records_go_into_the_new_one()
     file.write_all(&vec![0xAA; usize::try_from(length - 4096).unwrap()])
         .unwrap();
     let written = buffered.write(vec![numbered(1000)]);
-    let aside = directory.path().join(format!("{FILE}.broken-1"));
-    let kept = aside.clone();
-    assert_eq!(written.replaced, Some(JournalReplacement::Broken { kept }));
+    let quarantined = directory.path().join(format!("{FILE}.corrupt-1"));
+    assert_eq!(
+        written.replaced,
+        Some(JournalReplacement::Corrupt {
+            quarantined: quarantined.clone()
+        })
+    );
     assert!(written.error.is_none());
     assert_eq!(written.entries.len(), 1);
     assert_eq!(count(directory.path()), 1);
-    assert!(aside.exists());
+    assert!(quarantined.exists());
 }
 
 #[test]

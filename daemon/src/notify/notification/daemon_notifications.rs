@@ -19,7 +19,7 @@ impl Notification {
     pub fn unreachable(place: &str, error: &CloudError, failures: u32, at: Timestamp) -> Self {
         Self {
             what: format!(
-                "no pass could be made {failures} times in a row: {error}; {}",
+                "passes failed {failures} times in a row: {error}; {}",
                 error.hint()
             ),
             facts: facts(
@@ -32,7 +32,7 @@ impl Notification {
     /// Reports an account-region that responds again.
     pub fn reachable(place: &str, at: Timestamp) -> Self {
         Self {
-            what: "passes are made again".to_owned(),
+            what: "passes succeed again".to_owned(),
             facts: facts(json!({"recovered": true})),
             ..Self::named(place, at)
         }
@@ -85,10 +85,10 @@ impl Notification {
     /// Reports a journal that was replaced by a new one, and why.
     pub fn journal_replaced(replaced: &JournalReplacement, at: Timestamp) -> Self {
         let (why, fact) = match replaced {
-            JournalReplacement::Broken { kept } => {
-                let kept = kept.display().to_string();
-                let why = format!("was broken; the old one is kept as `{kept}`");
-                (why, json!({"kept": kept}))
+            JournalReplacement::Corrupt { quarantined } => {
+                let quarantined = quarantined.display().to_string();
+                let why = format!("was corrupt; it is quarantined as `{quarantined}`");
+                (why, json!({"quarantined": quarantined}))
             }
             JournalReplacement::Detached { path } => {
                 let path = path.display().to_string();

@@ -10,6 +10,9 @@ use std::time::Duration;
 use curfew_aws::clock::Clock;
 use jiff::{SignedDuration, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
+use tracing::warn;
+
+use crate::metrics::Metrics;
 
 /// The interval between readings: each costs less than a microsecond.
 const TICK: Duration = Duration::from_secs(1);
@@ -36,6 +39,14 @@ impl fmt::Display for ClockJump {
             Self::Suspended(time) => write!(f, "the machine slept for {} s", time.as_secs()),
             Self::Stepped(by) => write!(f, "the clock was set by {:+} s", by.as_secs()),
         }
+    }
+}
+
+impl ClockJump {
+    /// Counts the jump and logs it.
+    pub(crate) fn log(self, metrics: &Metrics) {
+        metrics.clock_jumped();
+        warn!(jump = %self, "clock jump detected; reconciling now");
     }
 }
 

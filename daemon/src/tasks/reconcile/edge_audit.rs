@@ -103,7 +103,10 @@ impl EdgeAudit {
         schedule_set: &ScheduleSet,
         now: Timestamp,
     ) -> Vec<EdgeRecord> {
-        let instances = pass.instances.iter().map(|one| (&one.id, one));
+        let instances = pass
+            .instances
+            .iter()
+            .map(|instance| (&instance.id, instance));
         let instances: HashMap<&InstanceId, &Instance> = instances.collect();
         let mut done = Vec::new();
         for Outcome { step, result, .. } in &pass.outcomes {
@@ -166,16 +169,16 @@ impl EdgeObservation {
 /// Logs and counts the edges that the cloud has applied, one line an edge for all its instances.
 pub(crate) fn log_applied(applied: &[EdgeRecord], metrics: &Metrics) {
     let mut edges: BTreeMap<(Timestamp, Action, String), Vec<&EdgeRecord>> = BTreeMap::new();
-    for one in applied {
-        let key = (one.edge, one.action, one.cause.to_string());
-        edges.entry(key).or_default().push(one);
+    for record in applied {
+        let key = (record.edge, record.action, record.cause.to_string());
+        edges.entry(key).or_default().push(record);
     }
     for ((edge, action, cause), those) in edges {
         let instances = those.len();
-        if let Some(one) = those.first() {
-            let latency_seconds = one.at.duration_since(edge).as_secs_f64();
-            metrics.edges(one.outcome, instances);
-            if one.outcome == EdgeOutcome::InTime {
+        if let Some(record) = those.first() {
+            let latency_seconds = record.at.duration_since(edge).as_secs_f64();
+            metrics.edges(record.outcome, instances);
+            if record.outcome == EdgeOutcome::InTime {
                 info!(%edge, %action, cause, instances, latency_seconds, "edge applied by the cloud in time");
             } else {
                 warn!(%edge, %action, cause, instances, latency_seconds, "edge applied by the cloud late");
@@ -185,7 +188,7 @@ pub(crate) fn log_applied(applied: &[EdgeRecord], metrics: &Metrics) {
 }
 
 /// Returns when to observe next while edges are awaited: soon after each edge, then less and less often, and when the grace
-/// ends.
+/// period ends.
 pub(crate) fn next_check(pass: &Pass, grace: Duration) -> Option<Timestamp> {
     let now = pass.at;
     let waiting = pass.plan.steps.iter();
@@ -203,7 +206,7 @@ pub(crate) fn next_check(pass: &Pass, grace: Duration) -> Option<Timestamp> {
     waiting.chain(coming).filter(|at| *at > now).min()
 }
 
-/// Whether the cloud should have made this step by now. Only starts and stops count; bookkeeping can wait.
+/// Whether the cloud should have executed this step by now. Only starts and stops count; bookkeeping can wait.
 pub(crate) fn is_late(step: &Step, grace: Duration, now: Timestamp) -> bool {
     step.action != StepAction::Record
         && step
@@ -286,10 +289,10 @@ mod tests {
         let second = observed_pass(vec![stopped(1), stopped(2), running(3)], "20:00:05");
         let applied = audit.observe(&second, GRACE, &schedule_set());
         assert_eq!(applied.len(), 2);
-        for one in &applied {
-            assert_eq!((one.edge, one.at), (at("20:00:00"), at("20:00:05")));
-            assert_eq!(one.outcome, EdgeOutcome::InTime);
-            assert_eq!(one.schedule, Some("office".parse().unwrap()));
+        for record in &applied {
+            assert_eq!((record.edge, record.at), (at("20:00:00"), at("20:00:05")));
+            assert_eq!(record.outcome, EdgeOutcome::InTime);
+            assert_eq!(record.schedule, Some("office".parse().unwrap()));
         }
         let metrics = Metrics::default();
         log_applied(&applied, &metrics);
@@ -367,7 +370,7 @@ mod tests {
             audit.record_own_actions(&pass, GRACE, &schedule_set(), at("20:02:01"));
         let outcomes: Vec<_> = record_own_actions
             .iter()
-            .map(|one| (one.outcome, one.at))
+            .map(|record| (record.outcome, record.at))
             .collect();
         let now = at("20:02:01");
         assert_eq!(

@@ -53,7 +53,7 @@ impl TimerScheduler {
     }
 }
 
-/// Why a pass is made. It does not influence the decision.
+/// Why a pass is run. It does not influence the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TriggerReason {
     /// The instant that the timer was armed for has come.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use curfew_aws::execute::{Outcome, StepResult};
 use curfew_aws::pass::Pass;
+use curfew_config::Driver;
 use curfew_core::instance::{Instance, InstanceId};
 use curfew_core::schedule::Enforcement;
 use curfew_core::schedule_set::ScheduleSet;
@@ -51,7 +52,7 @@ impl ProblemTracker {
         }
     }
 
-    /// Whether a step corrects drift that has outlasted the cloud's grace.
+    /// Whether a step corrects drift that has outlasted the cloud's grace period.
     pub(crate) fn has_outlasted(
         &self,
         step: &Step,
@@ -64,11 +65,11 @@ impl ProblemTracker {
         let mut instances = pass.instances.iter();
         lasts
             && instances
-                .find(|one| one.id == step.instance)
+                .find(|instance| instance.id == step.instance)
                 .is_some_and(|instance| is_drift(instance, step, schedule_set))
     }
 
-    /// Returns when the next drift will outlast the grace.
+    /// Returns when the next drift will outlast the grace period.
     pub(crate) fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
         let drift = self.known.iter();
         let drift = drift.filter(|((_, kind), _)| *kind == ProblemKind::Drift);
@@ -81,21 +82,24 @@ impl ProblemTracker {
         at.unwrap_or(Timestamp::MAX)
     }
 
-    /// Replaces the grace.
-    pub(crate) fn wait(&mut self, grace: Duration) {
+    /// Replaces the grace period.
+    pub(crate) fn set_grace(&mut self, grace: Duration) {
         self.grace = SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX);
     }
 
-    /// Returns the new problems of an observation or a pass; `late` are the steps that the cloud should have made.
-    pub(crate) fn news(
+    /// Returns the new problems of an observation or a pass; `late` are the steps that the cloud should have executed.
+    pub(crate) fn new_notifications(
         &mut self,
         pass: &Pass,
         late: &[Step],
         schedule_set: &ScheduleSet,
     ) -> Vec<Notification> {
         let now = pass.at;
-        let by_id: HashMap<&InstanceId, &Instance> =
-            pass.instances.iter().map(|one| (&one.id, one)).collect();
+        let by_id: HashMap<&InstanceId, &Instance> = pass
+            .instances
+            .iter()
+            .map(|instance| (&instance.id, instance))
+            .collect();
         let mut found: BTreeMap<ProblemKey, Notification> = BTreeMap::new();
         let mut add =
             |id: &InstanceId, kind, notification: &dyn Fn(&Instance) -> Option<Notification>| {
@@ -160,7 +164,7 @@ impl ProblemTracker {
     ) -> Vec<Notification> {
         self.known
             .retain(|key, _| found.contains_key(key) || undecided.contains(&key.0));
-        let mut news = Vec::new();
+        let mut new_notifications = Vec::new();
         for (key, notification) in found {
             // Only drift may be corrected without a notification; the others have already happened.
             let grace = match key.1 {
@@ -175,10 +179,19 @@ impl ProblemTracker {
             });
             if !problem.reported && now.duration_since(problem.since) >= grace {
                 problem.reported = true;
-                news.push(notification);
+                new_notifications.push(notification);
             }
         }
-        news
+        new_notifications
+    }
+}
+
+/// Returns how long drift may last before it is reported. The cloud corrects most drift within the grace period; a daemon that
+/// runs the passes corrects it at once, so drift that remains is reported at once.
+pub(crate) fn drift_grace(driver: Driver, grace: Duration) -> Duration {
+    match driver {
+        Driver::Cloud => grace,
+        Driver::Daemon => Duration::ZERO,
     }
 }
 
@@ -253,8 +266,9 @@ mod tests {
     }
 
     fn reported(tracker: &mut ProblemTracker, pass: &Pass) -> Vec<String> {
-        let news = tracker.news(pass, &[], &schedule_set());
-        news.iter()
+        let new_notifications = tracker.new_notifications(pass, &[], &schedule_set());
+        new_notifications
+            .iter()
             .map(|notification| notification.what.clone())
             .collect()
     }

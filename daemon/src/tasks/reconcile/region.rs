@@ -21,11 +21,11 @@ pub(crate) struct RegionState {
     pub(crate) notified: bool,
     /// The problems that were reported.
     pub(crate) problems: ProblemTracker,
-    /// The audit of the cloud's passes, where it makes them.
+    /// The audit of the cloud's passes, where the cloud runs them.
     pub(crate) audit: EdgeAudit,
-    /// When the pass or check in progress began.
+    /// When the job in progress began.
     pub(crate) under_way: Option<Instant>,
-    /// When the next pass or check is due at the latest.
+    /// When the next pass or audit is due at the latest.
     pub(crate) due: Instant,
     /// Whether the next pass is due as soon as the one in progress has ended, which may have missed what happened since it
     /// began.
@@ -63,7 +63,7 @@ impl RegionState {
         self.rerun = self.under_way.is_some();
     }
 
-    /// Returns when to observe next where the cloud makes the passes; includes a second grace period if the cloud was sent
+    /// Returns when to observe next where the cloud runs the passes; includes a second grace period if the cloud was sent
     /// another trigger.
     pub(crate) fn next_check(
         &self,
@@ -96,7 +96,7 @@ impl RegionSummary {
             *states.entry(instance.state).or_default() += 1;
         }
         let instances = pass.instances.iter();
-        let managed = instances.filter(|one| schedule_set.schedule_for(one).is_ok());
+        let managed = instances.filter(|instance| schedule_set.schedule_for(instance).is_ok());
         Self {
             states,
             managed: managed.count(),
@@ -104,14 +104,17 @@ impl RegionSummary {
         }
     }
 
-    pub(crate) fn sum<'a>(several: impl Iterator<Item = &'a Self>) -> Self {
+    pub(crate) fn sum<'a>(summaries: impl Iterator<Item = &'a Self>) -> Self {
         let mut sum = Self::default();
-        for one in several {
-            for (state, count) in &one.states {
+        for summary in summaries {
+            for (state, count) in &summary.states {
                 *sum.states.entry(*state).or_default() += count;
             }
-            sum.managed += one.managed;
-            sum.next_edge = [sum.next_edge, one.next_edge].into_iter().flatten().min();
+            sum.managed += summary.managed;
+            sum.next_edge = [sum.next_edge, summary.next_edge]
+                .into_iter()
+                .flatten()
+                .min();
         }
         sum
     }

@@ -274,8 +274,8 @@ mod tests {
         watched.journal_written(&failed(0), at("12:15:00"));
         assert_eq!(sink.sentences().await.len(), 1, "it begins anew");
         let replaced = WriteReport {
-            replaced: Some(JournalReplacement::Broken {
-                kept: "/var/lib/curfew/journal.sqlite.broken-1".into(),
+            replaced: Some(JournalReplacement::Corrupt {
+                quarantined: "/var/lib/curfew/journal.sqlite.corrupt-1".into(),
             }),
             ..WriteReport::default()
         };
@@ -290,7 +290,7 @@ mod tests {
         insta::assert_snapshot!(
             sink.sentences().await.join("\n"),
             @"
-        Curfew: the journal was broken; the old one is kept as `/var/lib/curfew/journal.sqlite.broken-1`. A new one has begun: `curfew history` shows nothing from before
+        Curfew: the journal was corrupt; it is quarantined as `/var/lib/curfew/journal.sqlite.corrupt-1`. A new one has begun: `curfew history` shows nothing from before
         Curfew: the journal can be written again after 1m: 0 transitions were written, none was lost
         Curfew: the journal `/var/lib/curfew/journal.sqlite` was removed or moved while the daemon ran. A new one has begun: `curfew history` shows nothing from before
         "

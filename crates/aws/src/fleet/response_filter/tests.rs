@@ -200,10 +200,10 @@ fn read(parts: Vec<Bytes>, trimmed: bool) -> Option<Reading> {
     for reservation in answer.reservations.unwrap_or_default() {
         let owner = reservation.owner_id.unwrap_or_default();
         for raw in reservation.instances.unwrap_or_default() {
-            if let Ok(sighting) =
+            if let Ok(described) =
                 DescribedInstance::of(raw, &owner, &Region::new("eu-west-3"), Instant::now())
             {
-                seen.push((sighting.instance, sighting.spot_request));
+                seen.push((described.instance, described.spot_request));
             }
         }
     }

@@ -126,7 +126,7 @@ async fn an_instance_that_ec2_refuses_to_hibernate_is_stopped_plainly() {
         note(&pass, &ids[1]),
         Some(
             format!(
-                "stopped plainly: EC2 refused to hibernate it \
+                "stopped instead of hibernated: EC2 refused to hibernate it \
                  (The instance '{}' is not ready to hibernate yet, retry in a few minutes)",
                 ids[1]
             )
@@ -160,7 +160,7 @@ async fn a_requested_stop_that_ec2_refuses_to_hibernate_is_a_plain_stop() {
     assert!(
         note(&pass, &running[0])
             .unwrap()
-            .starts_with("stopped plainly")
+            .starts_with("stopped instead of hibernated")
     );
 }
 

@@ -66,7 +66,7 @@ async fn an_instance_with_fifty_tags_is_skipped_and_the_others_are_stopped() {
     let pass = world.pass().await;
     assert_eq!(pass.failures(), 0);
     let skipped: Vec<_> = pass.plan.skipped.iter().map(|skip| &skip.reason).collect();
-    assert_eq!(skipped, [&curfew_core::skip::SkipReason::NoMemory]);
+    assert_eq!(skipped, [&curfew_core::skip::SkipReason::TagLimitReached]);
     assert_eq!(world.count(&laden, Ec2InstanceState::Running), 1);
     assert_eq!(world.remembered(&good), 199);
 }

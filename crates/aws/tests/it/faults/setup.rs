@@ -90,7 +90,7 @@ impl Setting {
         format!("{error}\nhint: {}", error.hint())
     }
 
-    /// Lets five minutes pass, as between two heartbeats, and makes a pass, which succeeds.
+    /// Lets five minutes pass, as between two heartbeats, and runs a pass, which succeeds.
     pub(crate) async fn next_pass(&self) -> Pass {
         self.ec2.advance(5.minutes());
         let done = self.pass().await;

@@ -235,7 +235,7 @@ fn without_room_for_state_tags_only_enforced_schedules_and_overrides_act() {
     full(&mut cloud, "strict");
     let plan = cloud.planned();
     assert_eq!(outcome(&plan), "stop: schedule strict");
-    assert_eq!(plan.steps[0].adopt, None);
+    assert_eq!(plan.steps[0].initial_tag, None);
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn a_console_change_after_a_missed_edge_is_kept() {
             cloud.until("2026-11-23 22:05");
             let plan = cloud.pass();
             assert_eq!(outcome(&plan), "record: schedule office");
-            assert_eq!(note(&plan), "a user started it after that");
+            assert_eq!(note(&plan), "a user started it afterwards");
             assert_eq!(
                 cloud.last(&web),
                 "2026-11-23T19:00:00Z stop schedule office"
@@ -545,7 +545,10 @@ fn an_instance_shut_down_by_its_os_counts_as_started() {
             cloud.wait(SETTLING);
             let plan = cloud.pass();
             assert_eq!(outcome(&plan), "record: schedule office");
-            assert_eq!(note(&plan), "it was shut down from inside after that start");
+            assert_eq!(
+                note(&plan),
+                "it was shut down by its operating system after that start"
+            );
         },
     );
 }
@@ -565,7 +568,7 @@ fn a_start_that_a_user_stopped_before_it_was_verified_is_not_retried() {
                 .wait(SETTLING);
             let plan = cloud.pass();
             assert_eq!(outcome(&plan), "record: schedule office");
-            assert_eq!(note(&plan), "a user stopped it after that");
+            assert_eq!(note(&plan), "a user stopped it afterwards");
             assert_eq!(outcome(&cloud.pass()), "manual_override");
         },
     );
@@ -659,7 +662,7 @@ fn instances_without_hibernation_are_stopped_with_a_note() {
         (
             Hibernation::NotConfigured,
             "stop: schedule office",
-            "stopped plainly: it was not launched with hibernation enabled",
+            "stopped instead of hibernated: it was not launched with hibernation enabled",
         ),
     ] {
         scenario(configuration, "2026-11-23 19:00", |cloud| {

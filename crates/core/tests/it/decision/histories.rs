@@ -282,7 +282,7 @@ impl History {
                     && matches!(
                         skip.reason,
                         SkipReason::AsDesired
-                            | SkipReason::ManualOverride
+                            | SkipReason::ChangedByUser
                             | SkipReason::NothingDue
                             | SkipReason::TooLate { .. }
                     )

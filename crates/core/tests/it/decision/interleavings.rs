@@ -209,14 +209,14 @@ impl Story {
             self.cloud.planned()
         };
         let Plan {
-            steps, outdated_at, ..
+            steps, valid_until, ..
         } = plan;
         if let Some(step) = steps.into_iter().next() {
             self.assert_not_called_again(&step);
             self.processes[process] = Process::Planned {
                 at: self.cloud.now,
                 step: Box::new(step),
-                until: outdated_at,
+                until: valid_until,
             };
         }
     }
@@ -235,8 +235,8 @@ impl Story {
                 at,
                 mut step,
                 until,
-            } if step.adopt.is_some() => {
-                let first = step.adopt.take().unwrap();
+            } if step.initial_tag.is_some() => {
+                let first = step.initial_tag.take().unwrap();
                 self.write(&first);
                 Process::Planned { at, step, until }
             }
@@ -365,7 +365,7 @@ impl Story {
     }
 
     fn comes_to_an_end_within(&self, time: SignedDuration) -> bool {
-        let due = self.cloud.planned().outdated_at;
+        let due = self.cloud.planned().valid_until;
         due.is_some_and(|at| at.duration_since(self.cloud.now) <= time)
     }
 

@@ -352,7 +352,7 @@ fn a_malformed_last_tag_is_rewritten_without_undoing_manual_changes() {
             note(&plan),
             "no edge of its schedule since it was first observed; \
              the tag `curfew:last` is `yesterday`, which Curfew can't read; it should look like \
-             `2026-11-23T19:00:00Z stop schedule NAME`; the tag is rewritten, and its newest edge counts as applied"
+             `2026-11-23T19:00:00Z stop schedule NAME`; the tag is rewritten, and the schedule's newest edge counts as applied"
         );
         assert_eq!(cloud.last(&web), "2026-11-23T19:00:00Z stop adopted");
         assert_eq!(outcome(&cloud.pass()), "nothing_due");
@@ -388,7 +388,7 @@ fn a_last_tag_of_the_far_future_is_rewritten() {
             note(&plan),
             "no edge of its schedule since it was first observed; \
              the tag `curfew:last` is of 2062-11-23T19:00:00Z, which is yet to come; \
-             the tag is rewritten, and its newest edge counts as applied"
+             the tag is rewritten, and the schedule's newest edge counts as applied"
         );
         cloud.until("2026-11-24 08:00").pass();
         cloud.until("2026-11-24 20:00");
@@ -465,7 +465,7 @@ fn a_malformed_request_blocks_all_actions_until_replaced() {
                 "the tag `curfew:request` is `please stop`, which Curfew can't read; \
                  it should look like `2026-11-23T20:15:00Z start by WHO`; correct or remove it, or send a new request"
             );
-            assert_eq!((plan.next_edge, plan.outdated_at), (None, None));
+            assert_eq!((plan.next_edge, plan.valid_until), (None, None));
             assert_eq!(outcome(&cloud.request_stop(&web)), "stop: request by alice");
         });
     }

@@ -40,7 +40,7 @@ fn an_override_keeps_the_instance_running_over_a_stop_edge_until_its_end() {
                 "an override by alice keeps it running until 2026-11-23T21:00:00Z"
             );
             assert_eq!(plan.next_edge, Some(paris("2026-11-23 22:00")));
-            assert_eq!(plan.outdated_at, plan.next_edge);
+            assert_eq!(plan.valid_until, plan.next_edge);
             // An override undoes a manual change.
             cloud.stop_by_hand(&web).wait(SETTLING);
             assert_eq!(outcome(&cloud.pass()), "start: override by alice");
@@ -114,7 +114,7 @@ fn the_end_of_an_override_without_effect_is_recorded_and_outdates_the_plan() {
         let web = cloud.running("night-stop");
         cloud.pass_with_request(&web, running_until("2026-11-23 13:00"));
         let plan = cloud.wait(SETTLING).pass();
-        assert_eq!(plan.outdated_at, Some(paris("2026-11-23 13:00")));
+        assert_eq!(plan.valid_until, Some(paris("2026-11-23 13:00")));
         cloud.until("2026-11-23 13:00");
         assert_eq!(outcome(&cloud.pass()), "record: schedule night-stop");
         assert_eq!(

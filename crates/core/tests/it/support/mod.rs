@@ -371,7 +371,7 @@ impl Cloud {
             self.machine(&step.instance).tag(key, &value);
         }
         let invalid = step.replaces.as_deref();
-        if let Some(first) = &step.adopt {
+        if let Some(first) = &step.initial_tag {
             self.write_last(&step.instance, first, invalid);
         }
         if failure == Some(Failure::CrashBeforeCalls) {

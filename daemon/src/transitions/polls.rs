@@ -1,4 +1,4 @@
-//! Processing of polls: adds the transitions that only a poll shows, once the events for them have had their time, and those
+//! Processes polls: adds the transitions that only a poll shows, once the events for them have had their time, and those
 //! that must have happened in between.
 
 use std::collections::HashSet;
@@ -10,7 +10,8 @@ use curfew_core::transition::{KnownState, direction, disappearance, inferred, tr
 use curfew_journal::TransitionRecord;
 use jiff::{SignedDuration, Timestamp};
 
-use super::tracked_instance::{BufferedEvent, ChangeSource, EventOrder};
+use super::event_order::EventOrder;
+use super::tracked_instance::{BufferedEvent, ChangeSource};
 use super::{RegionObservation, TransitionTracker};
 use crate::active_configuration::schedule_of;
 
@@ -25,41 +26,43 @@ impl TransitionTracker {
         begun: Timestamp,
         now: Timestamp,
     ) -> Vec<TransitionRecord> {
-        if !self.known.contains_key(&instance.id) {
+        if !self.instances.contains_key(&instance.id) {
             return vec![self.first(instance, instance.state, begun)];
         }
         let mut records = self.attribute_with(instance, now);
         let stream = self.event_stream_for(&instance.id);
         let schedule = schedule_of(&self.schedule_set, instance);
-        let Some(known) = self.known.get_mut(&instance.id) else {
+        let Some(tracked) = self.instances.get_mut(&instance.id) else {
             return records;
         };
-        if known.agrees_with(instance) {
-            known.differs_since = None;
+        if tracked.agrees_with(instance) {
+            tracked.differs_since = None;
             if stream.may_decide(Timestamp::MIN, now) {
-                known.confirmed_at = known.confirmed_at.max(begun.checked_sub(REPLICA_LAG).ok());
+                tracked.confirmed_at = tracked
+                    .confirmed_at
+                    .max(begun.checked_sub(REPLICA_LAG).ok());
             }
-            let past = known.take_overtaken(|received| stream.may_decide(received, now));
+            let past = tracked.take_overtaken(|received| stream.may_decide(received, now));
             self.finished.extend(past);
             let current = KnownState {
-                since: known.sighting.since,
+                since: tracked.known_state.since,
                 schedule,
-                ..KnownState::of(instance, known.sighting.cause.clone())
+                ..KnownState::of(instance, tracked.known_state.cause.clone())
             };
-            if known.unattributed.is_empty() && current != known.sighting {
-                known.sighting = current.clone();
+            if tracked.unattributed.is_empty() && current != tracked.known_state {
+                tracked.known_state = current.clone();
                 records.push(TransitionRecord {
                     instance: instance.id.clone(),
                     transition: None,
                     event: None,
-                    sighting: Some(current),
+                    known_state: Some(current),
                 });
             }
             return records;
         }
-        let differs_since = *known.differs_since.get_or_insert(now);
+        let differs_since = *tracked.differs_since.get_or_insert(now);
         if stream.may_decide(differs_since, now) {
-            known.differs_since = None;
+            tracked.differs_since = None;
             records.extend(self.conclude(instance, begun, now));
         }
         records
@@ -76,9 +79,9 @@ impl TransitionTracker {
         let mut records = Vec::new();
         for BufferedEvent { event, .. } in self.release(id) {
             match self
-                .known
+                .instances
                 .get(id)
-                .map(|known| known.order_of(&event, Some(instance)))
+                .map(|tracked| tracked.order_of(&event, Some(instance)))
             {
                 None | Some(EventOrder::Stale) => self.finished.push(event.id),
                 Some(EventOrder::Next) => {
@@ -90,19 +93,19 @@ impl TransitionTracker {
                 }
             }
         }
-        let Some(known) = self.known.get(id) else {
+        let Some(tracked) = self.instances.get(id) else {
             return records;
         };
-        if let Some(launched) = known.started_since(instance) {
+        if let Some(launched) = tracked.started_since(instance) {
             records.extend(self.infer_missing(instance, InstanceState::Pending, launched, now));
             if direction(instance.state) == Some(Action::Stop) {
                 records.extend(self.infer_missing(instance, instance.state, launched, now));
             }
         }
-        let Some(known) = self.known.get(id) else {
+        let Some(tracked) = self.instances.get(id) else {
             return records;
         };
-        if let Some(found) = transition(&known.sighting, instance, &self.schedule_set, now) {
+        if let Some(found) = transition(&tracked.known_state, instance, &self.schedule_set, now) {
             let source = ChangeSource::Observation(instance, begun);
             records.extend(self.commit(found, None, source, now));
         }
@@ -118,17 +121,17 @@ impl TransitionTracker {
         at: Timestamp,
         now: Timestamp,
     ) -> Vec<TransitionRecord> {
-        let Some(known) = self.known.get(&instance.id) else {
+        let Some(tracked) = self.instances.get(&instance.id) else {
             return Vec::new();
         };
-        let missing = match (direction(known.sighting.state), direction(to)) {
+        let missing = match (direction(tracked.known_state.state), direction(to)) {
             (Some(Action::Start), Some(Action::Start)) => InstanceState::Stopped,
             (Some(Action::Stop), Some(Action::Stop)) => InstanceState::Running,
             _ => return Vec::new(),
         };
         let found = inferred(
             &instance.id,
-            &known.sighting,
+            &tracked.known_state,
             missing,
             at,
             instance,
@@ -146,25 +149,25 @@ impl TransitionTracker {
         let instances = observations.iter().flat_map(|region| &region.instances);
         let present: HashSet<&InstanceId> = instances.map(|instance| &instance.id).collect();
         let missing: Vec<InstanceId> = self
-            .known
+            .instances
             .iter()
             .filter(|(id, _)| !present.contains(id))
-            .filter(|(_, known)| {
+            .filter(|(_, tracked)| {
                 observations
                     .iter()
-                    .any(|region| self.covers(&region.account_region, &known.sighting))
+                    .any(|region| self.covers(&region.account_region, &tracked.known_state))
             })
             .map(|(id, _)| id.clone())
             .collect();
         let mut records = Vec::new();
         for id in missing {
             let stream = self.event_stream_for(&id);
-            let Some(known) = self.known.get_mut(&id) else {
+            let Some(tracked) = self.instances.get_mut(&id) else {
                 continue;
             };
-            let Some(differs_since) = known
+            let Some(differs_since) = tracked
                 .differs_since
-                .replace(known.differs_since.unwrap_or(now))
+                .replace(tracked.differs_since.unwrap_or(now))
             else {
                 continue;
             };
@@ -175,12 +178,12 @@ impl TransitionTracker {
                     .into_iter()
                     .map(|buffered| buffered.event.id);
                 self.finished.extend(buffered);
-                if let Some(known) = self.known.remove(&id) {
+                if let Some(tracked) = self.instances.remove(&id) {
                     records.push(TransitionRecord {
-                        transition: Some(disappearance(&id, &known.sighting, differs_since)),
+                        transition: Some(disappearance(&id, &tracked.known_state, differs_since)),
                         instance: id,
                         event: None,
-                        sighting: None,
+                        known_state: None,
                     });
                 }
             }
@@ -188,11 +191,11 @@ impl TransitionTracker {
         records
     }
 
-    fn covers(&self, account_region: &AccountRegion, sighting: &KnownState) -> bool {
+    fn covers(&self, account_region: &AccountRegion, known_state: &KnownState) -> bool {
         let account = match (&account_region.account, &self.own) {
-            (Some(account), _) | (None, Some(account)) => sighting.account == *account,
-            (None, None) => !self.others.contains(&sighting.account),
+            (Some(account), _) | (None, Some(account)) => known_state.account == *account,
+            (None, None) => !self.others.contains(&known_state.account),
         };
-        account && sighting.region == account_region.region
+        account && known_state.region == account_region.region
     }
 }

@@ -34,7 +34,7 @@ impl Evaluator<'_> {
             }
         }
         if fell_back.is_some_and(|code| code.as_str() == StateReason::NO_CAPACITY) {
-            let tried = order.iter().position(|one| *one == present);
+            let tried = order.iter().position(|other| *other == present);
             order.rotate_left(tried.map_or(0, |index| index + 1));
         }
         if in_force.is_some() {

@@ -13,7 +13,7 @@ use super::target::CallerAccount;
 
 /// The instances that the schedules manage, and what starting them needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IamScope {
+pub struct LambdaRolePolicy {
     /// The key of the tag that names a schedule: `Schedule`.
     pub tag: String,
     /// The `match` tables of the schedules.
@@ -40,7 +40,7 @@ pub enum TypeChange {
     Fallback,
 }
 
-impl IamScope {
+impl LambdaRolePolicy {
     /// Returns the scope of these schedules, in the deployment's account and region.
     pub fn of(schedule_set: &ScheduleSet) -> Self {
         let schedules = || schedule_set.schedules.values();
@@ -71,7 +71,7 @@ impl IamScope {
     }
 }
 
-impl IamScope {
+impl LambdaRolePolicy {
     /// Adds the keys and licenses that instances need to start.
     #[must_use]
     pub fn with_start_permissions(self, kms_keys: &[String], licenses: &[String]) -> Self {
@@ -219,8 +219,8 @@ mod tests {
         }
     }
 
-    fn statements(iam_scope: &IamScope) -> Vec<Value> {
-        let text = iam_scope.policy_statements(&account(), "eu-west-3");
+    fn statements(lambda_role_policy: &LambdaRolePolicy) -> Vec<Value> {
+        let text = lambda_role_policy.policy_statements(&account(), "eu-west-3");
         serde_json::from_str(&format!("[{text}]")).unwrap()
     }
 
@@ -230,13 +230,13 @@ mod tests {
         by_tag
             .tags
             .insert("Environment".to_owned(), Pattern::new("dev*"));
-        let iam_scope = IamScope {
+        let lambda_role_policy = LambdaRolePolicy {
             tag: "Schedule".to_owned(),
             matchers: vec![by_tag],
             type_change: TypeChange::Never,
-            ..IamScope::default()
+            ..LambdaRolePolicy::default()
         };
-        let statements = statements(&iam_scope);
+        let statements = statements(&lambda_role_policy);
         let acting: Vec<_> = statements
             .iter()
             .filter(|s| s["Action"][0] == "ec2:StartInstances")
@@ -263,18 +263,18 @@ mod tests {
 
     #[test]
     fn fallback_types_allow_changing_the_instance_type_and_no_other_attribute() {
-        let mut iam_scope = IamScope {
+        let mut lambda_role_policy = LambdaRolePolicy {
             tag: "Schedule".to_owned(),
-            ..IamScope::default()
+            ..LambdaRolePolicy::default()
         };
-        let changing = |iam_scope: &IamScope| {
-            let mut statements = statements(iam_scope);
+        let changing = |lambda_role_policy: &LambdaRolePolicy| {
+            let mut statements = statements(lambda_role_policy);
             statements.retain(|one| one["Action"] == "ec2:ModifyInstanceAttribute");
             statements
         };
-        assert!(changing(&iam_scope).is_empty());
-        iam_scope.type_change = TypeChange::Fallback;
-        let found = changing(&iam_scope);
+        assert!(changing(&lambda_role_policy).is_empty());
+        lambda_role_policy.type_change = TypeChange::Fallback;
+        let found = changing(&lambda_role_policy);
         assert_eq!(found.len(), 1);
         assert_eq!(
             found[0]["Condition"]["StringLike"],
@@ -285,17 +285,20 @@ mod tests {
     /// The Lambda's tests evaluate this policy with an independent evaluator and with the model of EC2.
     #[test]
     fn the_policy_in_the_lambdas_tests_is_the_deployed_one() {
-        let iam_scope = IamScope {
+        let lambda_role_policy = LambdaRolePolicy {
             tag: "Schedule".to_owned(),
             type_change: TypeChange::Fallback,
             regions: vec![Region::new("eu-west-3")],
-            ..IamScope::default()
+            ..LambdaRolePolicy::default()
         };
         let account = CallerAccount {
             id: "000000000000".to_owned(),
             ..account()
         };
-        let deployed = format!("[{}]", iam_scope.policy_statements(&account, "eu-west-3"));
+        let deployed = format!(
+            "[{}]",
+            lambda_role_policy.policy_statements(&account, "eu-west-3")
+        );
         let deployed: Vec<Value> = serde_json::from_str(&deployed).unwrap();
         let tested = include_str!("../../../lambda/tests/queue/fleet-policy.json");
         let tested: Vec<Value> = serde_json::from_str(tested).unwrap();
@@ -304,16 +307,16 @@ mod tests {
 
     #[test]
     fn instances_matched_by_id_need_no_tag() {
-        let iam_scope = IamScope {
+        let lambda_role_policy = LambdaRolePolicy {
             tag: "Schedule".to_owned(),
             matchers: vec![Matcher {
                 ids: vec!["i-0123456789abcdef0".parse().unwrap()],
                 ..Matcher::default()
             }],
             type_change: TypeChange::Never,
-            ..IamScope::default()
+            ..LambdaRolePolicy::default()
         };
-        let statement = &statements(&iam_scope)[2];
+        let statement = &statements(&lambda_role_policy)[2];
         assert_eq!(
             statement["Resource"],
             json!(["arn:aws:ec2:eu-west-3:123456789012:instance/i-0123456789abcdef0"])
@@ -323,13 +326,13 @@ mod tests {
 
     #[test]
     fn the_scope_has_every_region_of_the_account() {
-        let iam_scope = IamScope {
+        let lambda_role_policy = LambdaRolePolicy {
             tag: "Schedule".to_owned(),
             regions: vec![Region::new("eu-west-1"), Region::new("us-east-1")],
-            ..IamScope::default()
+            ..LambdaRolePolicy::default()
         };
         assert_eq!(
-            statements(&iam_scope)[0]["Resource"],
+            statements(&lambda_role_policy)[0]["Resource"],
             json!([
                 "arn:aws:ec2:eu-west-1:123456789012:instance/*",
                 "arn:aws:ec2:us-east-1:123456789012:instance/*"
@@ -339,12 +342,12 @@ mod tests {
 
     #[test]
     fn roles_are_listed_if_they_fit_and_are_else_a_wildcard() {
-        let of = |count: u64| IamScope {
+        let of = |count: u64| LambdaRolePolicy {
             roles: (0..count)
                 .map(|number| format!("arn:aws:iam::{number:012}:role/curfew-member"))
                 .map(|arn| arn.parse().unwrap())
                 .collect(),
-            ..IamScope::default()
+            ..LambdaRolePolicy::default()
         };
         assert_eq!(of(0).role_arns(), "");
         assert_eq!(
@@ -359,14 +362,15 @@ mod tests {
     fn keys_are_granted_to_aws_services_only_and_licenses_allow_starts_only() {
         let key = "arn:aws:kms:eu-west-3:123456789012:key/1234abcd";
         let license = "arn:aws:license-manager:eu-west-3:123456789012:license-configuration:lic-0a";
-        let iam_scope = IamScope {
+        let lambda_role_policy = LambdaRolePolicy {
             tag: "Schedule".to_owned(),
-            ..IamScope::default()
+            ..LambdaRolePolicy::default()
         };
-        let plain = statements(&iam_scope).len();
-        let iam_scope = iam_scope.with_start_permissions(&[key.to_owned()], &[license.to_owned()]);
+        let plain = statements(&lambda_role_policy).len();
+        let lambda_role_policy =
+            lambda_role_policy.with_start_permissions(&[key.to_owned()], &[license.to_owned()]);
         assert_eq!(
-            statements(&iam_scope)[plain..],
+            statements(&lambda_role_policy)[plain..],
             [
                 json!({
                     "Effect": "Allow", "Action": "kms:CreateGrant", "Resource": [key],
