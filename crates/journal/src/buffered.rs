@@ -197,7 +197,7 @@ impl BufferedJournal {
                     self.open = None;
                     match quarantine_and_log(&self.directory, &error) {
                         Ok(quarantined) => {
-                            written.replaced = Some(JournalReplacement::Corrupt { quarantined })
+                            written.replaced = Some(JournalReplacement::Corrupt { quarantined });
                         }
                         Err(error) => {
                             written.error = Some(error);

@@ -400,7 +400,7 @@ impl Reconcile<'_> {
                 self.pass_locally(account_region, late, &configuration, jobs);
             }
             _ if late.is_empty() => {
-                self.leave_to_cloud(account_region, observed, begun, &configuration)
+                self.leave_to_cloud(account_region, observed, begun, &configuration);
             }
             Some(_) if retriggered >= newest_edge(&late) => {
                 self.leave_to_cloud(account_region, observed, begun, &configuration);
