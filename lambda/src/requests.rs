@@ -74,6 +74,7 @@ impl App {
         });
         Ok(SchedulesResponse {
             at: whole_second(now),
+            tag: schedule_set.tag.clone(),
             schedules: schedules.collect(),
         })
     }

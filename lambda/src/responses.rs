@@ -44,6 +44,8 @@ impl ChangeResponse {
 pub struct SchedulesResponse {
     /// The instant of the response.
     pub at: Timestamp,
+    /// The key of the tag by which an instance names its schedule.
+    pub tag: String,
     /// The schedules, sorted by name.
     pub schedules: Vec<ScheduleStatus>,
 }

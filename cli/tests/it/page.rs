@@ -34,11 +34,20 @@ fn the_wall_time_arithmetic_of_the_page_is_correct() {
 
 #[test]
 fn the_page_shows_and_changes_the_fleet() {
+    run_without_authentication("page.test.js");
+}
+
+#[test]
+fn the_page_groups_the_fleet_and_overrides_many_instances() {
+    run_without_authentication("fleet.test.js");
+}
+
+fn run_without_authentication(tests: &str) {
     let Ok(browser) = Browser::find() else { return };
     let sandbox = Sandbox::new();
     sandbox.configuration(&format!("{}\n[api]\nauth = 'none'\nlimit = 2", schedules()));
     let mut up = sandbox.up();
-    browser.run("page.test.js", &[("CURFEW_API_URL", &up.api_url())]);
+    browser.run(tests, &[("CURFEW_API_URL", &up.api_url())]);
     up.end();
     assert_eq!(sandbox.processes(), Vec::<String>::new());
 }

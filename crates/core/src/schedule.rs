@@ -16,6 +16,8 @@ use crate::timetable::Timetable;
 pub struct Schedule {
     /// The name in the configuration, or [`ScheduleName::inline`].
     pub name: ScheduleName,
+    /// The tag's value that holds the schedule, if it is an inline one.
+    pub inline: Option<String>,
     /// The schedule's edges and desired state.
     pub timetable: Timetable,
     /// Whether the schedule is applied once per edge or at every pass.
@@ -41,6 +43,7 @@ impl Schedule {
     pub fn new(name: ScheduleName, timetable: Timetable) -> Self {
         Self {
             name,
+            inline: None,
             timetable,
             enforcement: Enforcement::OncePerEdge,
             catch_up: Self::DEFAULT_CATCH_UP,

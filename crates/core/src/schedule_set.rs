@@ -97,7 +97,10 @@ impl ScheduleSet {
             });
         }
         match Timetable::parse_inline(value) {
-            Ok(timetable) => Ok(Cow::Owned(Schedule::new(ScheduleName::inline(), timetable))),
+            Ok(timetable) => Ok(Cow::Owned(Schedule {
+                inline: Some(value.to_owned()),
+                ..Schedule::new(ScheduleName::inline(), timetable)
+            })),
             Err(problems) => Err(SkipReason::MalformedSchedule {
                 tag: self.tag.clone(),
                 problems: problems

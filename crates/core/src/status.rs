@@ -68,6 +68,8 @@ pub struct InstanceStatus {
     pub state: InstanceState,
     /// The schedule that manages it.
     pub schedule: Option<ScheduleName>,
+    /// The text of the schedule, if the instance's tag holds it; `schedule` is `inline` then.
+    pub inline_schedule: Option<String>,
     /// The desired state, by its override or else by its schedule.
     pub desired: Desired,
     /// The reason for the desired state: one sentence; null if no schedule manages the instance.
@@ -113,6 +115,10 @@ impl InstanceStatus {
             region: instance.region.clone(),
             instance_type: instance.instance_type.clone(),
             state: instance.state,
+            inline_schedule: assessment
+                .schedule
+                .as_ref()
+                .and_then(|schedule| schedule.inline.clone()),
             schedule: assessment.schedule.map(|schedule| schedule.name.clone()),
             desired: assessment.desired,
             desired_reason,

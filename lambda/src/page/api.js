@@ -64,7 +64,7 @@ const BATCH = 100;
 
 // Requests the change for each id once, batch by batch, and stops at the first batch that fails as a whole. Sets `all`, because the
 // user has confirmed the list of instances.
-async function change(what, ids, extra) {
+async function change(what, ids, extra = {}) {
   const done = [];
   let wrong = null;
   for (let from = 0; from < ids.length; from += BATCH) {

@@ -1,74 +1,84 @@
-// Shows the fleet: a card for each schedule, a line for each instance. Elements are created once and updated in place, so that the
-// focus, open menus and the reading position are kept.
+// Shows the fleet: a card for each schedule, a row for each instance or for several that are alike. Elements are created once and
+// updated in place, so that the focus, open menus and the reading position are kept.
 
-// The number of instances of a schedule that are shown at first.
-const FEW = 20;
+// The number of alike instances from which they are shown as one row, and the number of rows that are shown at first.
+const MANY = 5, FEW = 50;
 
-class Line {
-  constructor(act) {
-    const button = (name, properties, ...text) => (this[name] = make("button", { type: "button", className: "do", ...properties }, ...text));
+// A row for one instance; with `toggle`, for several that are alike.
+class Row {
+  constructor(act, toggle) {
+    const button = (name, properties, ...text) => (this[name] = make("button", { type: "button", ...properties }, ...text));
     this.name = make("b");
     this.type = make("span");
-    this.id = make("div", { className: "id" });
-    this.state = make("div", { className: "state" });
+    this.id = make("span", { className: "id" });
+    this.own = make("code", { className: "own", hidden: true });
+    this.state = make("span", { className: "state" });
     this.why = make("div", { className: "why small soft" });
     this.until = make("div", { className: "until" });
-    this.note = make("div", { className: "small soft" });
+    this.note = make("div", { className: "note small soft" });
     this.badge = make("span", { className: "overridden" }, "Override");
-    button("resume", { onclick: () => act("resume", [this.one], this) }, "Resume");
-    button("turn", { onclick: () => act(this.verb, [this.one], this) });
-    button("keep", { ariaHasPopup: "menu", ariaExpanded: "false", onclick: () => openMenu(this.keep, (hours) => act("start", [this.one], this, hours)) }, "Keep up");
-    this.acts = make("td", { className: "acts", role: "cell" }, this.resume, this.turn, this.keep);
+    button("resume", { className: "main soft", onclick: () => act("resume", this.all, this) }, "Resume");
+    button("turn", { onclick: () => this.turn.ariaDisabled === "true" || act(this.verb, this.all, this) });
+    button("keep", { className: "plain", ariaHasPopup: "menu", ariaExpanded: "false", onclick: () => openMenu(this.keep, (verb, lasting) => act(verb, this.all, this, lasting)) }, "Override");
+    if (toggle) this.toggle = make("button", { type: "button", className: "fold", ariaExpanded: "false", onclick: toggle }, this.name);
     this.wrong = make("td", { className: "wrong", role: "cell", hidden: true });
-    this.node = make("tr", { role: "row" },
-      make("th", { scope: "row", role: "rowheader" }, make("div", { className: "name" }, this.name, "\u2002", this.type), this.id),
-      make("td", { className: "look", role: "cell" }, this.state, this.why),
+    this.node = make("tr", { role: "row", className: toggle ? "several" : "" },
+      make("th", { scope: "row", role: "rowheader" }, toggle ? this.toggle : make("div", { className: "name" }, this.name), make("div", { className: "small soft kind" }, this.type, " ", this.id)),
+      make("td", { className: "look", role: "cell" }, make("div", { className: "line" }, this.state, this.badge), this.why),
       make("td", { className: "when", role: "cell" }, this.until, this.note),
-      this.acts, this.wrong);
+      make("td", { className: "acts", role: "cell" }, this.resume, this.turn, this.keep), this.wrong);
+    this.node.querySelector("th").append(this.own);
   }
 
-  show(one, zone, now, regions) {
-    const before = this.one;
-    this.one = one;
-    const changed = before && before.state !== one.state;
-    setText(this.name, label(one));
-    this.name.classList.toggle("bare", !one.name);
-    setText(this.type, kind(one));
-    setText(this.id, whereabouts(one, regions));
+  show(all, { zone, now, regions, key }) {
+    const [one] = all;
+    const changed = this.all?.[0].id === one.id && this.all[0].state !== one.state;
+    this.all = all;
+    const name = this.toggle ? count(all.length, "instance") : label(one);
+    setText(this.name, name);
+    this.name.title = this.toggle ? "" : name;
+    this.name.classList.toggle("bare", !this.toggle && !one.name);
+    setText(this.type, this.toggle ? sample(all) : kind(one));
+    setText(this.id, this.toggle ? "" : whereabouts(one, regions));
+    this.own.hidden = !one.inline_schedule;
+    setText(this.own, one.inline_schedule ?? "");
     setText(this.state, STATES[one.state] ?? one.state);
     this.state.className = `state ${one.state in STATES ? one.state : ""}`;
-    if (one.override) this.state.append(this.badge);
-    showSentence(this.why, why(one, now));
+    this.badge.hidden = !one.override;
+    showSentence(this.why, this.toggle ? whyAll(all, now) : why(one, now));
     const next = until(one, now, zone);
-    setText(this.until, next?.text ?? "No next edge");
-    this.until.classList.toggle("none", !next?.moves && !one.override);
-    setText(this.note, next?.note ?? "");
+    const remedy = REMEDIES[one.skip_code];
+    showSentence(this.until, remedy?.replace("KEY", key) ?? next?.text ?? "No next edge");
+    this.until.classList.toggle("none", !remedy && !next?.moves && !one.override);
+    setText(this.note, remedy ? "" : next?.note ?? "");
     this.node.classList.toggle("awry", needsAttention(one));
+    this.node.classList.toggle("held", Boolean(one.override));
+    this.node.classList.toggle("fixed", !isManaged(one));
     if (changed) flash(this.node);
-    const up = one.state === "running" || one.state === "pending";
-    this.verb = up ? "stop" : "start";
-    setText(this.turn, up ? "Stop" : "Start");
-    this.acts.hidden = !isManaged(one);
+    this.verb = isUp(one) ? "stop" : "start";
+    setText(this.turn, isUp(one) ? "Stop" : "Start");
+    this.turn.hidden = this.keep.hidden = !isManaged(one);
     // Moves the focus before its button is hidden.
     if (!one.override && document.activeElement === this.resume) this.turn.focus();
-    this.resume.hidden = !one.override;
-    this.nameButtons();
-    this.busy(this.isBusy);
+    this.resume.hidden = !one.override || !isManaged(one);
+    const what = this.toggle ? `${name}${ofSchedules(all)}: ${sample(all)}` : name;
+    this.turn.ariaLabel = `${this.turn.textContent} ${what}`;
+    this.resume.ariaLabel = `Resume the schedule of ${what}`;
+    this.keep.ariaLabel = `Override ${what}`;
+    this.showBusy();
+  }
+
+  busy(isBusy) {
+    this.isBusy = isBusy;
+    this.showBusy();
+    if (this.toggle) for (const { id } of this.all) rows.get(id)?.busy(isBusy);
   }
 
   // Blocks the buttons while a request is in progress. `aria-disabled` keeps the focus, unlike `disabled`.
-  busy(isBusy) {
-    this.isBusy = isBusy;
-    this.node.ariaBusy = String(Boolean(isBusy));
-    this.turn.ariaDisabled = String(Boolean(isBusy || inFlight(this.one)));
-    this.keep.ariaDisabled = this.resume.ariaDisabled = String(Boolean(isBusy));
-  }
-
-  nameButtons() {
-    const name = label(this.one);
-    this.turn.ariaLabel = `${this.turn.textContent} ${name}`;
-    this.resume.ariaLabel = `Resume the schedule of ${name}`;
-    this.keep.ariaLabel = `Keep up ${name}`;
+  showBusy() {
+    this.node.ariaBusy = String(Boolean(this.isBusy));
+    this.turn.ariaDisabled = String(Boolean(this.isBusy || inFlight(this.all[0])));
+    this.keep.ariaDisabled = this.resume.ariaDisabled = String(Boolean(this.isBusy));
   }
 
   complain(error) {
@@ -78,6 +88,9 @@ class Line {
     if (hadFocus) this.turn.focus();
   }
 }
+
+// The rows of single instances, by id: an instance moves from one card to another.
+const rows = new Map();
 
 // Only managed instances can be changed.
 function isManaged(one) {
@@ -90,88 +103,191 @@ function flash(node) {
 }
 
 class Card {
-  constructor(name, act) {
-    this.lines = new Map();
-    this.title = make("span");
+  constructor(name, act, { alarm } = {}) {
+    this.groups = []; // the rows of several instances
+    this.isBusy = false;
+    this.act = act;
+    this.name = name;
+    this.alarm = alarm;
     this.facts = make("span", { className: "facts" });
     this.because = make("p", { className: "because small soft" });
+    this.fold = make("button", { type: "button", className: "fold", onclick: () => this.toggle() }, name);
     this.week = make("div", { hidden: true });
     this.times = make("div");
     this.details = make("details", { hidden: true, ontoggle: () => this.showTimes() }, make("summary", {}, "Exact times"), this.times);
-    const all = (verb) => make("button", { type: "button", onclick: () => act(verb, this.targets, this) });
-    this.keep = make("button", { type: "button", ariaHasPopup: "menu", ariaExpanded: "false", onclick: () => openMenu(this.keep, (hours) => act("start", this.targets, this, hours)) });
-    this.all = make("div", { className: "all" }, all("start"), all("stop"), this.keep);
+    const all = (verb) => make("button", { type: "button", onclick: () => act(verb, this.targets(verb), this) });
+    this.keep = make("button", { type: "button", className: "plain", ariaHasPopup: "menu", ariaExpanded: "false", onclick: () => openMenu(this.keep, (verb, lasting) => act(verb, this.managed, this, lasting)) });
+    this.bulk = make("div", { className: "acts" }, all("resume"), all("start"), all("stop"), this.keep);
+    this.bulk.firstChild.className = "main soft";
     this.wrong = make("div");
+    this.above = make("p", { className: "above small soft", hidden: true });
     this.body = make("tbody", { role: "rowgroup" });
-    const columns = ["Instance", "State", "Next", "Change"].map((text) => make("th", { scope: "col", role: "columnheader" }, text));
+    const columns = ["Instance", "State", alarm ? "What to do" : "Next", "Change"].map((text) => make("th", { scope: "col", role: "columnheader" }, text));
     this.table = make("table", { className: "fleet", role: "table", ariaLabel: name }, make("thead", { className: "unseen", role: "rowgroup" }, make("tr", { role: "row" }, ...columns)), this.body);
     this.rest = make("button", { type: "button", className: "plain", onclick: () => this.showAll() });
     this.more = make("div", { className: "more", hidden: true }, this.rest);
-    this.node = make("section", { className: "card", ariaLabel: name },
-      make("header", { className: "head" }, make("h2", {}, this.title, this.facts), this.because, this.all),
-      make("div", { className: "week" }, this.week, this.details), this.wrong, this.table, this.more);
-    this.act = act;
-    this.name = name;
+    this.inside = make("div", {}, make("div", { className: "week" }, ...(alarm ? [] : [this.week, this.details])), this.above, this.table, this.more);
+    this.node = make("section", { className: alarm ? "card alarm" : "card", ariaLabel: name },
+      make("header", { className: "head" }, make("h2", {}, this.fold, this.facts), this.because, this.bulk), this.wrong, this.inside);
   }
 
-  show(schedule, all, fitting, now, regions) {
-    this.shown = [schedule, all, fitting, now, regions];
-    this.targets = fitting.filter(isManaged);
+  // `all` are the card's instances, `fitting` those that the filter shows. Those that need attention have a card of their own.
+  show(schedule, all, fitting, context) {
+    this.shown = [schedule, all, fitting, context];
+    const { now, filtered } = context;
+    this.filtered = filtered;
+    if (!filtered) this.isOpenFiltered = undefined;
+    this.byDefault = context.open && (all.length > 0 || !schedule);
+    this.managed = fitting.filter(isManaged);
+    const calm = this.alarm ? fitting : fitting.filter((one) => !needsAttention(one));
     const zone = schedule?.timezone;
     const running = all.filter((one) => one.state === "running").length;
-    setText(this.title, this.name);
     const there = zone && wall(now, zone).number !== wall(now, MINE).number ? `${zone}, ${wall(now, zone).clock} there` : zone;
-    setText(this.facts, [all.length ? `${running} of ${all.length} running` : "no instances", there, schedule?.enforce && "enforced"].filter(Boolean).join(" · "));
+    const number = this.alarm ? count(all.length, "instance") : all.length ? `${running} of ${all.length} running` : "no instances";
+    setText(this.facts, [number, fitting.length < all.length && `${fitting.length} shown`, there, schedule?.enforce && "enforced"].filter(Boolean).join(" · "));
     showSentence(this.because, schedule?.reason ?? "");
     this.week.hidden = this.details.hidden = !schedule?.timeline;
     if (schedule?.timeline) drawWeek(this.week, schedule, now);
+    this.showBulk(fitting.length < all.length);
+    const apart = fitting.length - calm.length;
+    this.above.hidden = !apart;
+    setText(this.above, `${count(apart, "instance")} ${apart === 1 ? "needs" : "need"} attention and ${apart === 1 ? "is" : "are"} shown at the top.`);
+    this.fold.ariaExpanded = String(this.isOpen);
+    this.inside.hidden = !this.isOpen;
+    // What is folded is not drawn.
+    if (!this.isOpen) return;
     this.showTimes();
-    this.all.hidden = this.targets.length < 2;
-    ["Start", "Stop", "Keep up"].forEach((verb, index) => {
-      const button = this.all.children[index];
-      setText(button, `${verb} ${fitting.length < all.length ? "shown" : "all"}`);
-      button.ariaLabel = `${button.textContent} of ${this.name}`;
-    });
-    const few = this.open ? fitting : fitting.slice(0, FEW);
-    for (const one of few) {
-      if (!this.lines.has(one.id)) this.lines.set(one.id, new Line(this.act));
-      this.lines.get(one.id).show(one, zone, now, regions);
+    const nodes = this.gather(calm, context);
+    const few = this.whole ? nodes : nodes.slice(0, FEW);
+    place(this.body, few.map((make) => make()));
+    this.more.hidden = few.length === nodes.length;
+    setText(this.rest, `Show ${nodes.length - few.length} more`);
+  }
+
+  get isOpen() {
+    return this.filtered ? this.isOpenFiltered ?? true : this.isOpenChosen ?? this.byDefault;
+  }
+
+  toggle(isOpen = !this.isOpen) {
+    if (this.filtered) this.isOpenFiltered = isOpen;
+    else this.isOpenChosen = isOpen;
+    if (this.shown) this.show(...this.shown);
+  }
+
+  // The card's rows, as functions that show them: alike instances in one row, followed by their own rows if it is open.
+  gather(instances, context) {
+    const alike = new Map();
+    // A short list of search results is not grouped.
+    const isShort = context.words && instances.length <= 4 * MANY;
+    for (const one of instances) {
+      const key = isShort ? one.id : likeness(one);
+      if (!alike.has(key)) alike.set(key, []);
+      alike.get(key).push(one);
     }
-    this.more.hidden = few.length === fitting.length;
-    setText(this.rest, `Show all ${fitting.length}`);
-    place(this.body, few.map((one) => this.lines.get(one.id).node));
-    this.node.hidden = !fitting.length;
+    // The sentence about an incorrect tag is shown once.
+    const isGroup = ([, members]) => members.length >= (isMistagged(members[0]) ? 2 : MANY);
+    const entries = [...alike].flatMap((entry) => (isGroup(entry) ? [entry] : entry[1].map((one) => [one.id, [one]])));
+    if (this.alarm) entries.sort(([, [a]], [, [b]]) => Number(isMistagged(b)) - Number(isMistagged(a)));
+    else entries.sort(([, [a]], [, [b]]) => byName(a, b));
+    const groups = this.match(entries.filter(isGroup));
+    // A filter hides groups without closing them.
+    const shown = new Set(groups.values());
+    this.groups = [...shown, ...(context.filtered ? this.groups.filter((group) => !shown.has(group)) : [])];
+    return entries.flatMap(([key, members]) => {
+      const group = groups.get(key);
+      if (!group) return [() => this.row(members[0], context)];
+      group.toggle.ariaExpanded = String(Boolean(group.isOpen));
+      const own = group.isOpen ? members.map((one) => () => this.row(one, context, "member")) : [];
+      return [() => { group.show(members, contextOf(members[0], context)); return group.node; }, ...own];
+    });
+  }
+
+  // Finds the row of each group: the one that had the same key, or else most of its instances, whose state has changed.
+  match(entries) {
+    const rest = new Set(this.groups);
+    const take = (group) => { rest.delete(group); return group; };
+    const found = new Map();
+    for (const [key] of entries) found.set(key, take(this.groups.find((group) => group.key === key)));
+    for (const [key, members] of entries) {
+      const ids = new Set(members.map(({ id }) => id));
+      const shared = (group) => group.all.filter(({ id }) => ids.has(id)).length;
+      const [closest] = [...rest].filter(shared).sort((a, b) => shared(b) - shared(a));
+      let group = found.get(key) ?? take(closest);
+      if (!group) {
+        group = new Row(this.act, () => { group.isOpen = !group.isOpen; this.show(...this.shown); });
+      }
+      found.set(key, Object.assign(group, { key }));
+    }
+    return found;
+  }
+
+  row(one, context, className = "") {
+    if (!rows.has(one.id)) rows.set(one.id, new Row(this.act));
+    const row = rows.get(one.id);
+    row.node.classList.toggle("member", className === "member");
+    row.show([one], contextOf(one, context));
+    return row.node;
+  }
+
+  // What a button of the card changes.
+  targets(verb) {
+    return verb === "resume" ? this.managed.filter(({ override }) => override) : this.managed;
+  }
+
+  showBulk(isFiltered) {
+    const [resume, ...others] = this.bulk.children;
+    const overridden = this.targets("resume").length;
+    this.bulk.hidden = this.alarm || this.managed.length < 2;
+    resume.hidden = overridden < 2;
+    setText(resume, `Resume ${overridden}`);
+    resume.ariaLabel = `Resume ${overridden} of ${this.name}`;
+    const idle = [this.managed.every(isUp), !this.managed.some(isUp), false];
+    ["Start", "Stop", "Override"].forEach((verb, index) => {
+      setText(others[index], `${verb} ${isFiltered ? "shown" : "all"}`);
+      others[index].ariaLabel = `${others[index].textContent} of ${this.name}`;
+      others[index].ariaDisabled = String(this.isBusy || idle[index]);
+    });
   }
 
   showAll() {
-    this.open = true;
+    this.whole = true;
     this.show(...this.shown);
     this.body.children[FEW]?.querySelector("button")?.focus();
   }
 
   showTimes() {
-    const [schedule, , , now] = this.shown ?? [];
-    if (this.details.open && schedule?.timeline) drawTimes(this.times, schedule, now);
+    const [schedule, , , context] = this.shown ?? [];
+    if (this.details.open && schedule?.timeline) drawTimes(this.times, schedule, context.now);
   }
 
   busy(isBusy) {
-    for (const button of this.all.children) button.ariaDisabled = String(isBusy);
-    for (const one of this.targets) this.lines.get(one.id)?.busy(isBusy);
+    this.isBusy = isBusy;
+    for (const button of this.bulk.children) button.ariaDisabled = String(isBusy);
+    for (const group of this.groups) group.busy(isBusy);
+    for (const one of this.managed) rows.get(one.id)?.busy(isBusy);
   }
 
   complain(error) {
     const hadFocus = this.wrong.contains(document.activeElement);
     this.wrong.replaceChildren(...(error ? [notice(error, () => this.complain(null))] : []));
-    if (hadFocus) this.all.firstChild.focus();
+    if (hadFocus) this.fold.focus();
   }
 }
 
+const contextOf = (one, context) => ({ ...context, zone: context.zones.get(one.schedule) });
+
+const order = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+const byName = (a, b) => order.compare(label(a), label(b)) || order.compare(a.id, b.id);
+
 // Puts `nodes` into `parent` in this order. Leaves nodes that are in place, because moving a node loses its focus.
 function place(parent, nodes) {
-  for (const child of [...parent.children]) if (!nodes.includes(child)) child.remove();
-  nodes.forEach((node, index) => {
-    if (parent.children[index] !== node) parent.insertBefore(node, parent.children[index] ?? null);
-  });
+  const wanted = new Set(nodes);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  let next = parent.firstElementChild;
+  for (const node of nodes) {
+    if (node === next) next = next.nextElementSibling;
+    else parent.insertBefore(node, next);
+  }
 }
 
 function notice(error, close) {

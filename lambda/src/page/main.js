@@ -37,7 +37,7 @@ async function fetchFleet() {
     refreshedAt = Date.now();
     failures = 0;
     enter("fleet");
-    $("trouble").replaceChildren();
+    showTrouble(null);
     show();
   } catch (error) {
     if (!(error instanceof ApiFailure)) throw error;
@@ -75,16 +75,28 @@ function refused(error) {
     const had = token.get() !== null;
     token.set(null);
     enter("token");
-    $("trouble").replaceChildren(...(had ? [notice({ message: "invalid token", hint: "enter a token that is deployed" })] : []));
+    showTrouble(had ? { message: "invalid token", hint: "enter a token that is deployed" } : null);
     return;
   }
-  if (!fleet) setText($("big"), "The fleet is unavailable");
-  $("trouble").replaceChildren(notice(error));
+  // An old state is shown with its time.
+  const stale = fleet ? `this is the state of ${moment(refreshedAt + skew, now())}${error.hint ? `; ${error.hint}` : ""}` : error.hint;
+  showTrouble({ message: error.message, hint: stale, requestId: error.requestId });
+  if (fleet) return showAge();
+  $("skeleton").hidden = true;
+  $("answer").hidden = $("big").hidden = false;
+  setText($("big"), "The fleet is unavailable");
+}
+
+// Shows why there is no fleet, or none that is up to date. A repeated error is not announced again.
+function showTrouble(error) {
+  const { message, hint } = error ?? {};
+  if (hasChanged($("trouble"), message, hint)) $("trouble").replaceChildren(...(error ? [notice(error)] : []));
 }
 
 // Shows one of three sections: the fleet, the sign-in, or how to sign requests.
 function enter(what) {
   const entered = $(what).hidden;
+  $("skeleton").hidden = true;
   for (const id of ["fleet", "token", "signed"]) $(id).hidden = id !== what;
   $("answer").hidden = what !== "fleet";
   $("refresh").hidden = what !== "fleet";
@@ -108,97 +120,157 @@ const KINDS = {
   awry: ["Needs attention", needsAttention],
   overridden: ["Overridden", (one) => Boolean(one.override)],
 };
-const order = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
-const NO_SCHEDULE = "No schedule", OWN_SCHEDULE = "Inline schedules";
+const NO_SCHEDULE = "No schedule", OWN_SCHEDULE = "Inline schedules", PROBLEMS = "Needs attention";
+// With more schedules than this, they are folded at first.
+const MANY_SCHEDULES = 8;
 
 function show() {
+  const focused = document.activeElement;
   const at = now();
   const words = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
   const fits = (one) => {
-    const text = [one.name, one.id, one.instance_type, one.region, one.schedule, one.state].join(" ").toLowerCase();
+    const text = [one.name, one.id, one.instance_type, one.region, one.schedule, one.inline_schedule, one.state].join(" ").toLowerCase();
     return KINDS[shownKind][1](one) && words.every((word) => text.includes(word));
   };
-  const managed = fleet.instances.filter(isManaged);
-  setText($("big"), summary(managed));
-  document.title = `${managed.filter((one) => one.state === "running").length}/${managed.length} running · Curfew`;
-  $("answer").classList.remove("waiting");
-  const next = nextUp(managed, at);
-  $("next").replaceChildren(...(next ? ["Next: ", make("b", {}, next.names), ` ${next.verb} `, make("b", {}, next.when), `, in ${next.wait}.`] : [managed.length ? "No next edge." : guide()]));
-  showChips();
+  const all = fleet.instances.toSorted(byName);
+  const key = schedules.tag ?? "Schedule";
+  document.title = `${all.filter((one) => one.state === "running").length}/${all.length} running · Curfew`;
+  showCounts(all);
+  showNext(all.filter(isManaged), key, at);
 
   const groups = new Map(schedules.schedules.map((schedule) => [schedule.name, { schedule, all: [] }]));
-  for (const one of fleet.instances) {
+  for (const one of all) {
     const name = one.schedule ?? null;
+    // An instance with an incorrect tag is shown with the problems only.
+    if (name === null && needsAttention(one)) continue;
     if (!groups.has(name)) groups.set(name, { schedule: null, all: [] });
     groups.get(name).all.push(one);
   }
-  const regions = new Set(fleet.instances.map(({ region }) => region)).size;
-  const placed = [];
-  let fitting = 0;
-  for (const [name, { schedule, all }] of groups) {
+  const filtered = words.length > 0 || shownKind !== "all";
+  const context = {
+    now: at, key, filtered, words: words.length > 0, open: groups.size <= MANY_SCHEDULES,
+    regions: new Set(all.map(({ region }) => region)).size,
+    zones: new Map(schedules.schedules.map(({ name, timezone }) => [name, timezone])),
+  };
+  showProblems(all.filter(needsAttention), fits, context);
+  const placed = [...groups].map(([name, { schedule, all }]) => {
     const title = name === null ? NO_SCHEDULE : schedule ? name : OWN_SCHEDULE;
     if (!cards.has(name)) cards.set(name, new Card(title, act));
     const card = cards.get(name);
-    all.sort((a, b) => order.compare(label(a), label(b)) || order.compare(a.id, b.id));
     const shown = all.filter(fits);
-    fitting += shown.length;
-    card.show(schedule, all, shown, at, regions);
+    card.show(schedule, all, shown, context);
     // A schedule without instances is shown unless a filter is set, because its week is of interest too.
-    if (schedule && !all.length && !words.length && shownKind === "all") card.node.hidden = false;
-    placed.push(card.node);
-  }
-  place($("groups"), placed);
-  $("empty").hidden = fitting > 0 || !fleet.instances.length;
+    card.node.hidden = shownKind === "awry" || (!shown.length && !(schedule && !all.length && !filtered));
+    return { card, isEmpty: !all.length };
+  });
+  placed.sort((a, b) => a.isEmpty - b.isEmpty);
+  place($("groups"), placed.map(({ card }) => card.node));
+  showTools(all.filter((one) => fits(one) && isManaged(one) && one.override), placed.map(({ card }) => card));
+  $("empty").hidden = all.some(fits) || !all.length;
   setText($("empty"), "No instance matches. Clear the filter to see all of them.");
   $("beyond").hidden = !fleet.unmanaged && !beyond;
   setText($("beyond").firstChild, beyond ? "" : `${count(fleet.unmanaged, "instance")} without a schedule ${fleet.unmanaged === 1 ? "is" : "are"} not shown.`);
   setText($("beyond").lastChild, beyond ? "Hide instances without a schedule" : fleet.unmanaged === 1 ? "Show it" : "Show them");
   showLately(at);
   showAge();
+  // An instance that moved to another card lost the focus.
+  if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
 }
 
-function guide() {
+function showNext(managed, key, at) {
+  setText($("big"), managed.length ? "" : "No instance is managed yet");
+  $("big").hidden = managed.length > 0;
+  const next = nextUp(managed, at);
   const name = schedules.schedules[0]?.name;
-  return name ? `Tag an instance Schedule=${name}, and it shows up here.` : "The configuration has no schedules; deploy one that has schedules to see them here.";
+  const guide = name ? `Tag an instance ${key}=${name}, and it shows up here.` : "The configuration has no schedules; deploy one that has schedules to see them here.";
+  $("next").replaceChildren(...(next ? ["Next: ", make("b", {}, next.who), ` ${next.verb} `, make("b", {}, next.when), `, in ${next.wait}.`] : [managed.length ? "No next edge." : guide]));
 }
 
-function showChips() {
-  const chips = Object.entries(KINDS).map(([kind, [text, fits]]) => ({ kind, text, n: fleet.instances.filter(fits).length }));
-  const wanted = chips.filter(({ kind, n }) => n || kind === shownKind || kind === "all");
+// The only counts of the whole fleet. Each filters what is shown.
+function showCounts(all) {
+  const counts = Object.entries(KINDS).map(([kind, [text, fits]]) => ({ kind, text, n: all.filter(fits).length }));
+  const wanted = counts.filter(({ kind, n }) => n || kind === shownKind || ["all", "running"].includes(kind));
   const nodes = wanted.map(({ kind, text, n }) => {
-    showChips[kind] ??= make("button", { type: "button", onclick: () => { shownKind = kind; show(); } }, text, " ", make("b"));
-    showChips[kind].ariaPressed = String(kind === shownKind);
-    setText(showChips[kind].lastChild, String(n));
-    return showChips[kind];
+    const button = (showCounts[kind] ??= make("button", { type: "button", className: kind, onclick: () => { shownKind = kind === shownKind ? "all" : kind; show(); } }, make("span", {}, text), " ", make("b")));
+    button.ariaPressed = String(kind === shownKind);
+    setText(button.lastChild, String(n));
+    return button;
   });
-  place($("chips"), nodes);
+  $("counts").hidden = !all.length;
+  place($("counts"), nodes);
 }
 
+// What needs a person comes first: account-regions without an answer, incorrect tags, then failures.
+function showProblems(awry, fits, context) {
+  showProblems.card ??= new Card(PROBLEMS, act, { alarm: true });
+  const { card } = showProblems;
+  const shown = awry.filter(fits);
+  card.show(null, awry, shown, { ...context, open: true });
+  card.node.hidden = !shown.length;
+  if (hasChanged($("problems"), fleet.unanswered)) $("problems").replaceChildren(...(fleet.unanswered ?? []).map((error) => notice(error)), card.node);
+}
+
+function showTools(overridden, all) {
+  $("resume").hidden = shownKind !== "overridden" || overridden.length < 2;
+  setText($("resume"), `Resume all ${overridden.length}`);
+  $("resume").onclick = () => act("resume", overridden, everything);
+  $("fold").hidden = all.length < 2;
+  const isOpen = all.some((card) => card.isOpen);
+  setText($("fold"), isOpen ? "Collapse all" : "Expand all");
+  $("fold").onclick = () => { for (const card of all) card.toggle(!isOpen); show(); };
+}
+
+// The place of a change to several schedules.
+const everything = {
+  node: $("errors"),
+  busy(isBusy) { $("resume").ariaDisabled = String(isBusy); },
+  complain(error) { $("errors").replaceChildren(...(error ? [notice(error, () => { $("errors").replaceChildren(); $("filter").focus(); })] : [])); },
+};
+
+// The latest changes; those with one cause within ten minutes are one.
 function showLately(at) {
-  const changed = fleet.instances.filter((one) => one.last_change).sort((a, b) => Date.parse(b.last_change.at) - Date.parse(a.last_change.at)).slice(0, 10);
-  $("lately").hidden = !changed.length;
-  const how = ({ last_change: changed }) => (changed.cause ? cause(changed) : DONE[changed.action]);
-  const lines = changed.map((one) => ({ iso: one.last_change.at, when: moment(Date.parse(one.last_change.at), at), who: label(one), how: how(one) }));
+  const changed = fleet.instances.filter((one) => one.last_change).map((one) => ({ one, time: Date.parse(one.last_change.at) })).sort((a, b) => b.time - a.time);
+  const groups = new Map();
+  for (const { one, time } of changed) {
+    const how = cause({ ...one, schedule: null }).replace(/,$/, "");
+    const group = groups.get(how);
+    if (group && group.first - time < 10 * MINUTE) {
+      group.first = time;
+      group.names.push(label(one));
+    } else {
+      if (group) groups.set(Symbol(how), group);
+      groups.set(how, { how, when: moment(time, at), iso: one.last_change.at, first: time, names: [label(one)] });
+    }
+  }
+  const lines = [...groups.values()].sort((a, b) => Date.parse(b.iso) - Date.parse(a.iso)).slice(0, 10).map(({ names, ...line }) => ({ ...line, who: list(names.sort(order.compare)) }));
+  $("lately").hidden = !lines.length;
   if (!hasChanged($("lately"), lines)) return;
   $("lately").querySelector("ol").replaceChildren(...lines.map(({ iso, when, who, how }) => make("li", {}, make("time", { className: "soft", dateTime: iso }, when), make("span", {}, make("b", {}, who), ` ${how}`))));
 }
 
+// The age of what is shown, or that it is out of date.
 function showAge() {
   if (!refreshedAt || $("fleet").hidden) return;
-  const age = Math.round((Date.now() - refreshedAt) / 1000);
-  setText($("age"), age < 10 ? "Up to date" : age < 60 ? `${Math.floor(age / 10) * 10} s ago` : `${length(age * 1000)} ago`);
+  const seconds = Math.round((Date.now() - refreshedAt) / 1000);
+  const age = seconds < 10 ? "just now" : seconds < 60 ? `${Math.floor(seconds / 10) * 10} s ago` : `${length(seconds * 1000)} ago`;
+  $("age").classList.toggle("stale", failures > 0);
+  setText($("age"), !failures ? `Updated ${age}` : seconds < 10 ? "Refresh failed" : `Refresh failed, updated ${age}`);
 }
 
-async function act(verb, targets, place, hours) {
+// Changes instances. `lasting` makes it an override: `{ for: "2h" }`, or `"ask"` for an end that a dialog asks for.
+async function act(verb, targets, place, lasting) {
   if (place.isActing || place.isBusy || !targets.length) return;
-  if (verb !== "resume" && !hours && place instanceof Line && place.turn.ariaDisabled === "true") return;
-  const wanted = targets.filter((one) => hours || verb === "resume" || (verb === "stop") === (one.state === "running"));
+  const wanted = targets.filter((one) => lasting || verb === "resume" || (verb === "stop") === isUp(one));
   if (!wanted.length) return place.complain({ harmless: true, message: `there is nothing to ${verb}`, hint: `none of these instances is ${verb === "stop" ? "running" : "stopped"}` });
-  if (wanted.length > 1 && !(await confirmChange(verb, wanted, hours))) return;
+  if (wanted.length > 1 || lasting === "ask") {
+    const confirmed = await confirmChange(verb, wanted, lasting, targets.length - wanted.length);
+    if (!confirmed) return;
+    [verb, lasting] = confirmed;
+  }
   place.isActing = true;
   place.complain(null);
   place.busy(true);
-  const { done, wrong } = await change(verb, wanted.map((one) => one.id), hours ? { for: `${hours}h` } : {});
+  const { done, wrong } = await change(verb, wanted.map((one) => one.id), lasting);
   place.isActing = false;
   if (wrong?.requires) {
     place.busy(false);
@@ -215,12 +287,12 @@ async function act(verb, targets, place, hours) {
   if (done.length) announce(outcome(done));
   if (wrong) place.complain(wrong);
   const failed = done.find((one) => ["skipped", "deferred", "recorded"].includes(one.result));
-  if (failed && !wrong && wanted.length === 1) place.complain(new ApiFailure({ message: `${label(failed)} ${RESULTS[failed.result]}`, hint: inWords(failed.reason, now()) }));
+  if (failed && !wrong && wanted.length === 1) place.complain(new ApiFailure({ message: `${label(failed)} ${result(failed)}`, hint: inWords(failed.reason, now()) }));
   // A refresh in progress may have observed the state before the change.
   await refreshing;
   await refresh();
-  // The instance and its line may be gone.
-  if (wrong && !place.node.isConnected) $("errors").replaceChildren(notice(wrong, () => { $("errors").replaceChildren(); $("filter").focus(); }));
+  // The instance and its row may be gone.
+  if (wrong && !place.node.isConnected) everything.complain(wrong);
 }
 
 function announce(text) {
@@ -229,36 +301,78 @@ function announce(text) {
   setTimeout(() => { $("announcement").textContent = text; }, 50);
 }
 
-// Asks for confirmation before a change to more than one instance, with their names.
-function confirmChange(verb, targets, hours) {
-  const [dialog, names] = [$("sure"), targets.map(label)];
+// Asks for confirmation of a change with the names of what it touches, and for the end of an override. Returns the verb and the
+// duration, or `null`.
+function confirmChange(verb, targets, lasting, others) {
+  const dialog = $("sure");
   const [no, yes] = dialog.querySelectorAll("button");
-  const what = hours ? "Keep up" : { start: "Start", stop: "Stop", resume: "Resume" }[verb];
-  const deed = `${what} ${count(targets.length, "instance")}${hours ? ` for ${hours} h` : ""}`;
-  setText($("sure-title"), `${deed}?`);
-  dialog.querySelector("ul").replaceChildren(...names.slice(0, 30).map((name) => make("li", {}, name)), ...(names.length > 30 ? [make("li", { className: "soft" }, `and ${names.length - 30} more`)] : []));
-  setText(dialog.querySelector("p"), hours ? `Their schedules are overridden until ${moment(now() + hours * HOUR, now())}.` : "Each keeps this state until the next edge of its schedule.");
-  setText(yes, deed);
-  yes.className = verb === "stop" ? "grave" : "main";
+  const one = targets.length === 1;
+  const what = lasting ? "Override" : { start: "Start", stop: "Stop", resume: "Resume" }[verb];
+  const asks = lasting === "ask";
+  setText($("sure-title"), `${what} ${one ? label(targets[0]) : named(targets)}${asks ? "" : "?"}`);
+  $("pick").hidden = !asks;
+  if (asks) preparePicker(verb);
+  setText(dialog.querySelector("p:not(#zone)"), consequence(verb, targets, lasting, others));
+  const list = dialog.querySelector("ul");
+  list.hidden = one;
+  const names = new Set(targets.map(label));
+  list.replaceChildren(...targets.toSorted(byName).map((target) => make("li", {}, label(target), ...(names.size < targets.length && target.name ? [" ", make("span", { className: "id" }, target.id)] : []))));
+  setText(yes, one ? "Override" : `${what} ${count(targets.length, "instance")}`);
+  yes.className = verb === "stop" && !asks ? "grave" : "main";
   return new Promise((resolve) => {
     const close = (answer) => { dialog.close(); resolve(answer); };
-    no.onclick = () => close(false);
-    yes.onclick = () => close(true);
-    dialog.oncancel = () => resolve(false);
+    no.onclick = () => close(null);
+    yes.onclick = () => {
+      if (!asks) return close([verb, lasting]);
+      if ($("until").reportValidity()) close([dialog.querySelector("input:checked").value, { until: new Date($("until").value).toISOString().replace(".000", "") }]);
+    };
+    $("until").onkeydown = (event) => { if (event.key === "Enter") { event.preventDefault(); yes.click(); } };
+    dialog.oncancel = () => resolve(null);
     dialog.showModal();
-    no.focus();
+    list.scrollTop = 0;
+    (asks ? $("until") : no).focus();
   });
 }
 
-// Opens the menu for the duration of an override. All buttons share one menu.
+// Offers the hour after next; an override lasts 31 days at most.
+function preparePicker(verb) {
+  const [input, zone] = [$("until"), $("zone")];
+  const local = (at) => new Date(at - new Date(at).getTimezoneOffset() * MINUTE).toISOString().slice(0, 16);
+  const soon = Math.ceil((Date.now() + MINUTE) / MINUTE) * MINUTE;
+  input.min = local(soon);
+  input.max = local(Date.now() + 31 * DAY - MINUTE);
+  input.value = local(Math.ceil(Date.now() / HOUR) * HOUR + HOUR);
+  $("sure").querySelector(`input[value=${verb}]`).checked = true;
+  const tell = () => {
+    const at = new Date(input.value).getTime() + skew;
+    setText(zone, [at > now() && `In ${length(at - now())}.`, `Your time zone, ${MINE}. At most 31 days.`].filter(Boolean).join(" "));
+  };
+  input.oninput = tell;
+  tell();
+}
+
+// What a change means for the instances.
+function consequence(verb, targets, lasting, others) {
+  if (lasting === "ask") return targets.length === 1 ? "Afterwards it follows its schedule again." : "Afterwards they follow their schedules again.";
+  if (lasting) return `Kept running until ${moment(now() + parseInt(lasting.for, 10) * HOUR, now())}; then they follow their schedules again.`;
+  if (verb === "resume") return "Their overrides end, and their schedules apply at once.";
+  const rest = others ? ` ${others === 1 ? "1 other is" : `${others} others are`} ${verb === "stop" ? "not running" : "running already"}.` : "";
+  const edges = new Set(targets.map(({ next_edge: next }) => next?.at));
+  const [at] = edges;
+  const end = edges.size === 1 && at ? `the next edge, ${moment(Date.parse(at), now())}` : "the next edge of their schedule";
+  return `They stay ${verb === "stop" ? "stopped" : "up"} until ${end}.${rest}`;
+}
+
+// Opens the menu for an override. All buttons share one menu.
 function openMenu(opener, choose) {
   const menu = $("menu");
   // A press outside closes the menu. A press on its opener must not open it again.
   if (opener.ariaDisabled === "true" || opener.wasOpen) return;
   const title = $("menu-title");
-  setText(title, "Keep up, regardless of the schedule, for");
-  const items = HOURS.map((hours) => make("button", { type: "button", role: "menuitem", tabIndex: -1, onclick: () => { menu.hidePopover(); choose(hours); } },
-    count(hours, "hour"), make("span", {}, `until ${moment(now() + hours * HOUR, now()).replace(/^today /, "")}`)));
+  setText(title, "Keep running, whatever the schedule says, for");
+  const item = (text, note, verb, lasting) => make("button", { type: "button", role: "menuitem", tabIndex: -1, onclick: () => { menu.hidePopover(); choose(verb, lasting); } }, text, make("span", {}, note));
+  const items = HOURS.map((hours) => item(count(hours, "hour"), `until ${moment(now() + hours * HOUR, now()).replace(/^today /, "")}`, "start", { for: `${hours}h` }));
+  items.push(item("Keep running until…", "", "start", "ask"), item("Keep stopped until…", "", "stop", "ask"));
   menu.replaceChildren(title, ...items);
   menu.onkeydown = (event) => {
     const at = items.indexOf(document.activeElement);
@@ -294,14 +408,14 @@ addEventListener("keydown", () => { if ($("menu").opener) $("menu").opener.wasOp
 addEventListener("scroll", placeMenu, { passive: true });
 addEventListener("resize", placeMenu);
 
-$("refresh").onclick = () => { schedulesAt = 0; refresh().then(() => failures || announce("Up to date")); };
+$("refresh").onclick = () => { schedulesAt = 0; refresh().then(() => failures || announce("Updated just now")); };
 // Reloads, so that the data shown with the token disappears.
 $("forget").onclick = () => { token.set(null); location.reload(); };
 $("token-form").onsubmit = (event) => {
   event.preventDefault();
   token.set($("token-input").value.trim());
   $("token-input").value = "";
-  $("trouble").replaceChildren();
+  showTrouble(null);
   refresh();
 };
 $("filter").oninput = show;
@@ -311,6 +425,7 @@ document.addEventListener("visibilitychange", () => {
   else if (Date.now() - refreshedAt > FAST_INTERVAL) refresh();
 });
 // Updates the waiting times and the age between refreshes.
-$("answer").hidden = $("refresh").hidden = false;
+$("skeleton").hidden = $("refresh").hidden = false;
+setText($("age"), "Loading…");
 setInterval(() => { if (!document.hidden && fleet && !$("fleet").hidden && !$("menu").matches(":popover-open")) Date.now() - refreshedAt > 30_000 ? show() : showAge(); }, 5_000);
 refresh();

@@ -212,7 +212,8 @@ async fn schedules_show_desired_state_and_reason() {
           "reason": "inside the window `Mon-Fri 08:00-20:00` in Europe/Paris",
           "timezone": "Europe/Paris"
         }
-      ]
+      ],
+      "tag": "Schedule"
     }
     "#);
 }
