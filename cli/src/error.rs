@@ -70,6 +70,13 @@ impl CliError {
         self
     }
 
+    /// Appends to the message.
+    #[must_use]
+    pub fn followed_by(mut self, text: &str) -> Self {
+        self.message.push_str(text);
+        self
+    }
+
     /// Replaces the exit code.
     #[must_use]
     pub fn exiting(mut self, exit: Exit) -> Self {
@@ -131,7 +138,13 @@ impl fmt::Display for CliError {
 impl From<ConfigurationError> for CliError {
     fn from(error: ConfigurationError) -> Self {
         let hint = error.hint();
-        Self::wrap(Exit::Usage, error).hint(hint)
+        let mut message = error.report();
+        if message.contains('\n') {
+            // The hint stands apart from the last of several errors.
+            message.push('\n');
+        }
+        let wrapped = Self::wrap(Exit::Usage, error).hint(hint);
+        Self { message, ..wrapped }
     }
 }
 

@@ -5,13 +5,17 @@
 
 mod calendar;
 mod daemon;
+mod diagnostic;
 mod find;
 mod holidays;
 mod load;
 pub mod notify;
 mod raw;
+mod read;
 #[cfg(test)]
 mod schema;
+mod source;
+mod strict;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -30,8 +34,9 @@ use serde::{Deserialize, Serialize};
 
 use curfew_core::stack_name::StackName;
 pub use daemon::QueueSetting;
+pub use diagnostic::{Diagnostic, Place, Position};
 pub use find::{DEFAULT_FILE, FoundFile, Lookup, find};
-pub use load::{ConfigurationError, LoadOptions, load};
+pub use load::{CheckReport, ConfigurationError, LoadOptions, check, load};
 pub use notify::{Destination, NotifyConfiguration, TopicArn, WebhookUrl};
 pub use raw::RawConfiguration;
 

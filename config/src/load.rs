@@ -1,14 +1,18 @@
 //! Loading the layers of the configuration. Each problem is reported with the layer in which it was found.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use config::{Config, ConfigError, Environment, File, FileFormat, Value, ValueKind};
+use config::{Config, Environment, File, FileFormat, Value};
+use curfew_core::configuration::RawScheduleSet;
 use curfew_core::problem::Problem;
 use curfew_files::read_text;
+use jiff::Timestamp;
 
-use super::{AwsConfiguration, Configuration, RawConfiguration, holidays, resolve};
+use super::diagnostic::{self, Diagnostic, Place, Position};
+use super::read::{PlacedProblem, read};
+use super::source::{EntryPart, SourceFile};
+use super::{AwsConfiguration, Configuration, holidays, resolve};
 
 /// The maximum size of a file in bytes, which is also the limit of the Lambda. Schedules for two thousand accounts take a tenth of it.
 const LARGEST_FILE: u64 = 4 << 20;
@@ -62,23 +66,33 @@ pub enum ConfigurationError {
         /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The file is not TOML.
-    #[error("`{origin}` is not TOML: {message}")]
-    NotToml {
-        /// The layer that was parsed.
-        origin: String,
-        /// The parser's explanation, with line and column.
-        message: String,
-    },
-    /// Keys or values are not allowed.
-    #[error("{}", list(problems))]
-    Problems {
-        /// All problems, each with the layer in which it was found.
-        problems: Vec<(String, Problem)>,
+    /// The file is not TOML, or keys or values are not allowed.
+    #[error("{}", diagnostic::list(errors))]
+    Invalid {
+        /// All errors, in the order of the file.
+        errors: Vec<Diagnostic>,
     },
 }
 
 impl ConfigurationError {
+    /// Returns the message for a person: that of `Display`, with the line of the file for each error and carets under the part that
+    /// it is about.
+    pub fn report(&self) -> String {
+        match self {
+            Self::Invalid { errors } => {
+                let count = diagnostic::errors(errors.len());
+                let reports = errors
+                    .iter()
+                    .map(|error| format!("\n\n{}", error.report("error").trim_end()));
+                format!(
+                    "{count} in the configuration{}",
+                    reports.collect::<String>()
+                )
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// Returns a hint on how to correct the error.
     pub fn hint(&self) -> String {
         match self {
@@ -94,41 +108,145 @@ impl ConfigurationError {
             Self::Empty { .. } => {
                 "if the defaults are meant, and tags alone say when instances run, write `[managing]`".to_owned()
             }
-            Self::Unreadable { .. } | Self::NotToml { .. } | Self::Problems { .. } => {
+            Self::Unreadable { .. } => {
                 "`curfew check FILE` checks a file; docs/configuration.md lists every key".to_owned()
             }
+            Self::Invalid { .. } => "docs/configuration.md lists every key".to_owned(),
         }
     }
 }
 
-fn list(problems: &[(String, Problem)]) -> String {
-    let mut text = match problems.len() {
-        1 => "1 problem in the configuration:".to_owned(),
-        several => format!("{several} problems in the configuration:"),
-    };
-    for (origin, problem) in problems {
-        let _ = write!(text, "\n  {origin}: {problem}");
-    }
-    text
+/// The result of reading all layers, valid or not.
+struct Evaluated {
+    layers: Layers,
+    problems: Vec<PlacedProblem>,
+    warnings: Vec<Problem>,
+    /// The schedules as written, as far as they can be read.
+    document: RawScheduleSet,
+    configuration: Option<Configuration>,
 }
 
-/// Reads all layers and checks the result. Fails with all problems of keys and values, not only the first.
+/// Reads all layers and checks the result. Fails with all errors of keys and values, not only the first.
 pub fn load(options: &LoadOptions) -> Result<Configuration, ConfigurationError> {
-    let (file, layer) = file_layer(options)?;
-    let mut builder = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
-    if let Some((origin, text)) = &layer {
-        // Parse the file alone first, so that a syntax error names it.
-        let not_toml = |error: toml::de::Error| ConfigurationError::NotToml {
-            origin: origin.clone(),
-            message: error.to_string(),
-        };
-        let table = text.parse::<toml::Table>().map_err(not_toml)?;
-        // A full disk leaves an empty file, which is refused. To use the defaults, write a table's header.
-        if let Some(path) = file.as_ref().filter(|_| table.is_empty()) {
-            let path = path.clone();
-            return Err(ConfigurationError::Empty { path });
+    let read = evaluate(options)?;
+    match read.configuration {
+        Some(configuration) if read.problems.is_empty() => Ok(configuration),
+        _ => Err(ConfigurationError::Invalid {
+            errors: read.layers.locate(read.problems),
+        }),
+    }
+}
+
+/// The result of [`check`]: the errors and warnings about a configuration, by their places.
+#[derive(Clone, Debug)]
+pub struct CheckReport {
+    /// All errors. If there is one, no command accepts the configuration.
+    pub errors: Vec<Diagnostic>,
+    /// What is valid and probably a mistake.
+    pub warnings: Vec<Diagnostic>,
+    /// The configuration, if there are no errors.
+    pub configuration: Option<Configuration>,
+    layers: Layers,
+}
+
+impl CheckReport {
+    /// Adds a warning that is found elsewhere.
+    pub fn warn(&mut self, warning: Problem) {
+        self.warnings
+            .extend(self.layers.locate(vec![(warning, EntryPart::Value)]));
+    }
+
+    /// Returns the errors, if there are any.
+    pub fn error(&self) -> Option<ConfigurationError> {
+        let errors = self.errors.clone();
+        (!errors.is_empty()).then_some(ConfigurationError::Invalid { errors })
+    }
+}
+
+/// Reads all layers like [`load`], and returns the errors together with warnings about what is valid and probably a mistake after
+/// `now`. Fails if there is no file, or if it can't be read or is empty.
+pub fn check(options: &LoadOptions, now: Timestamp) -> Result<CheckReport, ConfigurationError> {
+    let read = match evaluate(options) {
+        Ok(read) => read,
+        Err(ConfigurationError::Invalid { errors }) => {
+            return Ok(CheckReport {
+                errors,
+                warnings: Vec::new(),
+                configuration: None,
+                layers: Layers::default(),
+            });
         }
-        builder = builder.add_source(File::from_str(text, FileFormat::Toml));
+        Err(error) => return Err(error),
+    };
+    let mut warnings = read.warnings;
+    warnings.extend(read.document.warnings(now));
+    let warnings = warnings.into_iter();
+    let warnings = warnings.map(|warning| (warning, EntryPart::Value));
+    let warnings = read.layers.locate(warnings.collect());
+    let errors = read.layers.locate(read.problems);
+    Ok(CheckReport {
+        configuration: read.configuration.filter(|_| errors.is_empty()),
+        errors,
+        warnings,
+        layers: read.layers,
+    })
+}
+
+fn evaluate(options: &LoadOptions) -> Result<Evaluated, ConfigurationError> {
+    let (file, source) = file_layer(options)?;
+    let layers = Layers {
+        source,
+        environment: options.environment.clone(),
+    };
+    // Parse the file alone first, so that a syntax error has its place in it. A full disk leaves an empty file, which is refused.
+    // To use the defaults, write a table's header.
+    if let Some(source) = &layers.source
+        && layers.is_empty(source)?
+        && let Some(path) = &file
+    {
+        let path = path.clone();
+        return Err(ConfigurationError::Empty { path });
+    }
+    let mut root = merge(&layers, options)?;
+    let (raw, mut problems, replaced) = read(&mut root, &defaults());
+    let mut found = Vec::new();
+    let mut document = RawScheduleSet::default();
+    let mut warnings = Vec::new();
+    let mut configuration = None;
+    if let Some(mut raw) = raw {
+        let directory = file.as_deref().and_then(Path::parent);
+        let directory = directory.unwrap_or(Path::new(".")).to_owned();
+        let mut holidays = holidays::read_in(&mut raw, &directory);
+        found.append(&mut holidays.problems);
+        warnings.clone_from(&holidays.warnings);
+        document = RawScheduleSet {
+            origin: None,
+            managing: raw.managing.clone(),
+            schedules: raw.schedules.clone(),
+            account: Vec::new(),
+        };
+        let publisher = publisher(file.as_deref(), options);
+        configuration = resolve(raw, file, &directory, publisher, holidays)
+            .map_err(|problems| found.extend(problems))
+            .ok();
+    }
+    let found = found.into_iter();
+    let found = found.filter(|problem| !replaced.explains(problem, &root));
+    problems.extend(found.map(|problem| (problem, EntryPart::Value)));
+    Ok(Evaluated {
+        layers,
+        problems,
+        warnings,
+        document,
+        configuration,
+    })
+}
+
+/// Merges the layers, of which later ones take precedence.
+fn merge(layers: &Layers, options: &LoadOptions) -> Result<Value, ConfigurationError> {
+    let mut builder = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+    if let Some(source) = &layers.source {
+        builder = builder.add_source(File::from_str(&source.text, FileFormat::Toml));
     }
     let environment = Environment::with_prefix("CURFEW")
         .prefix_separator("__")
@@ -144,42 +262,18 @@ pub fn load(options: &LoadOptions) -> Result<Configuration, ConfigurationError> 
             .set_override_option(format!("aws.{key}"), value.clone())
             .expect("a constant key is well-formed");
     }
-    let merged = builder
-        .build()
-        .map_err(|error| ConfigurationError::NotToml {
-            origin: "the configuration".to_owned(),
-            message: error.to_string(),
-        })?;
-    let origin = Origin {
-        file: layer.as_ref().map(|(origin, text)| (origin.as_str(), text)),
-        options,
-    };
-    let locate = |problems: Vec<Problem>| ConfigurationError::Problems {
-        problems: problems
-            .into_iter()
-            .map(|problem| (origin.of(&problem.key), problem))
-            .collect(),
-    };
-    let (raw, mut problems) = read(merged.cache, &defaults());
-    let configuration = match raw {
-        Some(mut raw) => {
-            let directory = file.as_deref().and_then(Path::parent);
-            let directory = directory.unwrap_or(Path::new(".")).to_owned();
-            let mut holidays = holidays::read_in(&mut raw, &directory);
-            problems.append(&mut holidays.problems);
-            let publisher = publisher(file.as_deref(), options);
-            resolve(raw, file, &directory, publisher, holidays)
-                .map_err(|found| problems.extend(found))
-                .ok()
+    let merged = builder.build().map_err(|error| {
+        let place = layers.place_of_file(None);
+        let message = error.to_string();
+        ConfigurationError::Invalid {
+            errors: vec![Diagnostic {
+                place,
+                key: None,
+                message,
+            }],
         }
-        None => None,
-    };
-    // The layers are hash maps; sorted by key, the same file gives the same list.
-    problems.sort_by(|a, b| a.key.cmp(&b.key));
-    match configuration {
-        Some(configuration) if problems.is_empty() => Ok(configuration),
-        _ => Err(locate(problems)),
-    }
+    })?;
+    Ok(merged.cache)
 }
 
 /// Returns the configuration of the compiled-in defaults alone.
@@ -191,18 +285,20 @@ pub(super) fn built_in() -> Configuration {
     load(&nothing).expect("the compiled-in configuration is good: a test reads them")
 }
 
-type Layer = Option<(String, String)>;
+type FileLayer = (Option<PathBuf>, Option<SourceFile>);
 
-fn file_layer(options: &LoadOptions) -> Result<(Option<PathBuf>, Layer), ConfigurationError> {
+fn file_layer(options: &LoadOptions) -> Result<FileLayer, ConfigurationError> {
     if let Some(path) = &options.file {
         let text =
             read_text(path, LARGEST_FILE).map_err(|source| ConfigurationError::Unreadable {
                 path: path.clone(),
                 source,
             })?;
-        Ok((Some(path.clone()), Some((path.display().to_string(), text))))
+        let name = path.clone();
+        Ok((Some(path.clone()), Some(SourceFile { name, text })))
     } else if let Some((name, text)) = options.fallback {
-        Ok((None, Some((name.to_owned(), text.to_owned()))))
+        let (name, text) = (PathBuf::from(name), text.to_owned());
+        Ok((None, Some(SourceFile { name, text })))
     } else {
         Err(ConfigurationError::NoFile { ignored: None })
     }
@@ -233,130 +329,73 @@ fn defaults() -> Value {
         .cache
 }
 
-/// Deserializes the layers. A value that is not allowed is recorded as a problem and replaced by its default, until the rest can be
-/// deserialized.
-fn read(mut root: Value, defaults: &Value) -> (Option<RawConfiguration>, Vec<Problem>) {
-    let mut problems = Vec::new();
-    loop {
-        match serde_path_to_error::deserialize::<_, RawConfiguration>(root.clone()) {
-            Ok(raw) => return (Some(raw), problems),
-            Err(error) => {
-                let mut keys: Vec<String> = error.path().iter().map(ToString::to_string).collect();
-                let message = match explain(error.inner()) {
-                    ReadProblem::Unknown { key, allowed } => {
-                        if keys.last() != Some(&key) {
-                            keys.push(key.clone());
-                        }
-                        unknown(&key, &allowed)
+/// The layers that a user writes, for the places of errors.
+#[derive(Clone, Debug, Default)]
+struct Layers {
+    source: Option<SourceFile>,
+    environment: HashMap<String, String>,
+}
+
+impl Layers {
+    /// Returns whether the file has no key. Fails if it is not TOML.
+    fn is_empty(&self, source: &SourceFile) -> Result<bool, ConfigurationError> {
+        source.is_empty().map_err(|errors| {
+            let errors = errors.into_iter().map(|error| Diagnostic {
+                place: self.place_of_file(Some(error.position)),
+                key: None,
+                message: error.message,
+            });
+            ConfigurationError::Invalid {
+                errors: errors.collect(),
+            }
+        })
+    }
+
+    fn place_of_file(&self, position: Option<Position>) -> Place {
+        match &self.source {
+            Some(source) => Place::File {
+                name: source.name.clone(),
+                position,
+            },
+            None => Place::Defaults,
+        }
+    }
+
+    /// Returns the problems with their places, in the order of the file.
+    fn locate(&self, problems: Vec<PlacedProblem>) -> Vec<Diagnostic> {
+        if problems.is_empty() {
+            return Vec::new();
+        }
+        let positions = self.source.as_ref().map(SourceFile::positions);
+        let mut found: Vec<Diagnostic> = problems
+            .into_iter()
+            .map(|(Problem { key, message }, part)| {
+                let place = match self.variable(&key) {
+                    Some(name) => Place::Variable { name },
+                    None => {
+                        let positions = positions.as_ref();
+                        self.place_of_file(
+                            positions.and_then(|positions| positions.find(&key, part, &message)),
+                        )
                     }
-                    ReadProblem::Other(message) => message,
                 };
-                // An item of a list is written `account[0]`, as in the problems found later.
-                let key = keys.join(".").replace(".[", "[");
-                problems.push(Problem::new(key, message));
-                if !reset_to_default(&mut root, Some(defaults), &keys) {
-                    return (None, problems);
+                Diagnostic {
+                    place,
+                    key: Some(key),
+                    message,
                 }
-            }
-        }
+            })
+            .collect();
+        found.sort_by(|one, other| one.order().cmp(&other.order()));
+        found
     }
-}
 
-enum ReadProblem {
-    Unknown { key: String, allowed: Vec<String> },
-    Other(String),
-}
-
-fn explain(error: &ConfigError) -> ReadProblem {
-    match error {
-        ConfigError::At { error, .. } => explain(error),
-        ConfigError::Type {
-            unexpected,
-            expected,
-            ..
-        } => ReadProblem::Other(format!("found {unexpected}; allowed is {expected}")),
-        // The caller knows the path in a better form.
-        ConfigError::NotFound(path) => {
-            let key = path.rsplit(['.', ']']).next().unwrap_or(path);
-            ReadProblem::Other(format!("`{key}` is missing"))
-        }
-        other => {
-            // serde's wording: ``unknown field `x`, expected one of `a`, `b` ``.
-            let message = other.to_string();
-            let mut quoted = message.split('`').skip(1).step_by(2).map(str::to_owned);
-            match quoted.next() {
-                Some(key) if message.starts_with("unknown field") => ReadProblem::Unknown {
-                    key,
-                    allowed: quoted.collect(),
-                },
-                _ => ReadProblem::Other(message),
-            }
-        }
-    }
-}
-
-fn unknown(key: &str, allowed: &[String]) -> String {
-    let closeness = |name: &&String| strsim::damerau_levenshtein(name, key);
-    let meant = allowed
-        .iter()
-        .min_by_key(closeness)
-        .filter(|name| closeness(name) <= 2);
-    let hint = meant
-        .map(|name| format!("; did you mean `{name}`?"))
-        .unwrap_or_default();
-    let allowed: Vec<String> = allowed.iter().map(|name| format!("`{name}`")).collect();
-    format!(
-        "`{key}` is not a key here{hint} (allowed: {})",
-        allowed.join(", ")
-    )
-}
-
-/// Sets the value at `keys` to its default, or removes it if there is none. For an item of a list, the whole list is set. Returns
-/// whether anything was changed.
-fn reset_to_default(root: &mut Value, defaults: Option<&Value>, keys: &[String]) -> bool {
-    let [first, rest @ ..] = keys else {
-        return false;
-    };
-    let ValueKind::Table(table) = &mut root.kind else {
-        return false;
-    };
-    let default = match defaults.map(|value| &value.kind) {
-        Some(ValueKind::Table(defaults)) => defaults.get(first),
-        _ => None,
-    };
-    let below = match table.get_mut(first) {
-        None => return false,
-        Some(child) => !rest.is_empty() && reset_to_default(child, default, rest),
-    };
-    if !below {
-        match default {
-            Some(value) => table.insert(first.clone(), value.clone()),
-            None => table.remove(first),
-        };
-    }
-    true
-}
-
-/// Finds the layer that a key's value comes from.
-struct Origin<'a> {
-    file: Option<(&'a str, &'a String)>,
-    options: &'a LoadOptions,
-}
-
-impl Origin<'_> {
-    fn of(&self, key: &str) -> String {
-        let variable = format!("CURFEW__{}", key.replace('.', "__")).to_uppercase();
-        if let Some(found) = self
-            .options
-            .environment
-            .keys()
+    /// Returns the environment variable that sets the value at `key`.
+    fn variable(&self, key: &str) -> Option<String> {
+        let variable = format!("CURFEW__{}", key.replace('.', "__"));
+        let mut names = self.environment.keys();
+        names
             .find(|name| name.eq_ignore_ascii_case(&variable))
-        {
-            return found.clone();
-        }
-        match self.file {
-            Some((name, _)) => name.to_owned(),
-            None => "the built-in defaults".to_owned(),
-        }
+            .cloned()
     }
 }

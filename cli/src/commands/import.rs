@@ -1,6 +1,6 @@
 //! `curfew import`: converts the schedules of another tool to a configuration file.
 
-use std::io::Read;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -18,16 +18,16 @@ pub(crate) struct ImportArgs {
 
 #[derive(Debug, Subcommand)]
 enum ImportSource {
-    /// Convert Instance Scheduler on AWS: the output of describe-schedules and describe-periods, concatenated, or a CloudFormation
-    /// template in JSON
+    /// Convert Instance Scheduler on AWS: the output of describe-schedules and describe-periods, concatenated; a scan of its DynamoDB
+    /// table; or a CloudFormation template in YAML or JSON
     InstanceScheduler {
         /// Input file, or - for standard input
         #[arg(default_value = "-")]
         file: PathBuf,
     },
-    /// Convert Cloud Custodian: the value of an off-hours tag, or a policy in JSON
+    /// Convert Cloud Custodian: the value of an off-hours tag, or policies in YAML or JSON
     Custodian {
-        /// Tag value, such as 'off=(M-F,19);on=(M-F,7);tz=pt', or - to read it or a policy from standard input
+        /// Tag value, such as 'off=(M-F,19);on=(M-F,7);tz=pt', or a file of policies, or - for standard input
         value: String,
     },
 }
@@ -38,8 +38,8 @@ pub(crate) fn import(context: &mut Context, args: ImportArgs) -> Result<(), CliE
         ImportSource::InstanceScheduler { file } => {
             curfew_import::instance_scheduler(&read(&file)?)
         }
-        ImportSource::Custodian { value } if value == "-" => {
-            curfew_import::custodian(&read(Path::new("-"))?)
+        ImportSource::Custodian { value } if value == "-" || Path::new(&value).exists() => {
+            curfew_import::custodian(&read(Path::new(&value))?)
         }
         ImportSource::Custodian { value } => curfew_import::custodian(&value),
     };
@@ -59,18 +59,28 @@ pub(crate) fn import(context: &mut Context, args: ImportArgs) -> Result<(), CliE
         .hint("the TOML lists them at the top; see docs/import.md for the reasons"))
 }
 
+/// The maximum size of the input: a template of CloudFormation has at most 1 MB, and a DynamoDB scan of a thousand schedules less.
+const LARGEST_FILE: u64 = 4 << 20;
+
 fn read(file: &Path) -> Result<String, CliError> {
     let (name, read) = if file.as_os_str() == "-" {
-        let mut text = String::new();
-        let read = std::io::stdin().lock().read_to_string(&mut text);
-        ("standard input".to_owned(), read.map(|_| text))
+        ("standard input".to_owned(), read_stdin())
     } else {
-        (
-            format!("`{}`", file.display()),
-            std::fs::read_to_string(file),
-        )
+        let name = format!("`{}`", file.display());
+        (name, curfew_files::read_text(file, LARGEST_FILE))
     };
     read.map_err(|error| CliError::new(Exit::Usage, format!("{name} can't be read: {error}")))
+}
+
+fn read_stdin() -> io::Result<String> {
+    let mut text = String::new();
+    let stdin = io::stdin().lock();
+    let length = stdin.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
+    if length as u64 > LARGEST_FILE {
+        let message = format!("it has more than {} KiB", LARGEST_FILE / 1024);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(text)
 }
 
 fn list(problems: &[Problem]) -> String {

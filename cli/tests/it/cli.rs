@@ -85,10 +85,59 @@ fn check_succeeds_or_reports_every_error_and_exits_with_2() {
         "schedules.office.enforced",
     ] {
         assert!(
-            stderr.contains(&format!("curfew.toml: `{key}`")),
+            stderr.contains(&format!("error: `{key}`: ")),
             "{key}: {stderr}"
         );
     }
+    insta::assert_snapshot!(stderr, @r"
+    error: 3 errors in the configuration
+
+    curfew.toml:2:13: error: `schedules.office.timezone`: `Mars` is not an IANA time zone; write one such as `Europe/Paris` or `America/New_York`
+      |
+    2 | timezone = 'Mars'
+      |             ^^^^
+
+    curfew.toml:3:12: error: `schedules.office.running`: `Mon-Fry 08:00-20:00`: `Fry` is not a day of the week
+      |
+    3 | running = 'Mon-Fry 08:00-20:00'
+      |            ^^^^^^^^^^^^^^^^^^^
+
+    curfew.toml:4:1: error: `schedules.office.enforced`: `enforced` is not a key here; did you mean `enforce`?
+      |
+    4 | enforced = true
+      | ^^^^^^^^
+
+      hint: docs/configuration.md lists every key
+    ");
+    // Every command that reads the configuration prints the same.
+    for command in ["run", "next", "deploy"] {
+        assert_eq!(bad.fails(&[command]), (2, stderr.clone()), "{command}");
+    }
+}
+
+#[test]
+fn check_reports_places_as_json_for_ci() {
+    let place = Place::with(
+        "[schedules.office]\ntimezone = 'EST'\nrunning = 'Mon-Fri 08:00-20:00'\n[daemon]\npoll = 10\n",
+    );
+    let (code, stdout, stderr) = place.runs(&["check", "-o", "json"]);
+    assert_eq!(code, 2, "{stderr}");
+    let warning = json!({
+        "line": 2, "column": 13, "length": 3, "key": "schedules.office.timezone",
+        "message": "`EST` has no daylight saving time; write `America/New_York` for a place that has it",
+    });
+    let found: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(
+        (&found["errors"], &found["warnings"], &found["schedules"]),
+        (
+            &json!([{
+                "line": 5, "column": 8, "length": 2, "key": "daemon.poll",
+                "message": "found the number `10`; allowed is a string, in quotes",
+            }]),
+            &json!([warning]),
+            &json!([]),
+        )
+    );
 }
 
 #[test]
@@ -99,11 +148,18 @@ fn check_warns_of_crons_that_never_fire() {
     let warning = "the stop cron `0 18 31 2,4 *` never fires";
     assert_eq!(
         place.prints(&["check"]),
-        format!("`curfew.toml` is valid: 1 schedule (x)\nwarning: `schedules.x`: {warning}\n")
+        format!(
+            "`curfew.toml` is valid: 1 schedule (x), 1 warning\n\n\
+             curfew.toml:3:9: warning: `schedules.x.stop`: {warning}\n  |\n\
+             3 | stop = \"0 18 31 2,4 *\"\n  |         ^^^^^^^^^^^^^\n"
+        )
     );
-    assert_eq!(
-        place.json(&["check"])["warnings"],
-        json!([{"key": "schedules.x", "message": warning}])
+    assert_eq!(place.json(&["check"])["warnings"][0]["message"], warning);
+    let (code, stdout, stderr) = place.runs(&["check", "--deny-warnings"]);
+    assert_eq!((code, stdout), (2, place.prints(&["check"])));
+    assert!(
+        stderr.contains("error: 1 warning, and `--deny-warnings`"),
+        "{stderr}"
     );
     let weekend = Place::with(include_str!(
         "../../../crates/core/tests/cases/weekend-window.toml"

@@ -82,14 +82,13 @@ fn every_error_is_reported_with_file_key_and_what_is_allowed() {
         colour = "red"
     "#;
     insta::assert_snapshot!(problems(text), @r#"
-    7 problems in the configuration:
-      /etc/curfew.toml: `schedules.lab.enforce`: found string "maybe"; allowed is a boolean
-      /etc/curfew.toml: `schedules.lab.running`: `Mon-Fri 08:00-25:00`: `25:00` is not a time of day; write `00:00`–`24:00`, hours and minutes
-      /etc/curfew.toml: `schedules.office`: the schedule has no edges; add `running`, `start`, `stop`, a `window` or `any_of`
-      /etc/curfew.toml: `schedules.office.runing`: `runing` is not a key here; did you mean `running`? (allowed: `timezone`, `start`, `stop`, `running`, `window`, `except`, `only`, `timed`, `any_of`, `enforce`, `catch_up`, `adopt`, `hibernate`, `fallback_types`, `include_asg`, `match`)
-      /etc/curfew.toml: `schedules.office.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?
-      /etc/curfew.toml: `stack.colour`: `colour` is not a key here (allowed: `name`, `heartbeat`, `permissions_boundary`, `kms_keys`, `licenses`, `confirm_above`)
-      /etc/curfew.toml: `stack.heartbeat`: EventBridge refuses `rate(1 minutes)`: the unit is singular for 1 and plural otherwise; write `rate(1 minute)`; or `off`
+    6 errors in the configuration:
+      /etc/curfew.toml:3:21: `schedules.office.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?
+      /etc/curfew.toml:4:9: `schedules.office.runing`: `runing` is not a key here; did you mean `running`?
+      /etc/curfew.toml:8:34: `schedules.lab.running`: `Mon-Fri 08:00-25:00`: `25:00` is not a time of day; write `00:00`–`24:00`, hours and minutes
+      /etc/curfew.toml:9:19: `schedules.lab.enforce`: found the string `maybe`; allowed is `true` or `false`, without quotes
+      /etc/curfew.toml:12:21: `stack.heartbeat`: EventBridge refuses `rate(1 minutes)`: the unit is singular for 1 and plural otherwise; write `rate(1 minute)`; or `off`
+      /etc/curfew.toml:13:9: `stack.colour`: `colour` is not a key here (allowed: `name`, `heartbeat`, `permissions_boundary`, `kms_keys`, `licenses`, `confirm_above`)
     "#);
 }
 
@@ -129,10 +128,10 @@ fn a_price_is_finite_and_not_negative() {
     let found = problems("[prices]\n't3.micro' = -0.01\n't3.small' = inf\n't3.large' = nan");
     assert_eq!(
         found,
-        "3 problems in the configuration:\n  \
-         /etc/curfew.toml: `prices.t3.large`: `NaN` is not a price per hour; write 0 or more\n  \
-         /etc/curfew.toml: `prices.t3.micro`: `-0.01` is not a price per hour; write 0 or more\n  \
-         /etc/curfew.toml: `prices.t3.small`: `inf` is not a price per hour; write 0 or more"
+        "3 errors in the configuration:\n  \
+         /etc/curfew.toml:2:14: `prices.t3.micro`: `-0.01` is not a price per hour; write 0 or more\n  \
+         /etc/curfew.toml:3:14: `prices.t3.small`: `inf` is not a price per hour; write 0 or more\n  \
+         /etc/curfew.toml:4:14: `prices.t3.large`: `NaN` is not a price per hour; write 0 or more"
     );
 }
 
@@ -248,7 +247,7 @@ fn a_wrong_value_from_the_environment_names_the_variable() {
     options.environment =
         HashMap::from([("CURFEW__DAEMON__DRIVER".to_owned(), "cluod".to_owned())]);
     insta::assert_snapshot!(load(&options).unwrap_err(), @r"
-    1 problem in the configuration:
+    1 error in the configuration:
       CURFEW__DAEMON__DRIVER: `daemon.driver`: found `cluod`; allowed is `cloud` or `daemon`
     ");
 }
@@ -256,11 +255,8 @@ fn a_wrong_value_from_the_environment_names_the_variable() {
 #[test]
 fn a_syntax_error_is_reported_with_its_line() {
     insta::assert_snapshot!(problems("[schedules.office\ntimezone = 'UTC'"), @r"
-    `/etc/curfew.toml` is not TOML: TOML parse error at line 1, column 18
-      |
-    1 | [schedules.office
-      |                  ^
-    unclosed table, expected `]`
+    1 error in the configuration:
+      /etc/curfew.toml:1:18: this is not TOML: unclosed table, expected `]`
     ");
 }
 
@@ -288,16 +284,18 @@ fn accounts_and_regions_are_read_and_their_problems_have_a_place() {
     assert_eq!(good.targets.accounts[0].regions.len(), 2);
     assert_eq!(good.document.account.len(), 1);
     insta::assert_snapshot!(problems(&account("region = 'eu-west-3'\nregions = []")), @r"
-    1 problem in the configuration:
-      /etc/curfew.toml: `account[0].region`: `region` is not a key here; did you mean `regions`? (allowed: `id`, `name`, `role_arn`, `external_id`, `regions`)
+    2 errors in the configuration:
+      /etc/curfew.toml:4:1: `account[0].region`: `region` is not a key here; did you mean `regions`?
+      /etc/curfew.toml:5:11: `account[0].regions`: an account needs at least one region; its instances are only looked for where you say
     ");
-    insta::assert_snapshot!(problems("[[account]]\nid = '111122223333'\nregions = 'eu-west-3'"), @r#"
-    1 problem in the configuration:
-      /etc/curfew.toml: `account[0].regions`: invalid type: string "eu-west-3", expected a sequence
-    "#);
+    insta::assert_snapshot!(problems("[[account]]\nid = '111122223333'\nregions = 'eu-west-3'"), @r"
+    2 errors in the configuration:
+      /etc/curfew.toml:1:1: `account[0].role_arn`: `role_arn` is missing
+      /etc/curfew.toml:3:11: `account[0].regions`: found the string `eu-west-3`; allowed is a list, in brackets
+    ");
     insta::assert_snapshot!(problems("[[account]]\nid = '111122223333'\nregions = ['eu-west-3']"), @r"
-    1 problem in the configuration:
-      /etc/curfew.toml: `account[0]`: `role_arn` is missing
+    1 error in the configuration:
+      /etc/curfew.toml:1:1: `account[0].role_arn`: `role_arn` is missing
     ");
 }
 
@@ -344,20 +342,21 @@ fn destinations_of_notifications_are_read_and_their_problems_have_a_place() {
         url_file = "webhook"
     "#;
     insta::assert_snapshot!(problems(bad), @r#"
-    6 problems in the configuration:
-      /etc/curfew.toml: `notify[0].kinds`: an empty list selects nothing; remove the key to select all kinds
-      /etc/curfew.toml: `notify[0].url`: a webhook's URL is `https://HOST/…`, without spaces, and without a user before the host
-      /etc/curfew.toml: `notify[1].schedules`: there is no schedule `office`; the configuration has no schedules
-      /etc/curfew.toml: `notify[1].topic_arn`: `topic_arn` is missing: a topic needs it
-      /etc/curfew.toml: `notify[2].topic_arn`: `topic_arn` is for `type = "sns"`
-      /etc/curfew.toml: `notify[3].url_file`: `url` and `url_file` can't be combined; remove one of them
+    6 errors in the configuration:
+      /etc/curfew.toml:4:15: `notify[0].url`: a webhook's URL is `https://HOST/…`, without spaces, and without a user before the host
+      /etc/curfew.toml:5:17: `notify[0].kinds`: an empty list selects nothing; remove the key to select all kinds
+      /etc/curfew.toml:6:9: `notify[1].topic_arn`: `topic_arn` is missing: a topic needs it
+      /etc/curfew.toml:8:21: `notify[1].schedules`: there is no schedule `office`; the configuration has no schedules
+      /etc/curfew.toml:11:21: `notify[2].topic_arn`: `topic_arn` is for `type = "sns"`
+      /etc/curfew.toml:15:20: `notify[3].url_file`: `url` and `url_file` can't be combined; remove one of them
     "#);
     insta::assert_snapshot!(problems("[[notify]]\ntype = 'mail'"), @r#"
-    1 problem in the configuration:
-      /etc/curfew.toml: `notify[0].type`: found `mail`; allowed is `webhook` or `sns`
+    1 error in the configuration:
+      /etc/curfew.toml:2:8: `notify[0].type`: found `mail`; allowed is `webhook` or `sns`
     "#);
     insta::assert_snapshot!(problems("[[notify]]\ntype = 'sns'\nkinds = ['failures']"), @r#"
-    1 problem in the configuration:
-      /etc/curfew.toml: `notify[0].kinds[0]`: found `failures`; allowed is `transition`, `failure`, `drift` or `override`
+    2 errors in the configuration:
+      /etc/curfew.toml:1:1: `notify[0].topic_arn`: `topic_arn` is missing: a topic needs it
+      /etc/curfew.toml:3:10: `notify[0].kinds[0]`: found `failures`; allowed is `transition`, `failure`, `drift` or `override`
     "#);
 }

@@ -1,3 +1,4 @@
 //! The configuration as its callers see it.
 
+mod check;
 mod configuration;

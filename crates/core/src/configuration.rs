@@ -4,6 +4,7 @@
 //! The daemon reads it from the configuration file; the Lambda reads the same values as a JSON document from a parameter.
 
 mod document;
+mod warnings;
 
 use std::collections::BTreeMap;
 
@@ -189,6 +190,14 @@ impl RawScheduleSet {
 
     /// Returns the valid schedules. Fails with all problems, not only the first.
     pub fn resolve(&self) -> Result<ScheduleSet, Vec<Problem>> {
+        match self.resolve_valid() {
+            (schedule_set, problems) if problems.is_empty() => Ok(schedule_set),
+            (_, problems) => Err(problems),
+        }
+    }
+
+    /// Returns the schedules that are valid, and the problems of the others.
+    fn resolve_valid(&self) -> (ScheduleSet, Vec<Problem>) {
         let mut problems = Vec::new();
         let tag = self.managing.tag.trim().to_owned();
         if !(1..=128).contains(&tag.chars().count()) {
@@ -213,11 +222,7 @@ impl RawScheduleSet {
                 schedules.insert(schedule.name.clone(), schedule);
             }
         }
-        if resolver.problems.is_empty() {
-            Ok(ScheduleSet { tag, schedules })
-        } else {
-            Err(resolver.problems)
-        }
+        (ScheduleSet { tag, schedules }, resolver.problems)
     }
 }
 
@@ -318,14 +323,14 @@ impl<'a> Resolver<'a> {
         if let Some(done) = self.parts.get(name) {
             return done.clone();
         }
-        let key = format!("schedules.{name}.any_of");
         let mut parts = Some(Vec::new());
         self.path.push(name);
-        for member in &raw.any_of {
+        for (index, member) in raw.any_of.iter().enumerate() {
             let found = match self.member(name, member) {
                 Ok((member, raw)) => self.parts(member, raw),
                 Err(message) => {
-                    self.problems.push(Problem::new(key.clone(), message));
+                    let key = format!("schedules.{name}.any_of[{index}]");
+                    self.problems.push(Problem::new(key, message));
                     None
                 }
             };
@@ -397,12 +402,13 @@ impl<'a> Resolver<'a> {
             return Matcher::default();
         };
         let mut ids: Vec<InstanceId> = Vec::new();
-        for id in &raw.ids {
+        for (index, id) in raw.ids.iter().enumerate() {
             match id.parse() {
                 Ok(id) => ids.push(id),
-                Err(error) => self
-                    .problems
-                    .push(Problem::new(format!("{key}.ids"), format!("{error}"))),
+                Err(error) => {
+                    let key = format!("{key}.ids[{index}]");
+                    self.problems.push(Problem::new(key, error.to_string()));
+                }
             }
         }
         let tags = raw

@@ -1,7 +1,7 @@
 //! A schedule: a named timetable, the instances that it manages, and the policies by which it is applied.
 
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::str::{Chars, FromStr};
 
 use jiff::SignedDuration;
@@ -186,9 +186,71 @@ impl Pattern {
         }
     }
 
+    /// Returns a value that both patterns match, with `x` for characters that may be any, or `None` if there is none.
+    ///
+    /// ```
+    /// use curfew_core::schedule::Pattern;
+    ///
+    /// let common = |one, other| Pattern::new(one).common_value(&Pattern::new(other));
+    /// assert_eq!(common("dev*", "*-eu").as_deref(), Some("dev-eu"));
+    /// assert_eq!(common("dev*", "prod*"), None);
+    /// ```
+    pub fn common_value(&self, other: &Self) -> Option<String> {
+        let mut visited = BTreeSet::from([(0, 0)]);
+        // Breadth first: the first value found is a shortest one.
+        let mut queue = VecDeque::from([((0, 0), String::new())]);
+        while let Some(((here, there), value)) = queue.pop_front() {
+            let (one, two) = (self.pieces.get(here), other.pieces.get(there));
+            let mut step = |next: (usize, usize), character: Option<char>| {
+                if visited.insert(next) {
+                    let value = value.chars().chain(character).collect();
+                    queue.push_back((next, value));
+                }
+            };
+            match (one, two) {
+                (None, None) => return Some(value),
+                (Some(PatternPart::Any), Some(PatternPart::Any)) => {
+                    step((here + 1, there), None);
+                    step((here, there + 1), None);
+                }
+                (Some(PatternPart::Any), two) => {
+                    step((here + 1, there), None);
+                    if let Some(two) = two {
+                        step((here, there + 1), Some(two.example()));
+                    }
+                }
+                (one, Some(PatternPart::Any)) => {
+                    step((here, there + 1), None);
+                    if let Some(one) = one {
+                        step((here + 1, there), Some(one.example()));
+                    }
+                }
+                (Some(PatternPart::Literal(one)), Some(PatternPart::Literal(two))) => {
+                    if one == two {
+                        step((here + 1, there + 1), Some(*one));
+                    }
+                }
+                (Some(PatternPart::One), Some(piece)) | (Some(piece), Some(PatternPart::One)) => {
+                    step((here + 1, there + 1), Some(piece.example()));
+                }
+                (None, Some(_)) | (Some(_), None) => {}
+            }
+        }
+        None
+    }
+
     /// Returns the pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+}
+
+impl PatternPart {
+    fn example(&self) -> char {
+        match self {
+            Self::Literal(character) => *character,
+            Self::Any | Self::One => 'x',
+        }
     }
 }
 

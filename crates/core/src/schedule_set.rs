@@ -4,11 +4,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::instance::Instance;
-use crate::problem::Problem;
 use crate::schedule::{Pattern, Schedule, ScheduleName};
 use crate::skip::SkipReason;
 use crate::timetable::Timetable;
@@ -25,20 +23,6 @@ pub struct ScheduleSet {
 impl ScheduleSet {
     /// The default key of the managing tag.
     pub const DEFAULT_TAG: &'static str = "Schedule";
-
-    /// Returns the parts of all schedules that never fire after `now`, each with its key; see [`Timetable::never_fires`].
-    pub fn warnings(&self, now: Timestamp) -> Vec<Problem> {
-        self.schedules
-            .values()
-            .flat_map(|schedule| {
-                let key = format!("schedules.{}", schedule.name);
-                let sentences = schedule.timetable.never_fires(now);
-                sentences
-                    .into_iter()
-                    .map(move |sentence| Problem::new(key.clone(), sentence))
-            })
-            .collect()
-    }
 
     /// Returns the schedule that manages an instance, or the reason why none does. The instance's tag takes precedence: it contains a
     /// schedule's name, an inline schedule, or `none`. Without the tag, exactly one schedule's matcher must match.

@@ -15,8 +15,8 @@ use self::tag::Tag;
 use crate::Imported;
 use crate::toml_writer::{Draft, finish};
 
-/// Translates the value of an off-hours tag, such as `off=[(M-F,21),(U,18)];on=[(M-F,6),(U,10)];tz=pt`, or a policy in
-/// JSON. A value may be in any case, have spaces or quotes, or use the escapes for services whose tags allow no
+/// Translates the value of an off-hours tag, such as `off=[(M-F,21),(U,18)];on=[(M-F,6),(U,10)];tz=pt`, or policies in
+/// YAML or JSON. A value may be in any case, have spaces or quotes, or use the escapes for services whose tags allow no
 /// punctuation.
 ///
 /// # Errors
@@ -30,7 +30,7 @@ pub fn custodian(text: &str) -> Result<Imported, Vec<Problem>> {
          happens once. An edge that an outage missed is lost there, and caught up here."
             .to_owned(),
     ];
-    if text.starts_with(['{', '[']) {
+    if is_document(text) {
         let policies = policy::read(text)?;
         return finish(&header, policies.drafts, policies.refused);
     }
@@ -51,4 +51,11 @@ pub fn custodian(text: &str) -> Result<Imported, Vec<Problem>> {
     }
     note_inline_form(&mut draft);
     finish(&header, vec![draft], Vec::new())
+}
+
+/// Returns whether a text is JSON or YAML, rather than a tag's value: values have no colons, and no lines.
+fn is_document(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim_end);
+    text.starts_with(['{', '[', '#'])
+        || lines.any(|line| line == "---" || line.ends_with(':') || line.contains(": "))
 }

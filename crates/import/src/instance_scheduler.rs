@@ -1,4 +1,4 @@
-//! Instance Scheduler on AWS: the JSON of its command line, or its CloudFormation resources.
+//! Instance Scheduler on AWS: the JSON of its command line, the items of its DynamoDB table, or its CloudFormation resources.
 //!
 //! Follows its sources: `handler/cli/cli_request_handler.py` (the output of the command line),
 //! `handler/cfn_schedule.py` (the properties of a template), `model/` (validation).
@@ -16,11 +16,20 @@ use self::schedule::SourceSchedule;
 use crate::Imported;
 use crate::properties::Properties;
 use crate::toml_writer::finish;
+use crate::{dynamodb, yaml};
 
 const RESOURCE: &str = "Custom::ServiceInstanceSchedule";
 
+/// The types of the items in Instance Scheduler's configuration table.
+const ITEM_TYPES: [&str; 3] = ["schedule", "period", "config"];
+
+fn item_type(item: &Value) -> &str {
+    item.get("type").and_then(Value::as_str).unwrap_or_default()
+}
+
 /// Translates the output of Instance Scheduler's command line (`describe-schedules` and `describe-periods`, in one text
-/// in any order), or a CloudFormation template in JSON with `Custom::ServiceInstanceSchedule` resources.
+/// in any order), the items of its configuration table (the output of `aws dynamodb scan`, an export, or items without types), or a
+/// CloudFormation template in YAML or JSON with `Custom::ServiceInstanceSchedule` resources.
 ///
 /// # Errors
 ///
@@ -44,12 +53,17 @@ pub fn instance_scheduler(text: &str) -> Result<Imported, Vec<Problem>> {
         documents
             .reject("is empty; pass the output of `describe-schedules` and `describe-periods`");
     }
-    for document in Deserializer::from_str(text).into_iter::<Value>() {
-        match document {
-            Ok(document) => documents.read(&document),
-            Err(error) => documents.reject(format!(
-                "is not JSON ({error}); YAML is not read: convert a template to JSON first"
-            )),
+    if text.starts_with(['{', '[']) {
+        for document in Deserializer::from_str(text).into_iter::<Value>() {
+            match document {
+                Ok(document) => documents.read(&document),
+                Err(error) => documents.reject(format!("is not JSON ({error})")),
+            }
+        }
+    } else {
+        match yaml::documents(text) {
+            Ok(read) => read.iter().for_each(|document| documents.read(document)),
+            Err(error) => documents.reject(format!("is neither JSON nor YAML ({error})")),
         }
     }
     documents.translate()
@@ -77,6 +91,18 @@ impl ParsedDocuments {
     fn read(&mut self, document: &Value) {
         if let Some(documents) = document.as_array() {
             return documents.iter().for_each(|document| self.read(document));
+        }
+        if let Some(items) = dynamodb::items(document) {
+            if document.get("LastEvaluatedKey").is_some() || document.get("NextToken").is_some() {
+                let message =
+                    "is the first part of a longer list of items; scan the complete table";
+                self.refused.push(Problem::new("document", message));
+            }
+            return items.iter().for_each(|item| self.read_item(item));
+        }
+        let item = dynamodb::plain_item(document);
+        if ITEM_TYPES.contains(&item_type(&item)) {
+            return self.read_item(&item);
         }
         let part = |key: &str| {
             document.get(key).map(|value| {
@@ -117,9 +143,30 @@ impl ParsedDocuments {
             ));
         } else if empty {
             self.reject(
-                "has no `Schedules`, no `Periods` and no `Resources`: it is neither the output of `describe-schedules` or \
-                 `describe-periods` nor a template",
+                "has no `Schedules`, `Periods`, `Items` or `Resources`: it is neither the output of `describe-schedules` or \
+                 `describe-periods`, nor items of the DynamoDB table, nor a template",
             );
+        }
+    }
+
+    /// Reads an item of the configuration table.
+    fn read_item(&mut self, item: &Value) {
+        self.origins.insert("the items of its DynamoDB table");
+        match item_type(item) {
+            "schedule" => {
+                let read = SourceSchedule::from_command_line(self.schedules.len(), item);
+                self.add_schedule(read);
+            }
+            "period" => self.read_period(item),
+            // The configuration of the scheduler itself.
+            "config" => {}
+            other => {
+                let message = format!(
+                    "has the type `{}`; allowed are `schedule`, `period` and `config`",
+                    other.escape_debug()
+                );
+                self.refused.push(Problem::new("item", message));
+            }
         }
     }
 

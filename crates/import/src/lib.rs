@@ -12,11 +12,13 @@
 //! ```
 
 mod custodian;
+mod dynamodb;
 mod instance_scheduler;
 mod properties;
 mod recurrence;
 mod toml_writer;
 mod week;
+mod yaml;
 
 use curfew_core::problem::Problem;
 

@@ -75,4 +75,15 @@ impl Place {
             String::from_utf8(output.stderr).unwrap(),
         )
     }
+
+    /// Returns the exit code, standard output and standard error.
+    pub(crate) fn runs(&self, arguments: &[&str]) -> (i32, String, String) {
+        let output = self.curfew(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code().unwrap(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    }
 }

@@ -200,14 +200,14 @@ fn failed_checks_have_hints() {
     assert_eq!(output.code, 2);
     let text = &output.stdout;
     assert!(
-        text.starts_with("fail  configuration  1 problem in the configuration:\n"),
+        text.starts_with("fail  configuration  1 error in the configuration\n"),
         "{text}"
     );
     assert!(
-        text.contains("\n                       curfew.toml: `stack.nam`: "),
+        text.contains("\n                     curfew.toml:2:1: error: `stack.nam`: "),
         "{text}"
     );
-    assert_eq!(text.lines().count(), 3, "{text}");
+    assert_eq!(text.lines().count(), 7, "{text}");
 }
 
 #[test]

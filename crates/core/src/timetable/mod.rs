@@ -49,13 +49,13 @@ mod dates;
 mod days;
 mod field;
 mod inline;
-mod never_fires;
 mod rate;
 mod raw;
 mod reason;
 mod rules;
 mod trigger_cron;
 mod union;
+mod warnings;
 mod window;
 mod zone;
 
@@ -228,26 +228,6 @@ impl Timetable {
     /// ```
     pub fn reason(&self, at: Timestamp) -> String {
         reason::sentence(&self.members, clock::clamp(at))
-    }
-
-    /// Returns a sentence for each part that never fires after `now`: a cron or a window that has no day, dates that leave no
-    /// day, and a working day (`LW`, `15W`) within 400 days that `except` takes out. Returns nothing for a union; its members
-    /// are schedules that are checked on their own.
-    ///
-    /// ```
-    /// use curfew_core::timetable::Timetable;
-    ///
-    /// let night = Timetable::parse_inline("stop 0 18 31 2,4 * Europe/Vienna").unwrap();
-    /// assert_eq!(
-    ///     night.never_fires("2026-01-01T00:00:00Z".parse().unwrap()),
-    ///     ["the stop cron `0 18 31 2,4 *` never fires"],
-    /// );
-    /// ```
-    pub fn never_fires(&self, now: Timestamp) -> Vec<String> {
-        match &self.members[..] {
-            [rules] => never_fires::sentences(rules, clock::clamp(now)),
-            _ => Vec::new(),
-        }
     }
 }
 

@@ -1,11 +1,18 @@
 //! A timetable as it is written in the configuration, and its conversion to a valid [`Timetable`].
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::marker::PhantomData;
+
+use jiff::Timestamp;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Error, IntoDeserializer, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Timetable;
 use super::coverage::{Coverage, Exceptions};
 use super::dates::{DateRule, DateSet};
 use super::rules::ZonedRules;
+use super::warnings::{self, TimetablePart};
 use super::window::{Window, WindowParts};
 use super::zone;
 use crate::problem::Problem;
@@ -64,7 +71,7 @@ pub struct RawWindow {
 }
 
 /// One value, or a list of them.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum OneOrMany<T> {
@@ -72,6 +79,31 @@ pub enum OneOrMany<T> {
     One(T),
     /// `stop = ["0 20 * * *", "0 23 * * *"]`
     Many(Vec<T>),
+}
+
+/// Written by hand: the error of a derived `untagged` names neither what was found nor the item of the list.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrManyVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrManyVisitor<T> {
+            type Value = OneOrMany<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a string or a list of strings")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                T::deserialize(text.into_deserializer()).map(OneOrMany::One)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(items)).map(OneOrMany::Many)
+            }
+        }
+
+        deserializer.deserialize_any(OneOrManyVisitor(PhantomData))
+    }
 }
 
 impl<T> Default for OneOrMany<T> {
@@ -178,10 +210,68 @@ impl RawTimetable {
         }
     }
 
+    /// Returns what is valid and probably a mistake after `now`: parts that never fire, starts and stops that the clock jumps past
+    /// together, a year without edges, and a time zone without daylight saving rules. The keys begin with `path`, as in
+    /// [`resolve`](Self::resolve). Returns nothing for a timetable that is not valid.
+    ///
+    /// ```
+    /// use curfew_core::timetable::RawTimetable;
+    ///
+    /// let raw: RawTimetable = toml::from_str(r#"
+    ///     timezone = "EST"
+    ///     start    = "0 8 * * 1-5"
+    ///     stop     = ["0 20 * * 1-5", "0 18 31 2,4 *"]
+    /// "#).unwrap();
+    /// let warnings = raw.warnings("schedules.office", "2026-01-01T00:00:00Z".parse().unwrap());
+    /// let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    /// assert_eq!(warnings, [
+    ///     "`schedules.office.timezone`: `EST` has no daylight saving time; write `America/New_York` for a place that has it",
+    ///     "`schedules.office.stop[1]`: the stop cron `0 18 31 2,4 *` never fires",
+    /// ]);
+    /// ```
+    pub fn warnings(&self, path: &str, now: Timestamp) -> Vec<Problem> {
+        let Ok(timetable) = self.resolve(path) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        let zone = self.timezone.as_deref();
+        if let Some(sentence) = zone.and_then(zone::without_daylight_saving) {
+            found.push(Problem::new(format!("{path}.timezone"), sentence));
+        }
+        let windows = self.window_keys(path);
+        let rules = timetable.members.iter();
+        let sentences =
+            rules.flat_map(|rules| warnings::sentences(rules, super::clock::clamp(now)));
+        found.extend(sentences.map(|(part, sentence)| {
+            let key = match part {
+                TimetablePart::Whole => path.to_owned(),
+                TimetablePart::Start(index) => self.start.key(&format!("{path}.start"), index),
+                TimetablePart::Stop(index) => self.stop.key(&format!("{path}.stop"), index),
+                TimetablePart::Window(index) => windows[index].clone(),
+            };
+            Problem::new(key, sentence)
+        }));
+        found
+    }
+
+    /// Returns the key of each window of a valid timetable, in the order in which [`resolve`](Self::resolve) reads them.
+    fn window_keys(&self, path: &str) -> Vec<String> {
+        let mut keys = Vec::new();
+        for (index, line) in self.running.as_slice().iter().enumerate() {
+            let windows = line
+                .split(';')
+                .filter_map(|part| Window::parse_line(part).ok());
+            let key = self.running.key(&format!("{path}.running"), index);
+            keys.extend(windows.flatten().map(|_| key.clone()));
+        }
+        keys.extend((0..self.window.len()).map(|index| format!("{path}.window[{index}]")));
+        keys
+    }
+
     fn windows(&self, path: &str, problems: &mut Vec<Problem>) -> Vec<Window> {
         let mut windows = Vec::new();
         for (index, line) in self.running.as_slice().iter().enumerate() {
-            for part in line.split(';') {
+            for part in line.split(';').map(str::trim) {
                 match Window::parse_line(part) {
                     Ok(parsed) => windows.extend(parsed),
                     Err(problem) => {

@@ -280,7 +280,7 @@ impl ZonedRules {
     }
 }
 
-fn minute_before(wall: Wall) -> Option<Wall> {
+pub(super) fn minute_before(wall: Wall) -> Option<Wall> {
     match wall.minute.checked_sub(1) {
         Some(minute) => Some(Wall { minute, ..wall }),
         None => Some(Wall {

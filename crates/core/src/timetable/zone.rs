@@ -31,6 +31,49 @@ pub fn time_zone_names() -> impl Iterator<Item = String> {
     DATABASE.available().map(|name| name.to_string())
 }
 
+/// Names of fixed offsets that look like the zone of a place with daylight saving time, and such a place.
+/// `UTC` and its synonyms say what they mean.
+const FIXED_OFFSETS: [(&str, &str); 9] = [
+    ("EST", "America/New_York"),
+    ("MST", "America/Denver"),
+    ("HST", "Pacific/Honolulu"),
+    ("GMT", "Europe/London"),
+    ("GMT0", "Europe/London"),
+    ("GMT+0", "Europe/London"),
+    ("GMT-0", "Europe/London"),
+    ("Greenwich", "Europe/London"),
+    ("Etc/Greenwich", "Europe/London"),
+];
+
+/// Returns a sentence about a zone that is a fixed offset by its name, and probably not what was meant.
+pub(super) fn without_daylight_saving(name: &str) -> Option<String> {
+    let known = FIXED_OFFSETS
+        .iter()
+        .find(|(fixed, _)| fixed.eq_ignore_ascii_case(name));
+    if let Some((_, place)) = known {
+        let other = if *place == "Pacific/Honolulu" {
+            "write `Pacific/Honolulu`, which has none either".to_owned()
+        } else {
+            format!("write `{place}` for a place that has it")
+        };
+        return Some(format!("`{name}` has no daylight saving time; {other}"));
+    }
+    let lower = name.to_ascii_lowercase();
+    let hours = lower.strip_prefix("etc/gmt")?;
+    // The sign of these names is that of POSIX: Etc/GMT+5 is UTC-5.
+    let (sign, hours) = match hours.split_at_checked(1)? {
+        ("+", hours) => ("behind", hours),
+        ("-", hours) => ("ahead of", hours),
+        _ => return None,
+    };
+    if hours.bytes().all(|digit| digit == b'0') {
+        return None;
+    }
+    Some(format!(
+        "`{name}` is {hours} hours {sign} UTC, and has no daylight saving time; write the name of a place, such as `Europe/Paris`"
+    ))
+}
+
 /// Returns the name of `zone` for display.
 pub(super) fn name(zone: &TimeZone) -> &str {
     zone.iana_name().unwrap_or("UTC")

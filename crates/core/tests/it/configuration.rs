@@ -99,9 +99,9 @@ fn all_problems_are_reported() {
             "`schedules.bad name`: `bad name` is not a schedule name: \
              1 to 32 letters, digits, `-` and `_`, beginning with a letter or digit",
             "`schedules.lab.catch_up`: `soon` is not a length of time such as `90m`, `24h` or `2d`",
-            "`schedules.lab.match.ids`: `i-1` is not an instance id: \
+            "`schedules.lab.match.ids[1]`: `i-1` is not an instance id: \
              `i-` and 8 or 17 hexadecimal digits, such as `i-0abc1234def567890`",
-            "`schedules.lab.match.ids`: `web` is not an instance id: \
+            "`schedules.lab.match.ids[2]`: `web` is not an instance id: \
              `i-` and 8 or 17 hexadecimal digits, such as `i-0abc1234def567890`",
         ]
     );
@@ -268,13 +268,13 @@ fn an_unknown_member_is_reported_with_the_schedules_that_exist() {
             any_of = [\"office-uk\", \"office-eu\", \"office-us\"]"
         )),
         [
-            "`schedules.any.any_of`: there is no schedule `office-uk`; there is `office-eu`, `office-in`",
-            "`schedules.any.any_of`: there is no schedule `office-us`; there is `office-eu`, `office-in`",
+            "`schedules.any.any_of[0]`: there is no schedule `office-uk`; there is `office-eu`, `office-in`",
+            "`schedules.any.any_of[2]`: there is no schedule `office-us`; there is `office-eu`, `office-in`",
         ]
     );
     assert_eq!(
         problems("[schedules.any]\nany_of = [\"office\"]"),
-        ["`schedules.any.any_of`: there is no schedule `office`; there is no other schedule"]
+        ["`schedules.any.any_of[0]`: there is no schedule `office`; there is no other schedule"]
     );
 }
 
@@ -282,7 +282,7 @@ fn an_unknown_member_is_reported_with_the_schedules_that_exist() {
 fn a_cycle_is_reported_once() {
     assert_eq!(
         problems("[schedules.a]\nany_of = [\"a\"]"),
-        ["`schedules.a.any_of`: `a` is made of `a` itself; a schedule can't contain itself"]
+        ["`schedules.a.any_of[0]`: `a` is made of `a` itself; a schedule can't contain itself"]
     );
     assert_eq!(
         problems(&format!(
@@ -294,7 +294,7 @@ fn a_cycle_is_reported_once() {
             [schedules.c]
             any_of = [\"a\"]"
         )),
-        ["`schedules.c.any_of`: `a` is made of `c` itself; a schedule can't contain itself"]
+        ["`schedules.c.any_of[0]`: `a` is made of `c` itself; a schedule can't contain itself"]
     );
 }
 

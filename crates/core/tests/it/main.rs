@@ -15,4 +15,5 @@ mod python;
 mod schema;
 mod simulate;
 mod support;
+mod warnings;
 mod zones;

@@ -1,4 +1,4 @@
-//! Cloud Custodian policies in JSON: policies that stop by an `offhour` filter or start by an `onhour` filter, as one
+//! Cloud Custodian policies in YAML or JSON: policies that stop by an `offhour` filter or start by an `onhour` filter, as one
 //! schedule for each tag that they read.
 //!
 //! A policy is translated or refused as a whole, with every reason by name: a partly translated policy would act where
@@ -18,6 +18,7 @@ use super::hours::{DEFAULT_OFF, DEFAULT_ON, Hours, WORKDAYS, fill, note_inline_f
 use super::tag::{Tag, TagHours, zone};
 use crate::properties::Properties;
 use crate::toml_writer::Draft;
+use crate::yaml;
 
 /// Weekdays as bits, from Monday, bit 0.
 const FRIDAY: u32 = 1 << 4;
@@ -99,11 +100,7 @@ pub(super) struct Policies {
 
 /// Reads a document: `{"policies": […]}`, a list of policies, or one policy.
 pub(super) fn read(text: &str) -> Result<Policies, Vec<Problem>> {
-    let document: Value = serde_json::from_str(text).map_err(|error| {
-        let message =
-            format!("is not JSON ({error}); YAML is not read: convert a policy to JSON first");
-        vec![Problem::new("document", message)]
-    })?;
+    let document = document(text).map_err(|message| vec![Problem::new("document", message)])?;
     let mut policies = Policies::default();
     let mut by_tag: BTreeMap<String, FilterPair> = BTreeMap::new();
     for (index, value) in list_policies(&document, &mut policies.refused)
@@ -134,6 +131,18 @@ pub(super) fn read(text: &str) -> Result<Policies, Vec<Problem>> {
             .push(Problem::new("document", "has no policies"));
     }
     Ok(policies)
+}
+
+/// Parses JSON, or else one document of YAML.
+fn document(text: &str) -> Result<Value, String> {
+    if text.starts_with(['{', '[']) {
+        return serde_json::from_str(text).map_err(|error| format!("is not JSON ({error})"));
+    }
+    let mut documents = yaml::documents(text).map_err(|error| format!("is not YAML ({error})"))?;
+    match (documents.pop(), documents.is_empty()) {
+        (Some(document), true) => Ok(document),
+        _ => Err("is not one document of YAML".to_owned()),
+    }
 }
 
 fn list_policies<'v>(document: &'v Value, refused: &mut Vec<Problem>) -> Vec<&'v Value> {

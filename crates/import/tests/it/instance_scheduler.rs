@@ -241,8 +241,9 @@ fn every_refusal_has_a_name_and_a_reason() {
 fn other_documents_are_refused_with_a_hint() {
     for (text, why) in [
         ("", "is empty"),
-        ("Resources:\n  X: 1", "YAML is not read"),
-        ("office-hours", "is not JSON"),
+        ("Resources:\n  X: 1", "none of type"),
+        ("Resources: [", "is neither JSON nor YAML"),
+        ("office-hours", "neither the output of"),
         ("{}", "neither the output of"),
         (
             r#"{"Resources": {"B": {"Type": "AWS::S3::Bucket"}}}"#,

@@ -4,3 +4,4 @@ mod custodian;
 mod instance_scheduler;
 mod periods;
 mod policy;
+mod yaml;

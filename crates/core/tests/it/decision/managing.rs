@@ -7,9 +7,7 @@ use curfew_core::skip::SkipCode;
 use curfew_core::state_tags::{LAST_TAG, OVERRIDE_TAG, REQUEST_TAG};
 use curfew_core::timetable::Desired;
 
-use crate::support::{
-    CONFIGURATION, Cloud, SETTLING, detail, note, outcome, paris, scenario, schedule_set,
-};
+use crate::support::{CONFIGURATION, Cloud, SETTLING, detail, note, outcome, paris, scenario};
 
 /// Plans for a running instance with these tags, on Monday at 20:00:10 when its schedule wants it stopped.
 fn in_the_evening(
@@ -51,27 +49,6 @@ fn an_override_without_a_schedule_has_no_desired_state() {
         assert_eq!(seen.override_.unwrap().to_string(), override_);
         assert_eq!(outcome(&cloud.pass()), "unmanaged");
     });
-}
-
-#[test]
-fn a_schedule_without_effect_is_warned_about_by_its_key() {
-    let schedule_set = schedule_set(
-        r#"
-        [schedules.office]
-        timezone = "Europe/Paris"
-        running = "Mon-Fri 08:00-20:00"
-
-        [schedules.past]
-        timezone = "Europe/Paris"
-        stop = "cron(0 20 * * ? 2020)"
-        "#,
-    );
-    let warnings = schedule_set.warnings(paris("2026-11-23 19:00"));
-    let keys: Vec<&str> = warnings
-        .iter()
-        .map(|warning| warning.key.as_str())
-        .collect();
-    assert_eq!(keys, ["schedules.past"]);
 }
 
 #[test]
