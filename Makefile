@@ -1,5 +1,5 @@
 # `make up` runs Curfew on this machine; `make test` runs every test. Both use one build of the AWS SDK (docs/contribute/building.md).
-.PHONY: up program build test test-localstack emulator test-tools browser localstack dist deb test-package bench-cold count-cold check clean
+.PHONY: up program book build test test-localstack emulator test-tools browser localstack dist deb test-package bench-cold count-cold check clean
 
 up: program
 	target/debug/curfew up
@@ -7,6 +7,11 @@ up: program
 test: build emulator test-tools browser localstack
 	cargo test --workspace --doc --quiet
 	cargo nextest run --workspace
+
+# The documentation as a book, in target/book, with its links checked.
+book:
+	tools/book --self-test
+	tools/book
 
 # The end-to-end tests on LocalStack: on the one at CURFEW_TEST_ENDPOINT, or on one that the tests start.
 test-localstack: build localstack

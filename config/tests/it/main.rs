@@ -1,3 +1,4 @@
 //! The configuration as its callers see it.
 
 mod configuration;
+mod key_reference;

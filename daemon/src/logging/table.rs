@@ -17,7 +17,10 @@ fn every_event_is_in_the_table_of_events() {
         .iter()
         .filter(|event| !guide.contains(event.as_str()))
         .collect();
-    assert!(unknown.is_empty(), "docs/reference/events.md lacks {unknown:#?}");
+    assert!(
+        unknown.is_empty(),
+        "docs/reference/events.md lacks {unknown:#?}"
+    );
 }
 
 /// The package's test runs only in CI, and waits for logged events by their names.
