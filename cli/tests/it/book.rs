@@ -126,7 +126,7 @@ fn a_failing_command_fails_its_page_wherever_it_stands() {
 
 #[test]
 fn a_program_that_is_left_running_fails_its_page() {
-    let error = failure("```sh\nsetsid sleep 40 > /dev/null 2>&1 &\n```\n");
+    let error = failure("```sh\nsetsid --fork sleep 40 > /dev/null 2>&1\n```\n");
     assert!(error.contains("sleep"), "{error}");
 }
 
