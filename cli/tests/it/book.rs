@@ -45,6 +45,7 @@ pages! {
     ten_minutes_on_this_machine_work: "docs/start/local.md",
 }
 
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn run(path: &str) {
     let page = Page::read(&Path::new(REPOSITORY).join(path), path);
     let missing = page.missing_tools();

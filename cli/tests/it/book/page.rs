@@ -144,5 +144,5 @@ fn needs(text: &str) -> Needs {
 fn file_name(text: &str) -> Option<&str> {
     let name = text.lines().next()?.strip_prefix("# ")?;
     let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    (name.ends_with(".toml") && name.chars().all(is_name)).then_some(name)
+    (name.strip_suffix(".toml").is_some() && name.chars().all(is_name)).then_some(name)
 }
