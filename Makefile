@@ -1,5 +1,5 @@
-# `make up` runs Curfew on this machine; `make test` runs every test. Both use one build of the AWS SDK (docs/building.md).
-.PHONY: up program build test test-localstack emulator test-tools browser localstack dist deb test-package bench-cold count-cold check clean
+# `make up` runs Curfew on this machine; `make test` runs every test. Both use one build of the AWS SDK (docs/contribute/building.md).
+.PHONY: up program book build test test-localstack emulator test-tools browser localstack dist deb test-package bench-cold count-cold check clean
 
 up: program
 	target/debug/curfew up
@@ -7,6 +7,11 @@ up: program
 test: build emulator test-tools browser localstack
 	cargo test --workspace --doc --quiet
 	cargo nextest run --workspace
+
+# The documentation as a book, in target/book, with its links checked.
+book:
+	tools/book --self-test
+	tools/book
 
 # The end-to-end tests on LocalStack: on the one at CURFEW_TEST_ENDPOINT, or on one that the tests start.
 test-localstack: build localstack
@@ -16,7 +21,7 @@ test-localstack: build localstack
 program:
 	cargo build --workspace
 
-# The programs and the tests. The dependencies have the same features in both builds, so the AWS SDK is compiled once (docs/building.md).
+# The programs and the tests. The dependencies have the same features in both builds, so the AWS SDK is compiled once (docs/contribute/building.md).
 build:
 	cargo build --workspace --all-targets
 
@@ -46,8 +51,8 @@ dist:
 	cargo build --profile dist -p curfew-lambda
 	tools/lambda-zip target/dist/bootstrap target/lambda/curfew-lambda.zip
 
-# The Debian package, including the Lambda: target/package/curfew.deb. The release build compiles the SDK again (docs/building.md). Packed
-# relocations, which need glibc 2.36, and merged identical functions reduce the resident memory (docs/performance.md).
+# The Debian package, including the Lambda: target/package/curfew.deb. The release build compiles the SDK again (docs/contribute/building.md). Packed
+# relocations, which need glibc 2.36, and merged identical functions reduce the resident memory (docs/contribute/performance.md).
 deb: dist
 	cargo rustc --release --package curfew --bin curfew -- -C link-arg=-Wl,-z,pack-relative-relocs,--icf=all
 	tools/deb target/release/curfew target/lambda/curfew-lambda.zip
@@ -62,7 +67,7 @@ test-package: build
 	tools/deb-check target/package/curfew.deb
 	tools/deb-boot target/package/curfew.deb
 
-# Measures the Lambda's latency, compared with Python and boto3 (docs/performance.md).
+# Measures the Lambda's latency, compared with Python and boto3 (docs/contribute/performance.md).
 bench-cold: dist
 	cargo build --release --manifest-path benches/Cargo.toml --target-dir target/benches
 	test -d target/benches/venv || python3.11 -m venv target/benches/venv

@@ -36,7 +36,7 @@ impl Figures {
         }
     }
 
-    /// Returns a row of the table in docs/performance.md.
+    /// Returns a row of the table in docs/contribute/performance.md.
     pub fn row(&self, name: &str) -> String {
         format!(
             "| {name} | {} | {} | {} | {} | {} | {} | {:.1} |",

@@ -1,4 +1,4 @@
-//! Measures the latency of Curfew's Lambda, compared with Python and boto3: see docs/performance.md, "Cold start".
+//! Measures the latency of Curfew's Lambda, compared with Python and boto3: see docs/contribute/performance.md, "Cold start".
 //!
 //! `cold-start [--runs N] [--python PROGRAM] BOOTSTRAP…` runs the programs in turn, so that other load affects them
 //! equally, and prints a table for each scenario. `cold-start --count FOLDER BOOTSTRAP…` counts the instructions of one

@@ -65,7 +65,7 @@ impl CheckVerdict {
 impl DoctorReport {
     /// Creates the report for an invalid configuration, without which no other check can run.
     pub fn of_bad_configuration(problems: &str) -> Self {
-        let hint = "docs/configuration.md lists every key";
+        let hint = "docs/reference/configuration.md lists every key";
         Self {
             checks: vec![Check::fail("configuration", problems, hint)],
         }

@@ -100,7 +100,7 @@ impl ConfigurationError {
                 format!("`{}` is there: name it with --config", path.display())
             }
             Self::NoFile { ignored: None } => {
-                "write `curfew.toml` (docs/configuration.md and config/examples show how), or name another file with --config".to_owned()
+                "write `curfew.toml` (docs/reference/configuration.md and config/examples show how), or name another file with --config".to_owned()
             }
             Self::NotTrusted { path, .. } => {
                 format!("read it, and name it if it is meant: --config {}", path.display())
@@ -109,9 +109,9 @@ impl ConfigurationError {
                 "if the defaults are meant, and tags alone say when instances run, write `[managing]`".to_owned()
             }
             Self::Unreadable { .. } => {
-                "`curfew check FILE` checks a file; docs/configuration.md lists every key".to_owned()
+                "`curfew check FILE` checks a file; docs/reference/configuration.md lists every key".to_owned()
             }
-            Self::Invalid { .. } => "docs/configuration.md lists every key".to_owned(),
+            Self::Invalid { .. } => "docs/reference/configuration.md lists every key".to_owned(),
         }
     }
 }

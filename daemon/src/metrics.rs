@@ -1,7 +1,7 @@
 //! The daemon's metrics, for Prometheus.
 //!
 //! Labels have few values: no instance, no free text, and of accounts and regions only those that the configuration names.
-//! docs/monitoring explains each metric, and what to do when it reports a problem.
+//! docs/reference/metrics.md explains each metric, and what to do when it reports a problem.
 
 mod serve;
 
@@ -499,7 +499,7 @@ mod tests {
             let unknown: Vec<_> = named.difference(&there_are).collect();
             assert!(unknown.is_empty(), "{file}: {unknown:?}");
         }
-        assert_eq!(named(&monitoring("README.md")), there_are);
+        assert_eq!(named(&monitoring("../reference/metrics.md")), there_are);
     }
 
     #[test]

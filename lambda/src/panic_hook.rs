@@ -1,6 +1,6 @@
 //! The panic hook: logs a panic, reports it to Lambda and ends the process.
 //!
-//! Releases are built without unwinding, which would be an eighth of the binary (docs/performance.md), so a panic ends the process.
+//! Releases are built without unwinding, which would be an eighth of the binary (docs/contribute/performance.md), so a panic ends the process.
 //! The hook first answers an HTTP request with 500, or reports another invocation as failed. No state is lost with the process: it is
 //! in the instances' tags, and the next process starts within milliseconds.
 

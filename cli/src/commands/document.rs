@@ -1,4 +1,4 @@
-//! `curfew document`: the configuration as the Lambda reads it, for other deployment tools (docs/cloudformation.md). Makes no calls.
+//! `curfew document`: the configuration as the Lambda reads it, for other deployment tools (docs/how-to/other-tools.md). Makes no calls.
 
 use curfew_aws::configuration_document::StoredDocument;
 use curfew_deploy::DeployError;

@@ -48,7 +48,7 @@ pub(crate) fn import(context: &mut Context, args: ImportArgs) -> Result<(), CliE
             Exit::Usage,
             format!("nothing was imported:{}", list(&problems)),
         )
-        .hint("see docs/import.md for what can be converted")
+        .hint("see docs/reference/import.md for what can be converted")
     })?;
     context.output.raw(toml.as_bytes())?;
     if refused.is_empty() {
@@ -56,7 +56,7 @@ pub(crate) fn import(context: &mut Context, args: ImportArgs) -> Result<(), CliE
     }
     let message = format!("some schedules could not be imported:{}", list(&refused));
     Err(CliError::new(Exit::Failed, message)
-        .hint("the TOML lists them at the top; see docs/import.md for the reasons"))
+        .hint("the TOML lists them at the top; see docs/reference/import.md for the reasons"))
 }
 
 /// The maximum size of the input: a template of CloudFormation has at most 1 MB, and a DynamoDB scan of a thousand schedules less.

@@ -39,7 +39,7 @@ async fn test(context: &mut Context) -> Result<(), CliError> {
     if configuration.notify.is_empty() {
         let message = "the configuration has no `[[notify]]`";
         return Err(CliError::new(Exit::NothingMatched, message)
-            .hint("see docs/configuration.md for webhooks and SNS topics"));
+            .hint("see docs/reference/configuration.md for webhooks and SNS topics"));
     }
     // Webhooks need no region, and the ARN of a topic contains one.
     let region = &mut configuration.aws.region;

@@ -1,4 +1,4 @@
-//! `curfew rules`: the part of a deployment that changes with the schedules, for other deployment tools (docs/cloudformation.md).
+//! `curfew rules`: the part of a deployment that changes with the schedules, for other deployment tools (docs/how-to/other-tools.md).
 //! Makes no calls.
 
 use curfew_aws::rules::TriggerRule;

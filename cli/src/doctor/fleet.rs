@@ -113,7 +113,7 @@ pub(super) async fn permissions(
 }
 
 fn verdict(granted: &[&str], denied: &[(&'static str, String)], open: &[&'static str]) -> Check {
-    const HINT: &str = "docs/iam.md has the policy and the reason for each action";
+    const HINT: &str = "docs/reference/iam.md has the policy and the reason for each action";
     let mut parts = Vec::new();
     if !granted.is_empty() {
         parts.push(format!("granted: {}", granted.join(", ")));

@@ -26,7 +26,7 @@ pub(super) fn configuration(configuration: &Configuration) -> Check {
             format!(
                 "{place}: no schedules; only instances with an inline schedule tag are managed"
             ),
-            "add a schedule; see docs/configuration.md and config/examples",
+            "add a schedule; see docs/reference/configuration.md and config/examples",
         ),
         1 => Check::ok("configuration", format!("{place}: 1 schedule")),
         several => Check::ok("configuration", format!("{place}: {several} schedules")),

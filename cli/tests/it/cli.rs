@@ -107,7 +107,7 @@ fn check_succeeds_or_reports_every_error_and_exits_with_2() {
     4 | enforced = true
       | ^^^^^^^^
 
-      hint: docs/configuration.md lists every key
+      hint: docs/reference/configuration.md lists every key
     ");
     // Every command that reads the configuration prints the same.
     for command in ["run", "next", "deploy"] {

@@ -157,7 +157,7 @@ impl Sandbox {
 
     /// The instances in this state whose edge is applied and confirmed, and whose events are processed: messages that a
     /// killed daemon had received are hidden for 30 s, and two changes within that time are recorded less exactly
-    /// (docs/operations.md).
+    /// (docs/operate/faults.md).
     fn resting(&self, state: Ec2InstanceState) -> Vec<usize> {
         let messages = self.ec2.messages(&self.queue);
         let queued: String = messages.into_iter().map(|message| message.body).collect();

@@ -1,5 +1,5 @@
 //! Measurements of the daemon's memory, CPU time and latency. They take minutes on an otherwise idle machine, so they run
-//! only by `tools/footprint`. docs/performance.md has the results.
+//! only by `tools/footprint`. docs/contribute/performance.md has the results.
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
 
 use std::fmt::Write as _;

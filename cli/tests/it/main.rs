@@ -1,5 +1,6 @@
 //! Tests of the `curfew` program and its library as a process.
 
+mod book;
 mod cli;
 mod codespace;
 mod commands;

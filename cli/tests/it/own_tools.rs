@@ -1,4 +1,4 @@
-//! Deployment without `curfew deploy`, as described in docs/cloudformation.md: with the output of `curfew template`,
+//! Deployment without `curfew deploy`, as described in docs/how-to/other-tools.md: with the output of `curfew template`,
 //! `document` and `rules`.
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-const GUIDE: &str = include_str!("../../../docs/cloudformation.md");
+const GUIDE: &str = include_str!("../../../docs/how-to/other-tools.md");
 
 #[test]
 fn rules_are_printed_for_other_tools() {

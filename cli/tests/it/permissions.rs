@@ -1,4 +1,4 @@
-//! Checks `docs/iam.md`: its table matches the template's role, its policies allow every call of the program, and an
+//! Checks `docs/reference/iam.md`: its table matches the template's role, its policies allow every call of the program, and an
 //! independent policy evaluator confirms what they deny.
 
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use std::path::Path;
 use curfew_model::{PolicyQuestion, PolicySimulator, Template, actions_of};
 use serde_json::Value;
 
-const DOCS: &str = include_str!("../../../docs/iam.md");
+const DOCS: &str = include_str!("../../../docs/reference/iam.md");
 const STACK: &str = include_str!("../../../crates/deploy/src/stack.yaml");
 const FLEET_POLICY: &str = include_str!("../../../lambda/tests/queue/fleet-policy.json");
 const ACCOUNT: &str = Template::ACCOUNT;
@@ -17,7 +17,7 @@ const ACCOUNT: &str = Template::ACCOUNT;
 fn policy(name: &str) -> Value {
     let (_, after) = DOCS
         .split_once(&format!("<!-- policy: {name} -->\n```json\n"))
-        .unwrap_or_else(|| panic!("docs/iam.md has no policy `{name}`"));
+        .unwrap_or_else(|| panic!("docs/reference/iam.md has no policy `{name}`"));
     let (text, _) = after.split_once("```").unwrap();
     let text = text
         .replace("PARTITION", "aws")
@@ -142,7 +142,7 @@ fn the_policies_allow_every_call_of_the_program() {
             .contains(action)
         })
         .collect();
-    assert_eq!(missing, Vec::<&str>::new(), "not in docs/iam.md");
+    assert_eq!(missing, Vec::<&str>::new(), "not in docs/reference/iam.md");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 pub(crate) use self::place::Place;
-use self::process::CurfewProcess;
+pub(crate) use self::process::CurfewProcess;
 
 /// The files, port and emulator of one test.
 pub(crate) struct Sandbox {
@@ -65,8 +65,18 @@ impl Sandbox {
         fs::write(self.state.path().join("curfew.toml"), text).unwrap();
     }
 
+    /// The directory of all files of the test.
+    pub(crate) fn directory(&self) -> &Path {
+        self.state.path()
+    }
+
     fn curfew(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_curfew"));
+        self.program(env!("CARGO_BIN_EXE_curfew"))
+    }
+
+    /// Returns a command in a cleared environment, without the cloud's variables.
+    pub(crate) fn program(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default());

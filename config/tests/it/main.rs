@@ -2,3 +2,4 @@
 
 mod check;
 mod configuration;
+mod key_reference;

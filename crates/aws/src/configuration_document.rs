@@ -260,7 +260,11 @@ mod tests {
         assert_eq!(hundred.parts.len(), 0);
         assert_eq!(read(&hundred).unwrap(), schedules(100));
         let many = StoredDocument::new(&accounts(500)).unwrap();
-        assert_eq!(many.parts.len(), 4, "docs/performance.md has this figure");
+        assert_eq!(
+            many.parts.len(),
+            4,
+            "docs/contribute/performance.md has this figure"
+        );
         assert_eq!(read(&many).unwrap(), accounts(500));
         let values = many.parts.iter().map(|(_, value)| value);
         for value in values.chain([&many.value, &hundred.value]) {
@@ -274,7 +278,7 @@ mod tests {
         assert_eq!(
             most.parts.len(),
             MOST_PARTS,
-            "docs/performance.md has this figure"
+            "docs/contribute/performance.md has this figure"
         );
         let error = StoredDocument::new(&accounts(2000)).unwrap_err();
         let DocumentTooLarge::Compressed { size } = error else {

@@ -299,7 +299,7 @@ impl CloudError {
                 "let the account use what the message names, such as an image that another account shared with it"
             }
             CloudErrorKind::Denied => {
-                "grant this action to the role or user; docs/iam.md lists what Curfew needs and why"
+                "grant this action to the role or user; docs/reference/iam.md lists what Curfew needs and why"
             }
             CloudErrorKind::Throttled => "wait a moment; Curfew continues at the next pass",
             CloudErrorKind::NotFound => "check the id, the region and the account",
@@ -471,7 +471,7 @@ mod tests {
         assert!(hint("OptInRequired").contains("AWS Marketplace"));
         assert!(hint("IncorrectSpotRequestState").contains("Spot request"));
         assert!(hint("VcpuLimitExceeded").contains("Service Quotas"));
-        assert!(hint("UnauthorizedOperation").contains("docs/iam.md"));
+        assert!(hint("UnauthorizedOperation").contains("docs/reference/iam.md"));
         for code in ["OptInRequired", "Blocked", "PendingVerification"] {
             assert!(!hint(code).contains("grant this action"), "{code}");
         }

@@ -1,6 +1,6 @@
 //! Minimal clients of services of which Curfew uses a few actions: SSM, SQS, SNS, STS, API Gateway and Lambda. Signature, time
 //! limits, retries, clock correction, identity and errors are the SDK's; only its tables of all other actions are absent,
-//! which made up a seventh of the Lambda (docs/performance.md).
+//! which made up a seventh of the Lambda (docs/contribute/performance.md).
 //!
 //! `tests/it/minimal_client` compares each call with the SDK's own, byte for byte where it is signed.
 

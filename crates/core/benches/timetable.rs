@@ -1,6 +1,6 @@
 //! Compares the next edge and the desired state with croner's next occurrence: `cargo bench -p curfew-core`.
 //!
-//! The last line is the ratio in `docs/time.md`.
+//! The last line is the ratio in `docs/contribute/performance.md`.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

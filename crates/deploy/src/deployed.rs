@@ -37,7 +37,7 @@ pub struct DeployedStack {
 pub enum Deployer {
     /// `curfew deploy`, recognised by the stack's tag.
     Curfew,
-    /// Another tool, from the printed template (docs/cloudformation.md).
+    /// Another tool, from the printed template (docs/how-to/other-tools.md).
     OtherTool,
 }
 

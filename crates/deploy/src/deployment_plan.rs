@@ -233,7 +233,7 @@ async fn access_log(
     stack: &Stack<'_>,
     progress: &dyn Progress,
 ) -> Result<String, CloudError> {
-    const HINT: &str = "see docs/deploy.md for the role";
+    const HINT: &str = "see docs/operate/deploying.md for the role";
     let off = || "off".to_owned();
     if !EndpointKind::of(conn).is_aws() {
         return Ok(off());

@@ -1,4 +1,4 @@
-//! The table of events in docs/operations.md contains every event that the code logs, from `info` up.
+//! The table of events in docs/reference/events.md contains every event that the code logs, from `info` up.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,15 +9,18 @@ fn root() -> PathBuf {
 }
 
 #[test]
-fn every_event_is_in_the_table_of_operations() {
-    let guide = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+fn every_event_is_in_the_table_of_events() {
+    let guide = fs::read_to_string(root().join("docs/reference/events.md")).unwrap();
     let events = logged_events();
     assert!(events.len() > 40, "{events:?}");
     let unknown: Vec<&String> = events
         .iter()
         .filter(|event| !guide.contains(event.as_str()))
         .collect();
-    assert!(unknown.is_empty(), "docs/operations.md lacks {unknown:#?}");
+    assert!(
+        unknown.is_empty(),
+        "docs/reference/events.md lacks {unknown:#?}"
+    );
 }
 
 /// The package's test runs only in CI, and waits for logged events by their names.

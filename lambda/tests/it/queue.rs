@@ -1,9 +1,9 @@
 //! The work queue: an organisation of many accounts, and the real function in as many environments as Lambda would create, in virtual
-//! time. The figures are in docs/performance.md, "The organisation".
+//! time. The figures are in docs/contribute/performance.md, "The organisation".
 
 #![allow(
     clippy::print_stdout,
-    reason = "the figures of docs/performance.md are read from a test's output"
+    reason = "the figures of docs/contribute/performance.md are read from a test's output"
 )]
 
 mod permissions;
@@ -31,7 +31,7 @@ async fn the_duration_hardly_grows_with_the_number_of_accounts() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "minutes of a development build; its figures are in docs/performance.md"]
+#[ignore = "minutes of a development build; its figures are in docs/contribute/performance.md"]
 async fn five_hundred_accounts_are_processed_in_seconds() {
     let one = time_to_process(1).await;
     let all = time_to_process(500).await;

@@ -55,7 +55,7 @@ fn commands_fail_without_a_configuration_file() {
         assert_eq!(
             stderr,
             "error: there is no configuration file: none is named (--config, CURFEW_CONFIG), and `/etc/curfew/curfew.toml` is not there\n  \
-             hint: write `curfew.toml` (docs/configuration.md and config/examples show how), or name another file with --config\n",
+             hint: write `curfew.toml` (docs/reference/configuration.md and config/examples show how), or name another file with --config\n",
             "{command}"
         );
     }

@@ -173,7 +173,7 @@ fn failed_checks_have_hints() {
     assert_eq!(output.code, 1);
     assert_snapshot!(line(&output, "instances"), @"
     fail  instances      0 found, 0 managed; 1 of 1 accounts and regions failed: `ec2:DescribeInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: ec2:DescribeInstances on resource: * because no identity-based policy allows the ec2:DescribeInstances action
-                         → grant this action to the role or user; docs/iam.md lists what Curfew needs and why
+                         → grant this action to the role or user; docs/reference/iam.md lists what Curfew needs and why
     ");
 
     cloud

@@ -16,7 +16,7 @@ pub(crate) struct CurfewProcess {
 }
 
 impl CurfewProcess {
-    pub(super) fn start(mut command: Command, log: &Path, wait_for_outputs: bool) -> Self {
+    pub(crate) fn start(mut command: Command, log: &Path, wait_for_outputs: bool) -> Self {
         let errors = File::options().create(true).append(true).open(log).unwrap();
         let mut child = command
             .stdin(Stdio::null())

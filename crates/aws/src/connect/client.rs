@@ -2,7 +2,7 @@
 //! [`Connection`](super::Connection).
 //!
 //! `aws-smithy-http-client` can't use compiled-in root certificates, reads them again for every client, and always includes
-//! HTTP/2, which EC2, EventBridge and SSM don't need; docs/performance.md has the figures.
+//! HTTP/2, which EC2, EventBridge and SSM don't need; docs/contribute/performance.md has the figures.
 //!
 //! Proxies are supported with the feature `proxy`. HTTP/2 and timeouts on reading are absent on purpose: an attempt has one
 //! timeout as a whole.

@@ -29,7 +29,7 @@ const VERSION: &str = "2011-06-15";
 /// Assumes an account's role. The SDK caches the credentials.
 ///
 /// `aws-config` can do the same, but includes all sources for the credentials with which to assume the role: profiles, web
-/// identities, metadata services. A Lambda doesn't need them (docs/performance.md).
+/// identities, metadata services. A Lambda doesn't need them (docs/contribute/performance.md).
 #[derive(Debug)]
 pub(super) struct AssumedRole {
     assume: ActionClient<Credentials>,

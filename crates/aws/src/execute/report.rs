@@ -1,4 +1,4 @@
-//! Logs the outcomes of steps, for the Lambda and the daemon alike. `docs/operations.md` lists the messages and fields.
+//! Logs the outcomes of steps, for the Lambda and the daemon alike. `docs/reference/events.md` lists the messages and fields.
 
 use tracing::{info, warn};
 

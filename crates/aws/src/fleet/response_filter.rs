@@ -1,7 +1,7 @@
 //! Drops the parts of `DescribeInstances` responses that Curfew does not read.
 //!
 //! EC2 describes an instance in some 9 kB, of which Curfew reads a fifth. The SDK copies all of it, which for a thousand
-//! instances took nine tenths of a response's time (docs/performance.md). So unread elements are dropped while the response
+//! instances took nine tenths of a response's time (docs/contribute/performance.md). So unread elements are dropped while the response
 //! arrives; the rest is passed to the SDK unchanged.
 //!
 //! The filter supports only a subset of XML: at the first unsupported construct (an attribute, a comment, CDATA, an unmatched

@@ -87,7 +87,7 @@ impl AccountRegionError {
                  member-role` prints a template for it"
             ),
             (Some(role), CloudErrorKind::Denied) => format!(
-                "grant this action to the role `{role}`; docs/iam.md lists what Curfew needs and why"
+                "grant this action to the role `{role}`; docs/reference/iam.md lists what Curfew needs and why"
             ),
             // EC2's code for a region that is not enabled.
             (_, CloudErrorKind::Credentials)

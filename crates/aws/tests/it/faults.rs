@@ -1,4 +1,4 @@
-//! The fault table of `docs/operations.md`: one test for each row, which shows Curfew's handling of the fault and the exact
+//! The fault table of `docs/operate/faults.md`: one test for each row, which shows Curfew's handling of the fault and the exact
 //! messages for the operator.
 //!
 //! The model of EC2 is called without sockets and on paused time, where waiting costs nothing and every timeout is exact,

@@ -227,7 +227,7 @@ async fn a_denied_role_and_a_region_that_is_not_enabled_are_named() {
     insta::assert_snapshot!(told(&survey), @r"
     in `eu-west-3` of account `111122223333` (payments): `ec2:DescribeInstances` has no usable credentials: AWS was not able to validate the provided access credentials; check that the region `eu-west-3` is enabled in that account
     in `eu-central-1` of account `111122223333` (payments): `ec2:DescribeInstances` has no usable credentials: AWS was not able to validate the provided access credentials; check that the region `eu-central-1` is enabled in that account
-    in `us-west-2` of account `444455556666`: `ec2:DescribeInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::444455556666:user/curfew is not authorized to perform: ec2:DescribeInstances on resource: * because no identity-based policy allows the ec2:DescribeInstances action; grant this action to the role `arn:aws:iam::444455556666:role/curfew-member`; docs/iam.md lists what Curfew needs and why
+    in `us-west-2` of account `444455556666`: `ec2:DescribeInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::444455556666:user/curfew is not authorized to perform: ec2:DescribeInstances on resource: * because no identity-based policy allows the ec2:DescribeInstances action; grant this action to the role `arn:aws:iam::444455556666:role/curfew-member`; docs/reference/iam.md lists what Curfew needs and why
     ");
 }
 

@@ -1,6 +1,6 @@
 //! Compares crons with the crate croner, an independent implementation, in UTC. Clock changes are tested in other modules.
 //!
-//! `docs/time.md` lists the crons for which croner differs from the documentation of cron and AWS. The property tests leave
+//! `docs/reference/time.md` lists the crons for which croner differs from the documentation of cron and AWS. The property tests leave
 //! them out; `documented_differences_from_croner` asserts them.
 
 use std::str::FromStr as _;

@@ -81,13 +81,13 @@ mod tests {
 
     #[test]
     fn the_documentation_shows_the_figures_of_the_estimate() {
-        let docs = include_str!("../../../../docs/operations.md");
+        let docs = include_str!("../../../../docs/operate/cost.md");
         let figures = format!(
             "${FIXED} plus ${} per million invocations",
             INVOCATION * 1e6
         );
         for text in [figures.as_str(), PRICES] {
-            assert!(docs.contains(text), "docs/operations.md lacks `{text}`");
+            assert!(docs.contains(text), "docs/operate/cost.md lacks `{text}`");
         }
     }
 }

@@ -2,7 +2,7 @@
 //! schedule for each tag that they read.
 //!
 //! A policy is translated or refused as a whole, with every reason by name: a partly translated policy would act where
-//! Cloud Custodian does not. The table in `docs/import.md` lists what is translated, kept as a comment or refused.
+//! Cloud Custodian does not. The table in `docs/reference/import.md` lists what is translated, kept as a comment or refused.
 //! Sources: Cloud Custodian's `c7n/schema.py` (policies), `c7n/policy.py` (modes, conditions),
 //! `c7n/filters/offhours.py` (the filters) and `c7n/resources/ec2.py` (the actions).
 

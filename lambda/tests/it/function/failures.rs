@@ -110,7 +110,7 @@ async fn each_kind_of_tagging_failure_has_its_status() {
         .join("\n")
         .replace(World::with([at_work("web")]).await.id("web").as_str(), "ID");
     insta::assert_snapshot!(told, @r#"
-    UnauthorizedOperation: 403 denied: 1 of 1 failed: `ID`: `ec2:CreateTags` was denied: Injected by the test; grant this action to the role or user; docs/iam.md lists what Curfew needs and why Retry-After null
+    UnauthorizedOperation: 403 denied: 1 of 1 failed: `ID`: `ec2:CreateTags` was denied: Injected by the test; grant this action to the role or user; docs/reference/iam.md lists what Curfew needs and why Retry-After null
     RequestLimitExceeded: 429 throttled: 1 of 1 failed: `ID`: `ec2:CreateTags` was throttled: Injected by the test; retry in a few seconds Retry-After "5"
     ExpiredToken: 503 no_credentials: 1 of 1 failed: `ID`: `ec2:CreateTags` found its credentials expired: Injected by the test; the function's role is broken; its operator finds details in the function's log Retry-After "30"
     InternalError: 503 upstream_error: 1 of 1 failed: `ID`: `ec2:CreateTags` failed inside AWS: Injected by the test; try again later; the AWS Health Dashboard lists known incidents Retry-After "30"
@@ -122,7 +122,7 @@ async fn a_role_without_describe_permission_is_reported_as_denied() {
     let world = World::with([at_work("web")]).await;
     world.ec2.deny(Denial::of(ApiAction::DescribeInstances));
     let answer = world.get("/status").await;
-    insta::assert_snapshot!(answer.error_text(), @"403 denied: `ec2:DescribeInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::…:user/curfew is not authorized to perform: ec2:DescribeInstances on resource: * because no identity-based policy allows the ec2:DescribeInstances action; grant this action to the role or user; docs/iam.md lists what Curfew needs and why");
+    insta::assert_snapshot!(answer.error_text(), @"403 denied: `ec2:DescribeInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::…:user/curfew is not authorized to perform: ec2:DescribeInstances on resource: * because no identity-based policy allows the ec2:DescribeInstances action; grant this action to the role or user; docs/reference/iam.md lists what Curfew needs and why");
     assert!(!answer.text.contains("000000000000"), "{}", answer.text);
 }
 

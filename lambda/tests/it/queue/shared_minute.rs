@@ -1,5 +1,5 @@
 //! Schedules with edges in the same minute, against EC2's token buckets: one rule, one message, one pass. The table is in
-//! docs/performance.md, "Schedules that share a minute".
+//! docs/contribute/performance.md, "Schedules that share a minute".
 
 use std::time::Duration;
 

@@ -29,11 +29,11 @@ async fn a_denied_action_is_named_and_works_once_it_is_granted() {
         setting.is_stopped(&web),
         "a denial for one does not keep the others running"
     );
-    assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-006c45d188009454f name="database" action=stop cause=schedule office error=`ec2:StopInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::…:user/curfew is not authorized to perform: ec2:StopInstances on resource: arn:aws:ec2:eu-west-3:…:instance/i-006c45d188009454f because no identity-based policy allows the ec2:StopInstances action hint="grant this action to the role or user; docs/iam.md lists what Curfew needs and why""#);
+    assert_snapshot!(setting.logged(), @r#" WARN step failed instance=i-006c45d188009454f name="database" action=stop cause=schedule office error=`ec2:StopInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::…:user/curfew is not authorized to perform: ec2:StopInstances on resource: arn:aws:ec2:eu-west-3:…:instance/i-006c45d188009454f because no identity-based policy allows the ec2:StopInstances action hint="grant this action to the role or user; docs/reference/iam.md lists what Curfew needs and why""#);
     setting.ec2.deny(Denial::of(ApiAction::DescribeInstances));
     assert_snapshot!(setting.failing_pass().await, @"
     `ec2:DescribeInstances` was denied: You are not authorized to perform this operation. User: arn:aws:iam::000000000000:user/curfew is not authorized to perform: ec2:DescribeInstances on resource: * because no identity-based policy allows the ec2:DescribeInstances action
-    hint: grant this action to the role or user; docs/iam.md lists what Curfew needs and why
+    hint: grant this action to the role or user; docs/reference/iam.md lists what Curfew needs and why
     ");
 
     setting.ec2.allow_everything();
