@@ -21,6 +21,7 @@ async fn status_shows_state_and_reason() {
           "desired_reason": "inside the window `Mon-Fri 08:00-20:00` in Europe/Paris",
           "fallback": null,
           "id": "i-0e220a8397b1dcdaf",
+          "inline_schedule": null,
           "instance_type": "t3.micro",
           "last_applied": {
             "action": "start",
@@ -81,6 +82,18 @@ async fn status_lists_unmanaged_instances_only_with_all() {
     web | office | it is running, as it should be
     ");
     assert_eq!(all.body["unmanaged"], 0);
+}
+
+#[tokio::test]
+async fn status_has_the_text_of_an_inline_schedule() {
+    let text = "Mon-Fri 07:30-18:00 Europe/Madrid";
+    let world = World::with([Launch::new("own").tag("Schedule", text)]).await;
+    let answer = world.get("/status").await;
+    let own = &answer.body["instances"][0];
+    assert_eq!(
+        (&own["schedule"], &own["inline_schedule"]),
+        (&json!("inline"), &json!(text))
+    );
 }
 
 #[tokio::test]
