@@ -19,9 +19,12 @@ pub(crate) struct CheckArgs {
     file: Option<PathBuf>,
 }
 
-#[derive(Serialize)]
-struct CheckResult {
+/// The result of checking a valid configuration.
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct CheckResult {
+    /// The path of the configuration file.
     file: Option<PathBuf>,
+    /// The names of the schedules.
     schedules: Vec<String>,
     /// The number of EventBridge rules for the schedules and the heartbeat.
     rules: usize,
@@ -29,9 +32,11 @@ struct CheckResult {
     warnings: Vec<Warning>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Warning {
+    /// The key, such as `schedules.office`.
     key: String,
+    /// The warning: one sentence.
     message: String,
 }
 
