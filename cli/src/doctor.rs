@@ -5,25 +5,30 @@ mod endpoint;
 mod fleet;
 mod local;
 mod readiness;
+mod tags;
 
 use curfew_aws::caller_identity::caller_identity;
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
 use curfew_aws::organisation::Organisation;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use curfew_config::{Configuration, Driver};
 use curfew_deploy::DeployedState;
 
+use self::tags::AwsOptions;
+pub use self::tags::{MistaggedGroup, MistaggedInstance};
+
 /// The results of all checks.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DoctorReport {
-    /// The checks, each after those that it depends on.
+    /// The checks: first that of the tags if it found mistakes, then each after those that it depends on.
     pub checks: Vec<Check>,
 }
 
 /// The result of one check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Check {
     /// The name of the check, which is stable for scripts.
     pub check: &'static str,
@@ -31,13 +36,16 @@ pub struct Check {
     pub verdict: CheckVerdict,
     /// A sentence that describes the result.
     pub message: String,
-    /// A hint about how to fix the problem.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// How to fix the problem; null if there is none.
     pub hint: Option<String>,
+    /// The mistakes in tags; of the check `tags` only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub mistagged: Vec<MistaggedGroup>,
 }
 
 /// The outcome of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckVerdict {
     /// The check passed.
@@ -85,6 +93,7 @@ impl Check {
             verdict,
             message: message.into(),
             hint: None,
+            mistagged: Vec::new(),
         }
     }
 
@@ -129,10 +138,20 @@ pub async fn run_checks(
         let organisation = Organisation::open(conn, &configuration.targets);
         let (instances, seen) = fleet::instances(&organisation, configuration).await;
         checks.push(instances);
-        checks.push(fleet::permissions(conn, &deployed, &identity, &seen).await);
+        let aws = AwsOptions::of(conn, configuration.aws.profile.as_deref());
+        let tags = tags::tags(&seen, &configuration.schedule_set, &aws);
+        // What a person most likely wants to mend stands first.
+        let place = if tags.verdict == CheckVerdict::Ok {
+            checks.len()
+        } else {
+            0
+        };
+        checks.insert(place, tags);
+        let managed = fleet::managed(seen, &configuration.schedule_set);
+        checks.push(fleet::permissions(conn, &deployed, &identity, &managed).await);
     } else {
         let unknown = |check| Check::skip(check, "not checked: no valid credentials");
-        checks.extend(["instances", "permissions"].map(unknown));
+        checks.extend(["instances", "tags", "permissions"].map(unknown));
     }
     match configuration.daemon.driver {
         Driver::Daemon => checks.push(Check::skip(

@@ -15,7 +15,9 @@ use curfew_daemon::run::RunError;
 use curfew_deploy::DeployError;
 use curfew_emulator::EmulatorError;
 use curfew_journal::JournalError;
+use serde::Serialize;
 
+use crate::output::Format;
 use crate::printable;
 
 /// The exit codes of failed commands. The numbers are documented and stable.
@@ -31,6 +33,41 @@ pub enum Exit {
     NotAuthorised = 4,
     /// The endpoint cannot be reached.
     Unreachable = 5,
+}
+
+impl Exit {
+    /// Returns the code in JSON errors.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::NothingMatched => "nothing_matched",
+            Self::NotAuthorised => "not_authorised",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+/// What a command that fails prints to standard error.
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct ErrorDocument {
+    /// The error.
+    error: DescribedError,
+    /// Further errors, such as those of other accounts and regions; only if there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    more: Vec<DescribedError>,
+}
+
+/// An error of a command.
+#[derive(Serialize, schemars::JsonSchema)]
+struct DescribedError {
+    /// The exit code as a word: `failed` (1), `usage` (2), `nothing_matched` (3), `not_authorised` (4) or `unreachable` (5).
+    code: &'static str,
+    /// What failed, and why.
+    message: String,
+    /// How to resolve it; null if there is no hint.
+    hint: Option<String>,
 }
 
 /// The error that a command returns.
@@ -99,28 +136,62 @@ impl CliError {
         }
     }
 
-    /// Writes the error to `stderr` and returns the exit code.
-    pub fn report(&self, stderr: &mut impl Write) -> ExitCode {
-        let mut text = self.text();
-        for more in &self.more {
-            text.push_str(&more.text());
-        }
+    /// Writes the error to `stderr`, as text or as one JSON document, and returns the exit code.
+    pub fn report(&self, format: Format, stderr: &mut impl Write) -> ExitCode {
+        let text = match format {
+            Format::Json | Format::Jsonl => {
+                let document = ErrorDocument {
+                    error: self.described(),
+                    more: self.more.iter().map(Self::described).collect(),
+                };
+                let json = serde_json::to_string(&document).expect("an error is plain data");
+                json + "\n"
+            }
+            Format::Table | Format::Csv => {
+                let all = std::iter::once(self).chain(&self.more);
+                let text: String = all.map(Self::text).collect();
+                printable::lines(&text).into_owned()
+            }
+        };
         // A closed standard error leaves no place to report to.
-        let _ = stderr.write_all(printable::lines(&text).as_bytes());
+        let _ = stderr.write_all(text.as_bytes());
         ExitCode::from(self.exit as u8)
     }
 
-    fn text(&self) -> String {
-        let mut text = format!("error: {}\n", self.message);
+    fn described(&self) -> DescribedError {
+        let causes = self.causes();
+        let message = causes
+            .into_iter()
+            .fold(self.message.clone(), |text, cause| {
+                format!("{text}: {cause}")
+            });
+        DescribedError {
+            code: self.exit.as_str(),
+            message,
+            hint: self.hint.clone(),
+        }
+    }
+
+    /// Returns the messages of the sources, without those that an earlier message repeats.
+    fn causes(&self) -> Vec<String> {
         let mut printed = self.message.clone();
+        let mut causes = Vec::new();
         let source = self.source.as_deref().into_iter();
         for error in source.flat_map(|source| sources(source)) {
             let sentence = error.to_string();
             // Many errors repeat the message of their source; print each message once.
             if !printed.contains(&sentence) && !sentence.is_empty() {
-                let _ = writeln!(text, "  because: {sentence}");
                 printed.push_str(&sentence);
+                causes.push(sentence);
             }
+        }
+        causes
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("error: {}\n", self.message);
+        for cause in self.causes() {
+            let _ = writeln!(text, "  because: {cause}");
         }
         if let Some(hint) = &self.hint {
             let _ = writeln!(text, "  hint: {hint}");

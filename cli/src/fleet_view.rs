@@ -55,12 +55,16 @@ pub(crate) async fn observe(
 }
 
 /// An account-region that failed, as JSON: the state of its instances is unknown.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(crate) struct UnansweredRegion {
+    /// The account; only if it is not the caller's.
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<AccountId>,
+    /// The region.
     region: Region,
+    /// Why it did not answer: one sentence.
     message: String,
+    /// How to resolve it.
     hint: String,
 }
 
@@ -99,10 +103,11 @@ struct InstanceLocation {
 }
 
 /// A JSON entry about an instance, with its account if several accounts are managed. The HTTP API has the same entries without accounts.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(crate) struct WithAccount<'a, T> {
     #[serde(flatten)]
     entry: &'a T,
+    /// The account of the instance; only if several accounts are managed.
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<&'a AccountId>,
 }

@@ -213,7 +213,7 @@ mod tests {
         let code = match outcome {
             Ok(()) => 0,
             Err(error) => {
-                error.report(&mut questions);
+                error.report(crate::Format::Table, &mut questions);
                 error.exit() as u8
             }
         };
@@ -275,7 +275,7 @@ mod tests {
         let code = match outcome {
             Ok(()) => 0,
             Err(error) => {
-                error.report(&mut questions);
+                error.report(crate::Format::Table, &mut questions);
                 error.exit() as u8
             }
         };

@@ -11,6 +11,9 @@ pub mod doctor;
 mod error;
 mod fleet_view;
 mod guard;
+#[cfg(test)]
+mod json_reference;
+mod money;
 mod output;
 mod printable;
 pub mod progress;
@@ -163,8 +166,9 @@ enum CliCommand {
 /// Runs the command and returns its exit code. Errors are written to standard error.
 pub async fn main(cli: Cli) -> ExitCode {
     if let Err(error) = check_format(&cli.command, cli.global.output) {
-        return error.report(&mut std::io::stderr());
+        return error.report(cli.global.output, &mut std::io::stderr());
     }
+    let format = cli.global.output;
     let mut context = Context {
         output: Output::new(cli.global.output),
         global: cli.global,
@@ -184,7 +188,7 @@ pub async fn main(cli: Cli) -> ExitCode {
         CliCommand::Resume(args) => resume::resume(&mut context, args).await,
         CliCommand::Next(args) => next::next(&mut context, &args),
         CliCommand::Explain(args) => explain::explain(&mut context, args).await,
-        CliCommand::Simulate(args) => simulate::simulate(&mut context, &args),
+        CliCommand::Simulate(args) => simulate::simulate(&mut context, &args).await,
         CliCommand::History(args) => history::history(&mut context, &args),
         CliCommand::Savings(args) => savings::savings(&mut context, &args),
         CliCommand::Notify(command) => notify::notify(&mut context, command).await,
@@ -203,7 +207,7 @@ pub async fn main(cli: Cli) -> ExitCode {
     warn_of_skew(&context.clock, &mut std::io::stderr());
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => error.report(&mut std::io::stderr()),
+        Err(error) => error.report(format, &mut std::io::stderr()),
     }
 }
 

@@ -75,11 +75,15 @@ struct RequestedChanges {
 }
 
 /// The JSON output of a request.
-#[derive(Serialize)]
-struct ChangesDocument<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct ChangesDocument<'a> {
+    /// The instant of the request.
     at: Timestamp,
+    /// The selected instances with their results.
     instances: Vec<WithAccount<'a, Change>>,
+    /// The accounts and regions that did not answer; only if there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     unanswered: Vec<UnansweredRegion>,
 }
 

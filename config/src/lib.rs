@@ -59,6 +59,8 @@ pub struct Configuration {
     pub targets: Targets,
     /// The schedules and targets as written: the Lambda's configuration document, without its origin.
     pub document: RawScheduleSet,
+    /// The currency of the prices, such as `USD`.
+    pub currency: String,
     /// The price per hour of each instance type: finite, and not negative.
     pub prices: BTreeMap<String, f64>,
     /// The configuration of the stack.
@@ -271,6 +273,7 @@ fn resolve(
         .targets()
         .map_err(|found| problems.extend(found))
         .ok();
+    problems.extend(invalid_currency(&raw.currency));
     problems.extend(raw.prices.iter().filter_map(invalid_price));
     let notify = notify::resolve(&raw.notify, directory, schedule_set.as_ref(), &mut problems);
     let mut check = |key: &str, result: Result<(), String>| {
@@ -332,6 +335,7 @@ fn resolve(
         schedule_set,
         targets,
         document,
+        currency: raw.currency,
         prices: raw.prices,
         stack: StackConfiguration {
             name,
@@ -376,6 +380,15 @@ fn api_tokens(raw: &raw::RawApi, check: &mut impl FnMut(&str, Result<(), String>
         );
     }
     tokens
+}
+
+fn invalid_currency(currency: &str) -> Option<Problem> {
+    let is_code = currency.len() == 3 && currency.bytes().all(|byte| byte.is_ascii_uppercase());
+    let message = format!(
+        "`{}` is not a currency; write three capital letters, such as `EUR`",
+        currency.escape_debug()
+    );
+    (!is_code).then(|| Problem::new("currency", message))
 }
 
 fn invalid_price((instance_type, price): (&String, &f64)) -> Option<Problem> {

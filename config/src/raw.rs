@@ -24,7 +24,9 @@ pub struct RawConfiguration {
     /// Other managed accounts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub account: Vec<RawAccount>,
-    /// The price per hour of each instance type, in any one currency, for `curfew simulate` and `curfew savings`: `"t3.micro" = 0.0118`.
+    /// The currency of the prices: three capital letters, such as `EUR`.
+    pub currency: String,
+    /// The price per hour of each instance type, in `currency`, for `curfew simulate` and `curfew savings`: `"t3.micro" = 0.0118`.
     #[serde(default)]
     pub prices: BTreeMap<String, f64>,
     /// The configuration of the stack.

@@ -56,6 +56,7 @@ pub use crate::journal_writer::JournalWriterError;
 pub use crate::supervisor::UnfinishedTasks;
 pub use crate::tasks::dead_letters::DeadLetterQueues;
 pub use crate::tasks::queue::{EventQueue, QueueAddress};
+pub use crate::tasks::queue_counter::QueueCounter;
 pub use crate::tasks::reconcile::{BootClock, BootTime, EdgeTimerError, Triggers};
 pub use crate::tasks::reload::Reload;
 

@@ -9,6 +9,7 @@ pub(crate) mod observation_bus;
 mod observation_source;
 pub(crate) mod polling;
 pub(crate) mod queue;
+pub(crate) mod queue_counter;
 pub(crate) mod reconcile;
 pub(crate) mod reload;
 pub(crate) mod rules;

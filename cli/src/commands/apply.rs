@@ -127,31 +127,43 @@ fn plan_changes(fresh: &[Step], gone: usize) -> Option<String> {
 }
 
 /// The JSON form of an applied plan: that of `plan`, with the result of each step.
-#[derive(Serialize)]
-struct AppliedPlan<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct AppliedPlan<'a> {
+    /// The instant of the decision.
     at: Timestamp,
+    /// The executed steps with their results.
     steps: Vec<AppliedStep<'a>>,
+    /// The instances that the pass skipped, with the reasons.
     skipped: Vec<WithAccount<'a, Skip>>,
-    /// The steps that were not confirmed and not executed.
+    /// The steps that were not confirmed and not executed; only if there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     unconfirmed: Vec<WithAccount<'a, Step>>,
+    /// The earliest instant at which something is due after the steps.
     next_edge: Option<Timestamp>,
+    /// The accounts and regions that did not answer; only if there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     unanswered: Vec<UnansweredRegion>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct AppliedStep<'a> {
     #[serde(flatten)]
     step: &'a Step,
+    /// The account of the instance; only if several accounts are managed.
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<&'a AccountId>,
+    /// The result: `done`, `not_remembered` (done, but the tag was not written), `failed`, `dropped` or `out_of_time`.
     result: &'static str,
+    /// The state after the call; null if no call succeeded.
     after: Option<InstanceState>,
-    /// The reason if the step was dropped.
+    /// Why the step was dropped; only if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     because: Option<&'a str>,
+    /// Why the step failed; null if it did not.
     error: Option<String>,
+    /// How to resolve the failure; null if there is none.
     hint: Option<&'static str>,
 }
 

@@ -23,8 +23,10 @@ pub(crate) struct CheckArgs {
     deny_warnings: bool,
 }
 
-#[derive(Serialize)]
-struct CheckResult {
+/// The result of checking a valid configuration.
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct CheckResult {
+    /// The path of the configuration file.
     file: Option<PathBuf>,
     /// Errors, which make every command refuse the configuration.
     errors: Vec<Finding>,
@@ -38,7 +40,7 @@ struct CheckResult {
 }
 
 /// An error or a warning.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Finding {
     /// The line in the file, from 1; absent if the value is not from the file.
     #[serde(skip_serializing_if = "Option::is_none")]

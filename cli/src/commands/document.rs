@@ -7,14 +7,18 @@ use serde::Serialize;
 use crate::{CliError, Context, Exit};
 
 /// The SSM parameters that the Lambda reads, in the order in which to write them. Scripts rely on the JSON form.
-#[derive(Serialize)]
-struct ParameterDocument {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct ParameterDocument {
+    /// The parameters, in the order in which to write them.
     parameters: Vec<SsmParameter>,
 }
 
-#[derive(Serialize)]
+/// An SSM parameter.
+#[derive(Serialize, schemars::JsonSchema)]
 struct SsmParameter {
+    /// The name of the parameter.
     name: String,
+    /// The value of the parameter.
     value: String,
 }
 

@@ -49,13 +49,20 @@ pub(crate) async fn explain(context: &mut Context, args: ExplainArgs) -> Result<
     }
 }
 
-#[derive(Serialize)]
-struct ScheduleExplained {
+/// The desired state of a schedule at an instant, and the reason.
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct ScheduleExplained {
+    /// The schedule.
     schedule: ScheduleName,
+    /// The explained instant.
     at: Timestamp,
+    /// The desired state at that instant.
     desired: Desired,
+    /// The reason for the desired state: one sentence.
     reason: String,
+    /// The newest edge at that instant.
     last_edge: Option<Edge>,
+    /// The next edge after that instant.
     next_edge: Option<Edge>,
 }
 
@@ -85,11 +92,11 @@ fn schedule(context: &mut Context, schedule: &Schedule, at: Timestamp) -> Result
 }
 
 /// The explanation of an instance, and its transitions from the journal.
-#[derive(Serialize)]
-struct InstanceExplained {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct InstanceExplained {
     #[serde(flatten)]
     explanation: Explanation,
-    /// The last transitions, oldest first, or `None` without a journal.
+    /// The last transitions, oldest first; null if this machine has no journal.
     transitions: Option<Vec<JournalEntry>>,
 }
 

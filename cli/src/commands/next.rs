@@ -24,11 +24,15 @@ pub(crate) struct NextArgs {
     count: usize,
 }
 
-#[derive(Serialize)]
-struct NextEdge {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct NextEdge {
+    /// The schedule.
     schedule: ScheduleName,
+    /// What the edge does.
     action: Action,
+    /// The instant of the edge.
     at: Timestamp,
+    /// The same instant in the schedule's time zone, with the zone's offset and name.
     local: String,
 }
 

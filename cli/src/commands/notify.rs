@@ -18,13 +18,25 @@ pub(crate) enum NotifyCommand {
     Test,
 }
 
+/// The results of test notifications.
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct NotifyDocument {
+    /// The configured destinations, in the order of the configuration.
+    destinations: Vec<DeliveryTest>,
+}
+
 /// The result of a test notification.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct DeliveryTest {
+    /// The destination: the host of a webhook, or the ARN of a topic.
     destination: String,
+    /// The kinds of notifications that it receives.
     kinds: BTreeSet<NotificationKind>,
+    /// The schedules whose notifications it receives; empty if it receives all.
     schedules: BTreeSet<ScheduleName>,
+    /// Whether the destination accepted the test notification.
     delivered: bool,
+    /// Why it was not delivered: one sentence; null if it was.
     error: Option<String>,
 }
 
@@ -57,7 +69,10 @@ async fn test(context: &mut Context) -> Result<(), CliError> {
             error: result.err().map(|error| error.display_chain()),
         });
     }
-    context.output.print(&tested, |tested| {
+    let document = NotifyDocument {
+        destinations: tested,
+    };
+    context.output.print(&document, |document| {
         let row = |one: &DeliveryTest| {
             let kinds: Vec<&str> = one.kinds.iter().map(|kind| kind.as_str()).collect();
             let schedules: Vec<&str> = one.schedules.iter().map(ScheduleName::as_str).collect();
@@ -74,8 +89,9 @@ async fn test(context: &mut Context) -> Result<(), CliError> {
             ]
         };
         let header = ["destination", "kinds", "schedules", "result"];
-        table(&header, tested.iter().map(row))
+        table(&header, document.destinations.iter().map(row))
     })?;
+    let tested = document.destinations;
     let failed = tested.iter().filter(|one| !one.delivered).count();
     if failed == 0 {
         return Ok(());

@@ -218,13 +218,19 @@ fn step_row(step: &Step) -> Vec<String> {
 }
 
 /// The JSON form of a [`Plan`], with accounts if several are managed.
-#[derive(Serialize)]
-struct PlanDocument<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct PlanDocument<'a> {
+    /// The instant of the decision.
     at: Timestamp,
+    /// The steps that a pass would execute now.
     steps: Vec<WithAccount<'a, Step>>,
+    /// The instances that a pass would skip, with the reasons.
     skipped: Vec<WithAccount<'a, Skip>>,
+    /// The earliest instant at which something is due after the steps.
     next_edge: Option<Timestamp>,
+    /// The accounts and regions that did not answer; only if there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     unanswered: Vec<UnansweredRegion>,
 }
 

@@ -11,30 +11,37 @@ use crate::output::{or_dash, table};
 use crate::{CliError, Context};
 
 /// The rules of a stack. Scripts rely on the JSON form.
-#[derive(Serialize)]
-struct RulesDocument {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct RulesDocument {
+    /// The stack's name.
     stack: StackName,
     /// The name of the Lambda that the rules invoke.
     function: String,
+    /// The rules of the schedules and the heartbeat.
     rules: Vec<RuleDefinition>,
 }
 
 /// An EventBridge rule, with the field names of EventBridge.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct RuleDefinition {
     /// The name, which ends in a hash of the content.
     name: String,
     /// The schedule expression, in UTC.
     expression: String,
+    /// The state of the rule: always `ENABLED`.
     state: &'static str,
+    /// The description of the rule, which marks it as Curfew's.
     description: String,
+    /// The target of the rule: the Lambda.
     target: Target,
     /// The schedules that need this rule, for information. Empty for the heartbeat.
     schedules: Vec<ScheduleName>,
 }
 
-#[derive(Serialize)]
+/// The target of a rule.
+#[derive(Serialize, schemars::JsonSchema)]
 struct Target {
+    /// The target's id within the rule.
     id: &'static str,
     /// The constant input of the invocation, as JSON text.
     input: String,

@@ -61,29 +61,44 @@ impl From<Grouping> for By {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct SavingsReport {
+/// The recorded hours and savings.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub(crate) struct SavingsReport {
+    /// The start of the report.
     since: Timestamp,
+    /// The end of the report.
     until: Timestamp,
-    /// The start of the journal. Lines exclude the time before.
+    /// The start of the journal; the lines exclude the time before.
     recorded_since: Option<Timestamp>,
+    /// What a line stands for: `schedule`, `instance`, `month`, `account` or `region`.
     by: &'static str,
+    /// The lines of the report.
     lines: Vec<SavingsRow>,
+    /// The sums over all lines.
     total: SavingsRow,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 struct SavingsRow {
+    /// The schedule, instance, month, account or region.
     name: String,
+    /// The number of instances.
     instances: usize,
+    /// The hours in which instances were running.
     on_hours: f64,
+    /// The hours in which instances were stopped.
     off_hours: f64,
+    /// The hours without data.
     unknown_hours: f64,
+    /// The share of the known hours that is off, from 0 to 1; null without known hours.
     off_share: Option<f64>,
+    /// The amount that was saved; null if the configuration has no prices.
     saved: Option<f64>,
+    /// The hours off of instance types without a price.
     unpriced_off_hours: f64,
-    /// The region and the account of the row, if there is only one of each.
+    /// The region, if there is only one.
     region: Option<String>,
+    /// The account, if there is only one.
     account: Option<String>,
 }
 

@@ -1,5 +1,6 @@
-//! `curfew simulate`: the running hours of schedules, as text, SVG or HTML.
+//! `curfew simulate`: the running hours of schedules and their cost, as text, SVG or HTML.
 
+mod counts;
 mod facts;
 mod html;
 mod svg;
@@ -13,14 +14,19 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use curfew_aws::organisation::AccountRegionError;
 use curfew_config::Configuration;
 use curfew_core::schedule::{Schedule, ScheduleName};
-use curfew_core::simulate::{Bound, Price, Simulation, Span};
+use curfew_core::simulate::{Bound, SimulatedTotal, Simulation, Span};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use self::counts::{CountArg, InstanceCounts};
 use self::text::Glyphs;
 use super::next::named;
+use crate::error::all_answered;
+use crate::fleet_view::UnansweredRegion;
 use crate::{CliError, Context, Exit};
 
 /// The options of `simulate`.
@@ -29,32 +35,50 @@ pub(crate) struct SimulateArgs {
     /// Simulate only this schedule [default: all]
     #[arg(long, value_name = "NAME")]
     schedule: Option<ScheduleName>,
-    /// First date in the zone of the schedule, or an instant [default: Monday of this week]
+    /// First date in the zone of the schedule, or an instant [default: today]
     #[arg(long, value_name = "DATE|INSTANT")]
     from: Option<Bound>,
-    /// Last date, or an instant [default: a week after the first]
+    /// Last date, or an instant [default: two weeks after the first]
     #[arg(long, value_name = "DATE|INSTANT")]
     to: Option<Bound>,
     /// Write an SVG image (.svg) or an HTML page (.html)
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Instance type to price [default: all types with a price]
-    #[arg(long = "type", value_name = "TYPE")]
+    /// Add the cost of the instances that the schedules manage now (needs credentials)
+    #[arg(long, conflicts_with = "counts")]
+    fleet: bool,
+    /// Add the cost of this number of instances in a schedule, of the type of --type or a type of their own (repeatable)
+    #[arg(long = "count", value_name = "NAME=N[:TYPE]")]
+    counts: Vec<CountArg>,
+    /// Instance type of --count [default: the only type with a price]
+    #[arg(long = "type", value_name = "TYPE", requires = "counts")]
     instance_type: Option<String>,
-    /// Number of instances to price
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    count: u32,
     /// Use ASCII characters only [default: if standard output is not a terminal]
     #[arg(long)]
     ascii: bool,
 }
 
-#[derive(Serialize)]
-struct Simulated {
+/// The simulated schedules.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct SimulateDocument {
+    /// The currency of all amounts, from the configuration's `currency`.
+    currency: String,
+    /// The simulated schedules, by name.
     schedules: Vec<Simulation>,
+    /// The sums over all schedules; null unless instances are counted.
+    total: Option<SimulatedTotal>,
+    /// The number of counted instances that are left out, because their tag holds a schedule of their own.
+    inline_count: usize,
+    /// The accounts and regions that did not answer, only if there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    unanswered: Vec<UnansweredRegion>,
+    /// Whether the configuration has any price.
+    #[serde(skip)]
+    has_prices: bool,
 }
 
-pub(crate) fn simulate(context: &mut Context, args: &SimulateArgs) -> Result<(), CliError> {
+pub(crate) async fn simulate(context: &mut Context, args: &SimulateArgs) -> Result<(), CliError> {
     let picture = args.out.as_deref().map(Picture::at).transpose()?;
     let configuration = context.configuration()?;
     let schedules: Vec<&Schedule> = match &args.schedule {
@@ -65,59 +89,60 @@ pub(crate) fn simulate(context: &mut Context, args: &SimulateArgs) -> Result<(),
         let error = CliError::new(Exit::NothingMatched, "the configuration has no schedules");
         return Err(error.hint("pass a file with schedules: `--config FILE`"));
     }
-    let prices = prices(&configuration, args)?;
+    let counts = instance_counts(context, &configuration, args).await?;
     let now = context.clock.now();
-    let schedules = schedules
+    let simulations = schedules
         .into_iter()
         .map(|schedule| {
-            Ok(Simulation::of(
-                schedule,
-                span(schedule, args, now)?,
-                &prices,
-            ))
+            let span = span(schedule, args, now)?;
+            let instances = counts.of(&schedule.name, &configuration.prices);
+            Ok(Simulation::of(schedule, span, &instances))
         })
         .collect::<Result<_, CliError>>()?;
-    let simulated = Simulated { schedules };
+    let (simulated, failures) = document(simulations, &configuration, counts);
     if let Some(picture) = &picture {
-        picture.write(&simulated.schedules)?;
+        picture.write(&simulated)?;
     }
     context.output.print(&simulated, |it| match &picture {
         Some(picture) => format!("wrote `{}`", picture.file.display()),
-        None => text::render(&it.schedules, glyphs(args)),
-    })
+        None => text::render(it, glyphs(args)),
+    })?;
+    all_answered(failures)
+}
+
+async fn instance_counts(
+    context: &Context,
+    configuration: &Configuration,
+    args: &SimulateArgs,
+) -> Result<InstanceCounts, CliError> {
+    if args.fleet {
+        InstanceCounts::of_fleet(context, configuration).await
+    } else {
+        let default_type = args.instance_type.as_deref();
+        InstanceCounts::given(&args.counts, default_type, configuration)
+    }
+}
+
+fn document(
+    schedules: Vec<Simulation>,
+    configuration: &Configuration,
+    counts: InstanceCounts,
+) -> (SimulateDocument, Vec<AccountRegionError>) {
+    let document = SimulateDocument {
+        currency: configuration.currency.clone(),
+        total: SimulatedTotal::of(&schedules),
+        schedules,
+        inline_count: counts.inline,
+        unanswered: UnansweredRegion::all(&counts.failures),
+        has_prices: !configuration.prices.is_empty(),
+    };
+    (document, counts.failures)
 }
 
 fn span(schedule: &Schedule, args: &SimulateArgs, now: Timestamp) -> Result<Span, CliError> {
     let zone = schedule.timetable.time_zone();
     Span::between(args.from, args.to, zone, now)
         .map_err(|error| CliError::new(Exit::Usage, error.to_string()))
-}
-
-fn prices(configuration: &Configuration, args: &SimulateArgs) -> Result<Vec<Price>, CliError> {
-    let wanted = |instance_type: &str| {
-        args.instance_type
-            .as_deref()
-            .is_none_or(|wanted| wanted == instance_type)
-    };
-    let prices: Vec<Price> = configuration
-        .prices
-        .iter()
-        .filter(|(instance_type, _)| wanted(instance_type))
-        .map(|(instance_type, per_hour)| Price {
-            instance_type: instance_type.clone(),
-            per_hour: *per_hour,
-            count: args.count,
-        })
-        .collect();
-    match &args.instance_type {
-        Some(wanted) if prices.is_empty() => {
-            let error = CliError::new(Exit::Usage, format!("there is no price for `{wanted}`"));
-            Err(error.hint(format!(
-                "add the hourly price to [prices]: `\"{wanted}\" = 0.0118`"
-            )))
-        }
-        _ => Ok(prices),
-    }
 }
 
 fn glyphs(args: &SimulateArgs) -> Glyphs {
@@ -132,13 +157,13 @@ fn glyphs(args: &SimulateArgs) -> Glyphs {
 #[derive(Debug)]
 struct Picture {
     file: PathBuf,
-    render: fn(&[Simulation]) -> String,
+    render: fn(&SimulateDocument) -> String,
 }
 
 impl Picture {
     fn at(file: &Path) -> Result<Self, CliError> {
         let extension = file.extension().map(OsStr::to_ascii_lowercase);
-        let render: fn(&[Simulation]) -> String =
+        let render: fn(&SimulateDocument) -> String =
             match extension.as_ref().and_then(|text| text.to_str()) {
                 Some("svg") => svg::render,
                 Some("html" | "htm") => html::render,
@@ -157,10 +182,10 @@ impl Picture {
     }
 
     /// Writes a temporary file and renames it, so that readers never see a partial file.
-    fn write(&self, simulations: &[Simulation]) -> Result<(), CliError> {
+    fn write(&self, document: &SimulateDocument) -> Result<(), CliError> {
         let mut temporary = OsString::from(&self.file);
         temporary.push(format!(".{}.part", std::process::id()));
-        let drawn = (self.render)(simulations);
+        let drawn = (self.render)(document);
         let written =
             fs::write(&temporary, drawn).and_then(|()| fs::rename(&temporary, &self.file));
         written.map_err(|error| {

@@ -69,7 +69,7 @@ pub(crate) async fn status(context: &mut Context, args: StatusArgs) -> Result<()
             Ok(seen) => watch(&context.output, &seen)?,
             // The first observation succeeded, so the error may be transient.
             Err(error) => {
-                error.report(&mut std::io::stderr());
+                error.report(context.output.format(), &mut std::io::stderr());
             }
         }
     }
@@ -84,13 +84,19 @@ struct StatusView {
 }
 
 /// The JSON form of a [`Status`], with accounts if several are managed.
-#[derive(Serialize)]
-struct StatusDocument<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct StatusDocument<'a> {
+    /// The instant of the observation.
     at: Timestamp,
+    /// The instances.
     instances: Vec<WithAccount<'a, InstanceStatus>>,
+    /// The number of unmanaged instances that are not listed; `--all` lists them.
     unmanaged: usize,
+    /// The earliest instant at which something is due for one of the instances.
     next_edge: Option<Timestamp>,
+    /// The accounts and regions that did not answer; only if there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     unanswered: Vec<UnansweredRegion>,
 }
 

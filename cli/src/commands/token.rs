@@ -18,10 +18,13 @@ pub(crate) enum TokenCommand {
 }
 
 /// A token and its digest. The token is not stored anywhere.
-#[derive(Serialize)]
-struct NewToken {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct NewToken {
+    /// The name of the holder; null for a shared token.
     name: Option<String>,
+    /// The token, which is printed only once.
     token: String,
+    /// Its SHA-256 digest in hexadecimal digits, for the configuration.
     token_sha256: String,
 }
 

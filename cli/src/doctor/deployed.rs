@@ -1,16 +1,13 @@
 //! Checks the code of the Lambda, the stack, its rules, its configuration and its queues.
 
-use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::QueueAttributeName;
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
-use curfew_aws::error::CloudError;
 use curfew_aws::rules::RuleChanges;
 use curfew_config::Configuration;
+use curfew_core::stack_name::StackName;
+use curfew_daemon::run::QueueCounter;
 use curfew_deploy::trigger_rules;
-use curfew_deploy::{
-    DeployError, DeployedStack, DeployedState, Deployer, StackQueue, queue_does_not_exist,
-};
+use curfew_deploy::{DeployError, DeployedStack, DeployedState, Deployer, StackQueue};
 
 use super::{Check, CheckVerdict};
 
@@ -53,7 +50,7 @@ pub(super) async fn stack(
         stack,
         rules(deployed, configuration, clock).await,
         schedules(deployed, configuration).await,
-        queues(conn, deployed).await,
+        queues(conn, deployed, name).await,
     ]
 }
 
@@ -144,34 +141,26 @@ async fn schedules(deployed: &DeployedState<'_>, configuration: &Configuration) 
     }
 }
 
-async fn queues(conn: &Connection, deployed: &DeployedState<'_>) -> Check {
-    let client = Client::new(&conn.sdk);
-    let depth = async |queue| -> Result<u64, DeployError> {
-        let url = deployed.queue_url(queue).await?;
-        let answer = client
-            .get_queue_attributes()
-            .queue_url(url)
-            .attribute_names(QueueAttributeName::ApproximateNumberOfMessages)
-            .send()
-            .await
-            .map_err(|error| CloudError::from_sdk("sqs:GetQueueAttributes", error));
-        let answer = match answer {
+/// Counts the messages as the daemon does, so that both report the same numbers.
+async fn queues(conn: &Connection, deployed: &DeployedState<'_>, stack: &StackName) -> Check {
+    let mut counter = QueueCounter::of_stack(conn, stack);
+    let mut depth = async |queue| {
+        let url = deployed.queue_url(queue).await;
+        counter.set_url(queue, url.map_err(|error| failed("queues", &error))?);
+        match counter.count(queue).await.map_err(DeployError::from) {
             // Stacks of earlier releases have fewer queues.
-            Err(error)
-                if queue_does_not_exist(&error) && queue == StackQueue::FailedInvocations =>
-            {
-                return Ok(0);
-            }
-            answer => answer?,
-        };
-        let attributes = answer.attributes.unwrap_or_default();
-        let number = attributes.get(&QueueAttributeName::ApproximateNumberOfMessages);
-        Ok(number
-            .and_then(|text| text.parse().ok())
-            .unwrap_or_default())
+            Ok(None) if queue == StackQueue::FailedInvocations => Ok(0),
+            Ok(None) => Err(Check::fail(
+                "queues",
+                format!("the queue `{}` does not exist", queue.name(stack)),
+                DEPLOY,
+            )),
+            Ok(Some(messages)) => Ok(messages),
+            Err(error) => Err(failed("queues", &error)),
+        }
     };
     let depths = async {
-        Ok::<_, DeployError>(Depths {
+        Ok::<_, Check>(Depths {
             changes: depth(StackQueue::StateChanges).await?,
             unread: depth(StackQueue::UnreadStateChanges).await?,
             work: depth(StackQueue::Work).await?,
@@ -181,7 +170,7 @@ async fn queues(conn: &Connection, deployed: &DeployedState<'_>) -> Check {
     };
     match depths.await {
         Ok(depths) => depths.check(),
-        Err(error) => failed("queues", &error),
+        Err(check) => check,
     }
 }
 
@@ -203,9 +192,18 @@ impl Depths {
             undone,
             failed,
         } = self;
+        let counted = |number: u64, noun: &str| {
+            crate::output::counted(usize::try_from(number).unwrap_or(usize::MAX), noun)
+        };
         let found = format!(
-            "{changes} state changes and {work} passes waiting, {} dead letters",
-            unread + undone + failed
+            "{} and {} waiting, {}",
+            counted(*changes, "state change"),
+            if *work == 1 {
+                "1 pass".to_owned()
+            } else {
+                format!("{work} passes")
+            },
+            counted(unread + undone + failed, "dead letter")
         );
         let most_telling = match (failed, undone, unread, work, changes) {
             (1.., ..) => StackQueue::FailedInvocations,

@@ -10,12 +10,14 @@ use curfew_aws::fleet::Scope;
 use curfew_aws::organisation::Organisation;
 use curfew_config::Configuration;
 use curfew_core::instance::{Instance, InstanceState};
+use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::state_tags::LAST_TAG;
 use curfew_deploy::DeployedState;
 
 use super::Check;
+use crate::output::count;
 
-/// Checks that every account and region responds. Returns the managed instances too.
+/// Checks that every account and region responds. Returns the instances too.
 pub(super) async fn instances(
     organisation: &Organisation,
     configuration: &Configuration,
@@ -24,10 +26,9 @@ pub(super) async fn instances(
     let locations = observed.answers.len() + observed.failures.len();
     let seen = observed.answers.into_iter();
     let seen: Vec<Instance> = seen.flat_map(|(_, instances)| instances).collect();
-    let all = seen.len();
-    let mut managed = seen;
-    managed.retain(|instance| configuration.schedule_set.schedule_for(instance).is_ok());
-    let found = format!("{all} found, {} managed", managed.len());
+    let is_managed = |one: &&Instance| configuration.schedule_set.schedule_for(one).is_ok();
+    let managed = seen.iter().filter(is_managed).count();
+    let found = format!("{} found, {} managed", count(seen.len()), count(managed));
     let check = match observed.failures.first() {
         Some(first) => Check::fail(
             "instances",
@@ -37,7 +38,7 @@ pub(super) async fn instances(
             ),
             first.hint(),
         ),
-        None if managed.is_empty() => Check::warn(
+        None if managed == 0 => Check::warn(
             "instances",
             found,
             format!(
@@ -47,7 +48,13 @@ pub(super) async fn instances(
         ),
         None => Check::ok("instances", found),
     };
-    (check, managed)
+    (check, seen)
+}
+
+/// Keeps the instances that a schedule manages.
+pub(super) fn managed(mut instances: Vec<Instance>, schedule_set: &ScheduleSet) -> Vec<Instance> {
+    instances.retain(|instance| schedule_set.schedule_for(instance).is_ok());
+    instances
 }
 
 /// Checks with EC2 dry runs which actions the caller may perform on the managed instances of its account.

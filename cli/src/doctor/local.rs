@@ -1,12 +1,13 @@
 //! Checks the configuration and the daemon on this machine.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use curfew_config::{Configuration, Driver};
+use curfew_config::{Configuration, DEFAULT_FILE, Driver};
 use curfew_journal::LOCK;
 use tokio::process::Command;
 
@@ -17,7 +18,7 @@ const SERVICE_STATE: &str = "/var/lib/curfew";
 
 pub(super) fn configuration(configuration: &Configuration) -> Check {
     let place = match &configuration.file {
-        Some(file) => format!("`{}`", file.display()),
+        Some(file) => described(file, std::env::var_os("CURFEW_CONFIG").as_deref()),
         None => "the built-in defaults".to_owned(),
     };
     match configuration.schedule_set.schedules.len() {
@@ -31,6 +32,19 @@ pub(super) fn configuration(configuration: &Configuration) -> Check {
         1 => Check::ok("configuration", format!("{place}: 1 schedule")),
         several => Check::ok("configuration", format!("{place}: {several} schedules")),
     }
+}
+
+/// Returns the complete path of the file in use, and why it is this one.
+fn described(file: &Path, variable: Option<&OsStr>) -> String {
+    let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let reason = if variable == Some(file.as_os_str()) {
+        ", from CURFEW_CONFIG"
+    } else if file == Path::new(DEFAULT_FILE) {
+        ", the system's"
+    } else {
+        ""
+    };
+    format!("`{}`{reason}", path.display())
 }
 
 /// Checks whether a daemon runs, by the lock that it holds, and whether it is ready.
@@ -102,6 +116,22 @@ async fn service_is_active() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_file_in_use_is_shown_with_its_complete_path_and_origin() {
+        let named = Path::new("/srv/curfew.toml");
+        let from = |variable: Option<&str>| described(named, variable.map(OsStr::new));
+        assert_eq!(from(None), "`/srv/curfew.toml`");
+        assert_eq!(from(Some("/srv/other.toml")), "`/srv/curfew.toml`");
+        assert_eq!(
+            from(Some("/srv/curfew.toml")),
+            "`/srv/curfew.toml`, from CURFEW_CONFIG"
+        );
+        let system = described(Path::new(DEFAULT_FILE), None);
+        assert_eq!(system, "`/etc/curfew/curfew.toml`, the system's");
+        let relative = described(Path::new("curfew.toml"), None);
+        assert!(relative.starts_with("`/"), "{relative}");
+    }
 
     #[test]
     fn the_holder_of_a_lock_is_found_without_locking() {

@@ -2,7 +2,7 @@
 
 mod accounts;
 mod apply;
-mod cloud;
+pub(crate) mod cloud;
 mod credentials;
 mod doctor;
 mod explain;

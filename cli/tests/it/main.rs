@@ -10,6 +10,7 @@ mod doctor;
 mod end_to_end;
 mod enforced;
 mod footprint;
+mod json_reference;
 mod localstack;
 mod notify;
 mod own_tools;

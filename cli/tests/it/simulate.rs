@@ -27,7 +27,7 @@ fn json_output_is_one_document() {
     let schedules = found["schedules"].as_array().unwrap();
     let facts: Vec<_> = schedules
         .iter()
-        .map(|one| (one["schedule"].as_str().unwrap(), one["hours"].as_f64()))
+        .map(|one| (one["schedule"].as_str().unwrap(), one["on_hours"].as_f64()))
         .collect();
     let expected = [
         ("bangalore", Some(10.5)),
@@ -48,7 +48,10 @@ fn piped_output_is_one_ascii_line_a_day() {
     assert!(text.is_ascii(), "{text}");
     let monday = "Mon 23 Nov  ................######################..........  +08:00 -19:00\n";
     assert!(text.contains(monday), "{text}");
-    assert!(text.contains("runs 11 h of 72 h, 84.7% off\n"), "{text}");
+    assert!(
+        text.contains("paris: runs 11 h of 72 h, 84.7% off (Europe/Paris)\n"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -59,7 +62,12 @@ fn costs_need_a_price_and_charts_need_an_extension() {
         assert!(text.starts_with(&format!("error: {message}\n")), "{text}");
         assert_eq!(output.get_output().stdout, b"");
     };
-    failing(&["--type", "t3.nano"], 2, "there is no price for `t3.nano`");
+    failing(
+        &["--count", "paris=3:t3.nano"],
+        2,
+        "there is no price for `t3.nano`",
+    );
+    failing(&["--count", "lunch=3"], 3, "there is no schedule `lunch`");
     failing(
         &["--out", "week.png"],
         2,

@@ -143,6 +143,7 @@ impl Sandbox {
         assert!(output.status.success(), "curfew {arguments:?}: {stderr}");
         let document = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("curfew {arguments:?}: {error}"));
+        crate::json_reference::assert_lists(arguments, &String::from_utf8_lossy(&output.stdout));
         (document, stderr)
     }
 

@@ -20,6 +20,7 @@ use crate::pages::PageTokens;
 
 /// A desired rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TriggerRule {
     /// The name: `curfew-STACK-edges-HASH` or `curfew-STACK-heartbeat-HASH`.
     pub name: String,
@@ -27,6 +28,7 @@ pub struct TriggerRule {
     pub expression: String,
     /// The schedules with these edges, for display; none for the heartbeat.
     pub schedules: Vec<ScheduleName>,
+    /// The constant input of the invocation, as JSON text.
     input: String,
 }
 
@@ -101,6 +103,7 @@ pub enum Wakes {
 
 /// The changes from the existing to the desired rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RuleChanges {
     /// Rules to remove first: they have the name of a desired rule but were changed by hand.
     pub replace: Vec<String>,

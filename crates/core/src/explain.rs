@@ -16,6 +16,7 @@ use crate::world::World;
 
 /// The decision about one instance, and all facts that it depends on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Explanation {
     /// The instance's id.
     pub instance: InstanceId,

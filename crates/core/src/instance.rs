@@ -360,6 +360,7 @@ string_newtype!(Region, unchecked);
 
 /// An AWS account id: twelve digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct AccountId(String);
 

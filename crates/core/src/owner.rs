@@ -11,6 +11,7 @@ use crate::instance::Instance;
 
 /// The tool that manages an instance, and the name of the group, cluster or environment that the instance is part of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Owner {
     /// The kind of tool.
     #[serde(rename = "reason")]
@@ -22,6 +23,7 @@ pub struct Owner {
 
 /// The tools that manage instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OwnerKind {
     /// An AWS service in EC2's field `Operator`: EKS Auto Mode, ECS Managed Instances, `WorkSpaces` and others.

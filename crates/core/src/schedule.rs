@@ -135,6 +135,7 @@ impl Matcher {
 /// assert!(Pattern::new(r"\*").matches("*"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(from = "String", into = "String")]
 pub struct Pattern {
     text: String,

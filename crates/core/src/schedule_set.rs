@@ -98,6 +98,7 @@ impl ScheduleSet {
 
 /// The part of the configuration or the tag that assigns an instance to a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "by", rename_all = "kebab-case")]
 pub enum ManagedBy {
     /// The instance's tag names the schedule.

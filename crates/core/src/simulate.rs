@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use serde::Serialize;
 
-pub use self::days::{HalfHour, SimulatedDay};
+pub use self::days::{ClockChange, HalfHour, SimulatedDay};
 pub use self::span::{Bound, InvalidBound, InvalidSpan, Span};
 use crate::schedule::{Schedule, ScheduleName};
 use crate::timetable::{Desired, Edge, Timetable};
@@ -21,18 +21,21 @@ use crate::timetable::{Desired, Edge, Timetable};
 ///
 /// ```
 /// use curfew_core::schedule::Schedule;
-/// use curfew_core::simulate::{Simulation, Span};
+/// use curfew_core::simulate::{Bound, Simulation, Span};
 /// use curfew_core::timetable::Timetable;
 ///
 /// let timetable = Timetable::parse_inline("Mon-Fri 08:00-20:00 Europe/Paris").unwrap();
 /// let office = Schedule::new("office".parse().unwrap(), timetable);
-/// let week = Span::week_of("2026-03-25T12:00:00Z".parse().unwrap(), office.timetable.time_zone()).unwrap();
+/// let [monday, sunday] = ["2026-03-23", "2026-03-29"].map(|date| Some(date.parse::<Bound>().unwrap()));
+/// let now = "2026-03-25T12:00:00Z".parse().unwrap();
+/// let week = Span::between(monday, sunday, office.timetable.time_zone(), now).unwrap();
 ///
 /// let simulation = Simulation::of(&office, week, &[]);
-/// assert_eq!(simulation.hours, 60.0);
-/// assert_eq!(simulation.hours_always, 167.0); // the clocks change on that Sunday
+/// assert_eq!(simulation.on_hours, 60.0);
+/// assert_eq!(simulation.hours, 167.0); // the clocks change on that Sunday
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Simulation {
     /// The name of the schedule.
     pub schedule: ScheduleName,
@@ -48,17 +51,19 @@ pub struct Simulation {
     pub unmanaged: Vec<Interval>,
     /// The edges in the span, in order.
     pub edges: Vec<Edge>,
-    /// The hours in which the desired state is running.
-    pub hours: f64,
-    /// The hours without a desired state.
-    pub hours_unmanaged: f64,
     /// The hours in the span: the running time around the clock.
-    pub hours_always: f64,
-    /// The saved share of the hours in the span, in percent; `None` if there are hours without a desired state.
-    pub percent_off: Option<f64>,
-    /// The cost for each price; empty if there are hours without a desired state.
-    pub cost: Vec<SimulatedCost>,
-    /// The reason for missing figures.
+    pub hours: f64,
+    /// The hours in which the desired state is running.
+    pub on_hours: f64,
+    /// The hours in which the desired state is stopped.
+    pub off_hours: f64,
+    /// The hours without a desired state.
+    pub unmanaged_hours: f64,
+    /// The share of `hours` that is off, from 0 to 1; null if there are hours without a desired state.
+    pub off_share: Option<f64>,
+    /// The instances, by type, with their cost; empty unless instances are counted.
+    pub costs: Vec<SimulatedCost>,
+    /// Why shares and costs are missing: one sentence; null if they are not.
     pub note: Option<String>,
     /// The days that the span touches, for rendering.
     #[serde(skip)]
@@ -94,55 +99,97 @@ impl Interval {
     }
 }
 
-/// The price of running instances of one type.
+/// Instances of one type that one schedule manages, and their price.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Price {
-    /// The instance type, such as `t3.micro`.
-    pub instance_type: String,
-    /// The price per instance and hour, in the currency of the configuration.
-    pub per_hour: f64,
+pub struct InstanceCount {
+    /// The instance type, such as `t3.micro`; `None` if it is not known.
+    pub instance_type: Option<String>,
     /// The number of instances.
     pub count: u32,
+    /// The price per instance and hour, in the currency of the configuration; `None` if the configuration has none for the type.
+    pub per_hour: Option<f64>,
 }
 
-/// The cost of one price over the span.
+/// The cost of the instances of one type over the span. Amounts are in the currency of the configuration, and null without a
+/// price, or if the running hours are not known.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SimulatedCost {
-    /// The instance type, such as `t3.micro`.
-    pub instance_type: String,
+    /// The instance type, such as `t3.micro`; null if it is not known.
+    pub instance_type: Option<String>,
     /// The number of instances.
     pub count: u32,
     /// The price per instance and hour.
-    pub per_hour: f64,
-    /// The cost of the scheduled hours.
-    pub scheduled: f64,
+    pub per_hour: Option<f64>,
+    /// The cost of the hours in which the schedule keeps the instances running.
+    pub cost: Option<f64>,
     /// The cost of running around the clock.
-    pub always: f64,
+    pub cost_always: Option<f64>,
+    /// The difference between the two.
+    pub saved: Option<f64>,
+}
+
+/// The sums over all schedules and instance types. Amounts are in the currency of the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SimulatedTotal {
+    /// The number of instances.
+    pub count: u32,
+    /// The number of those without a cost: their type has no price, or their running hours are not known.
+    pub unpriced_count: u32,
+    /// The cost of the hours in which the schedules keep the instances running.
+    pub cost: f64,
+    /// The cost of running around the clock.
+    pub cost_always: f64,
     /// The difference between the two.
     pub saved: f64,
 }
 
+impl SimulatedTotal {
+    /// Adds the costs of all simulations; `None` if no instances are counted.
+    pub fn of(simulations: &[Simulation]) -> Option<Self> {
+        let costs = simulations.iter().flat_map(|simulation| &simulation.costs);
+        let mut total = None::<Self>;
+        for one in costs {
+            let total = total.get_or_insert_default();
+            total.count += one.count;
+            let (Some(cost), Some(always), Some(saved)) = (one.cost, one.cost_always, one.saved)
+            else {
+                total.unpriced_count += one.count;
+                continue;
+            };
+            total.cost = to_cents(total.cost + cost);
+            total.cost_always = to_cents(total.cost_always + always);
+            total.saved = to_cents(total.saved + saved);
+        }
+        total
+    }
+}
+
 impl Simulation {
-    /// Simulates `schedule` over `span`, with a cost for each of `prices`.
-    pub fn of(schedule: &Schedule, span: Span, prices: &[Price]) -> Self {
+    /// Simulates `schedule` over `span`, with a cost for each of `instances`.
+    pub fn of(schedule: &Schedule, span: Span, instances: &[InstanceCount]) -> Self {
         let timetable = &schedule.timetable;
         let zone = timetable.time_zone().clone();
         let (from, to) = (span.from(), span.to());
         let edges = edges(timetable, span);
         let (running, unmanaged) = intervals(timetable, span, &edges);
-        let hours = total(&running);
-        let hours_unmanaged = total(&unmanaged);
-        let hours_always = in_hours(to.duration_since(from));
+        let on = total(&running);
+        let without = total(&unmanaged);
+        let all = in_hours(to.duration_since(from));
         let known = unmanaged.is_empty();
-        let cost = |price: &Price| {
-            let hourly = price.per_hour * f64::from(price.count);
+        let cost = |it: &InstanceCount| {
+            let hourly = it.per_hour.filter(|_| known);
+            let hourly = hourly.map(|price| price * f64::from(it.count));
+            let amounts = hourly.map(|hourly| (to_cents(hourly * on), to_cents(hourly * all)));
             SimulatedCost {
-                instance_type: price.instance_type.clone(),
-                count: price.count,
-                per_hour: price.per_hour,
-                scheduled: hourly * hours,
-                always: hourly * hours_always,
-                saved: hourly * (hours_always - hours),
+                instance_type: it.instance_type.clone(),
+                count: it.count,
+                per_hour: it.per_hour,
+                cost: amounts.map(|(cost, _)| cost),
+                cost_always: amounts.map(|(_, always)| always),
+                // The difference of the rounded amounts, so that the printed figures add up.
+                saved: amounts.map(|(cost, always)| to_cents(always - cost)),
             }
         };
         Self {
@@ -151,18 +198,27 @@ impl Simulation {
             from,
             to,
             days: days::of(span, &zone, &running, &unmanaged, &edges),
-            percent_off: known.then(|| 100.0 * (1.0 - hours / hours_always)),
-            cost: prices.iter().filter(|_| known).map(cost).collect(),
-            note: (!known).then(|| note(hours_unmanaged)),
+            hours: rounded(all, 100.0),
+            on_hours: rounded(on, 100.0),
+            off_hours: rounded(all - on - without, 100.0),
+            unmanaged_hours: rounded(without, 100.0),
+            off_share: known.then(|| rounded(1.0 - on / all, 1000.0)),
+            costs: instances.iter().map(cost).collect(),
+            note: (!known).then(|| note(without)),
             running,
             unmanaged,
             edges,
-            hours,
-            hours_unmanaged,
-            hours_always,
             zone,
         }
     }
+}
+
+fn to_cents(amount: f64) -> f64 {
+    rounded(amount, 100.0)
+}
+
+fn rounded(value: f64, parts: f64) -> f64 {
+    (value * parts).round() / parts
 }
 
 fn edges(timetable: &Timetable, span: Span) -> Vec<Edge> {
@@ -201,8 +257,8 @@ fn intervals(timetable: &Timetable, span: Span, edges: &[Edge]) -> (Vec<Interval
 
 fn note(hours: f64) -> String {
     format!(
-        "no desired state for {} h: running time then depends on manual starts, so no percentage and no cost are computed",
-        format_number(hours)
+        "no desired state for {} h: the running time then depends on manual starts, so no share and no cost are computed",
+        rounded(hours, 10.0)
     )
 }
 
@@ -218,10 +274,4 @@ fn total(intervals: &[Interval]) -> f64 {
 /// Converts a length of time to hours.
 pub fn in_hours(length: SignedDuration) -> f64 {
     length.as_secs_f64() / 3600.0
-}
-
-/// Formats a number for display, with one decimal unless it is a whole number.
-pub fn format_number(number: f64) -> String {
-    let text = format!("{number:.1}");
-    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
 }

@@ -11,6 +11,7 @@ use crate::timetable::{Action, Edge};
 
 /// An observed instance for which the pass makes no step, with the reason.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Skip {
     /// The instance's id.
     pub instance: InstanceId,
@@ -29,6 +30,7 @@ pub struct Skip {
 
 /// The reason for which a pass makes no step for an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum SkipReason {
     /// No tag names a schedule, and no schedule's `match` applies.

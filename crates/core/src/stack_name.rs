@@ -18,6 +18,7 @@ use crate::string_newtype;
 /// assert!("Team_A".parse::<StackName>().is_err());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct StackName(String);
 

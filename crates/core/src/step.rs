@@ -15,6 +15,7 @@ use crate::timetable::{Action, Edge};
 /// One action on one instance, in this order: the tags of a request are written, then the first `curfew:last` if the instance has
 /// none, then the call is made, and then its result is recorded in the tags.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Step {
     /// The instance's id.
     pub instance: InstanceId,
@@ -98,6 +99,7 @@ impl Step {
 
 /// The types that a start tries, one after the other, until EC2 has capacity for one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TypesToTry {
     /// The type that the instance should have.
     pub wanted: InstanceType,

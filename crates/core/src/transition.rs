@@ -20,6 +20,7 @@ pub use self::source::{TransitionSource, UnknownTransitionSource};
 
 /// An observed change of an instance's state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Transition {
     /// The instance's id.
     pub instance: InstanceId,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// What a deployment would do with data outside the stack: the uploaded code, the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DataChange {
     /// It is up to date.

@@ -9,7 +9,7 @@ use curfew_core::configuration::DocumentVersion;
 use serde::Serialize;
 
 /// The endpoints and names of a deployment. Scripts rely on its JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Outputs {
     /// The URL of the API, without a `/` at the end: `…/status` is a route.
     pub api_url: String,

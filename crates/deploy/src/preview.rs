@@ -12,7 +12,7 @@ use super::stack::StackChanges;
 use super::{DeployError, Deployment, OverlapPolicy};
 
 /// The changes that a deployment would make.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Preview {
     /// The Lambda's code.
     pub code: DataChange,

@@ -18,7 +18,7 @@ use super::target::CallerAccount;
 use super::{DeployError, event_bridge};
 
 /// The resources of a deployment, by name: those that would be removed, or were.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct StackResources {
     /// The names of the EventBridge rules.
     pub rules: Vec<String>,

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::{HistoryFilter, Journal, JournalError, from_column, to_column};
 
 /// An edge of one instance, with its outcome.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct EdgeRecord {
     /// The instant of the edge.
     pub edge: Timestamp,
@@ -40,7 +40,7 @@ pub struct EdgeRecord {
 }
 
 /// The outcome of an edge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EdgeOutcome {
     /// The cloud applied it within the grace period.
@@ -54,7 +54,7 @@ pub enum EdgeOutcome {
 }
 
 /// The outcome of an edge, with its number in the journal.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct EdgeEntry {
     /// Counts up, with gaps, in the order of recording.
     pub id: i64,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{Journal, JournalError, from_column, to_column};
 
 /// A transition with its number in the journal.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct JournalEntry {
     /// Counts up from 1, in the order of recording.
     pub id: i64,

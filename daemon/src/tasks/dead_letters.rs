@@ -6,16 +6,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::QueueAttributeName;
 use curfew_aws::connect::Connection;
-use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_core::stack_name::StackName;
 use curfew_deploy::{COUNT_INTERVAL, StackQueue};
 use jiff::{SignedDuration, Timestamp};
 use tracing::{info, warn};
 
-use super::sqs::{config, none_without_queue, queue_url};
+use super::queue_counter::QueueCounter;
 use crate::metrics::Metrics;
 use crate::notify::{Notification, Notifier};
 use crate::supervisor::{Task, TaskContext, TaskError};
@@ -24,11 +21,10 @@ use crate::supervisor::{Task, TaskContext, TaskError};
 /// letter in each account-region.
 const REPORT_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 
-/// A stack's dead-letter queues and the client that reads them.
+/// A stack's dead-letter queues.
 #[derive(Clone, Debug)]
 pub struct DeadLetterQueues {
-    client: Client,
-    names: BTreeMap<StackQueue, String>,
+    counter: QueueCounter,
     /// The interval between counts.
     pub interval: Duration,
 }
@@ -36,36 +32,10 @@ pub struct DeadLetterQueues {
 impl DeadLetterQueues {
     /// Returns the queues that `deploy` creates for a stack.
     pub fn of_stack(connection: &Connection, stack: &StackName) -> Self {
-        let names = StackQueue::DEAD_LETTERS.map(|queue| (queue, queue.name(stack)));
         Self {
-            client: Client::from_conf(config(connection).build()),
-            names: names.into(),
+            counter: QueueCounter::of_stack(connection, stack),
             interval: COUNT_INTERVAL,
         }
-    }
-
-    /// Returns the number of messages in a queue, including those that a `ReceiveMessage` has made invisible for a while;
-    /// `None` if the queue does not exist.
-    async fn count(&self, url: &str) -> Result<Option<u64>, CloudError> {
-        const ACTION: &str = "sqs:GetQueueAttributes";
-        const COUNTED: [QueueAttributeName; 2] = [
-            QueueAttributeName::ApproximateNumberOfMessages,
-            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-        ];
-        let request = self.client.get_queue_attributes().queue_url(url);
-        let request = request.set_attribute_names(Some(COUNTED.into()));
-        let response = request.send().await;
-        let response = response.map_err(|error| CloudError::from_sdk(ACTION, error));
-        none_without_queue(response.and_then(|response| {
-            let attributes = response.attributes.unwrap_or_default();
-            let counts = COUNTED.map(|name| attributes.get(&name)?.parse::<u64>().ok());
-            let sum = counts.into_iter().sum::<Option<u64>>();
-            let incomplete = || {
-                let what = "the response lacks the number of messages";
-                CloudError::new(ACTION, CloudErrorKind::Service, what)
-            };
-            sum.map(Some).ok_or_else(incomplete)
-        }))
     }
 }
 
@@ -73,7 +43,6 @@ impl DeadLetterQueues {
 #[derive(Debug)]
 pub(crate) struct DeadLettersTask {
     queues: DeadLetterQueues,
-    urls: BTreeMap<StackQueue, String>,
     reported: BTreeMap<StackQueue, ReportedCount>,
     notifier: Notifier,
 }
@@ -107,15 +76,16 @@ impl DeadLettersTask {
     pub(crate) fn new(queues: DeadLetterQueues, notifier: Notifier) -> Self {
         Self {
             queues,
-            urls: BTreeMap::new(),
             reported: BTreeMap::new(),
             notifier,
         }
     }
 
     async fn count_all(&mut self, ctx: &TaskContext) {
-        for (queue, name) in self.queues.names.clone() {
-            match self.count(queue, &name).await {
+        for queue in StackQueue::DEAD_LETTERS {
+            let counter = &mut self.queues.counter;
+            let name = counter.name(queue);
+            match counter.count(queue).await {
                 Ok(messages) => {
                     self.record(queue, &name, messages, &ctx.metrics, ctx.clock.now());
                 }
@@ -125,22 +95,6 @@ impl DeadLettersTask {
                 }
             }
         }
-    }
-
-    async fn count(&mut self, queue: StackQueue, name: &str) -> Result<Option<u64>, CloudError> {
-        if !self.urls.contains_key(&queue)
-            && let Some(url) = queue_url(&self.queues.client, name).await?
-        {
-            self.urls.insert(queue, url);
-        }
-        let Some(url) = self.urls.get(&queue) else {
-            return Ok(None);
-        };
-        let counted = self.queues.count(url).await?;
-        if counted.is_none() {
-            self.urls.remove(&queue);
-        }
-        Ok(counted)
     }
 
     /// Records a count of `messages` in a queue, and reports a rise or the end; `None` if the queue does not exist.

@@ -1,30 +1,131 @@
 //! Sentences that all renderings share.
 
-use curfew_core::simulate::{SimulatedCost, Simulation, format_number};
-use jiff::Timestamp;
+use curfew_core::simulate::{ClockChange, SimulatedCost, SimulatedDay, Simulation, in_hours};
+use jiff::civil::Time;
+use jiff::{Timestamp, Zoned};
+
+use super::SimulateDocument;
+use crate::money;
+use crate::output::count;
 
 /// Summarises the running hours and the share saved.
 pub(super) fn facts(simulation: &Simulation) -> String {
     let hours = format!(
-        "runs {} h of {} h",
-        format_number(simulation.hours),
-        format_number(simulation.hours_always)
+        "runs {} of {}",
+        money::hours(simulation.on_hours),
+        money::hours(simulation.hours)
     );
-    match simulation.percent_off {
-        Some(percent) => format!("{hours}, {}% off", format_number(percent)),
+    match simulation.off_share {
+        Some(share) => format!("{hours}, {} off", money::percent(share)),
         None => format!(
-            "{hours}, unmanaged for {} h",
-            format_number(simulation.hours_unmanaged)
+            "{hours}, unmanaged for {}",
+            money::hours(simulation.unmanaged_hours)
         ),
     }
 }
 
-/// Summarises the cost of the instances of one type.
-pub(super) fn sentence(cost: &SimulatedCost) -> String {
+/// The running hours; `-` if they depend on manual starts.
+pub(super) fn on_hours(simulation: &Simulation) -> String {
+    match simulation.note {
+        None => money::hours(simulation.on_hours),
+        Some(_) => "-".to_owned(),
+    }
+}
+
+/// Names a number of instances and their type: `12 t3.micro`.
+pub(super) fn instances(cost: &SimulatedCost) -> String {
+    let number = count(usize::try_from(cost.count).unwrap_or(usize::MAX));
+    match &cost.instance_type {
+        Some(instance_type) => format!("{number} {instance_type}"),
+        None => number,
+    }
+}
+
+/// Formats an optional amount.
+pub(super) fn amount(amount: Option<f64>) -> String {
+    amount.map_or_else(|| "-".to_owned(), money::amount)
+}
+
+/// The span of all simulations, if it is the same for all of them in their own zones.
+pub(super) fn common_span(document: &SimulateDocument) -> Option<String> {
+    let mut spans = document.schedules.iter().map(span);
+    let first = spans.next()?;
+    spans.all(|other| other == first).then_some(first)
+}
+
+/// Formats the span: as dates if it consists of whole days, otherwise with times.
+pub(super) fn span(simulation: &Simulation) -> String {
+    const MOMENT: &str = "%a %d %b %Y %H:%M %Z";
+    let local = |at: Timestamp| at.to_zoned(simulation.zone.clone());
+    let (from, to) = (local(simulation.from), local(simulation.to));
+    let is_midnight = |at: &Zoned| at.time() == Time::midnight();
+    if is_midnight(&from) && is_midnight(&to) {
+        // The end is exclusive: its last day is the one before.
+        let last = to.date().yesterday().unwrap_or_else(|_| to.date());
+        if from.date() == last {
+            return last.strftime("%a %d %b %Y").to_string();
+        }
+        return format!(
+            "{} to {}",
+            from.strftime("%a %d %b"),
+            last.strftime("%a %d %b %Y")
+        );
+    }
+    format!("{} to {}", from.strftime(MOMENT), to.strftime(MOMENT))
+}
+
+/// Describes a change of the clocks: `25 h: the clocks go back from 03:00 to 02:00`.
+pub(super) fn clock_change(day: &SimulatedDay, change: ClockChange) -> String {
+    let (before, after) = change.local();
+    let direction = if after < before { "back" } else { "forward" };
     format!(
-        "{} x {} at {} an hour: {:.2} instead of {:.2}, saves {:.2}",
-        cost.count, cost.instance_type, cost.per_hour, cost.scheduled, cost.always, cost.saved
+        "{}: the clocks go {direction} from {} to {}",
+        money::hours(in_hours(day.length())),
+        before.strftime("%H:%M"),
+        after.strftime("%H:%M")
     )
+}
+
+/// Sentences about the cost: what was saved in total, which instances are left out, or how to get a cost.
+pub(super) fn notes(document: &SimulateDocument) -> Vec<String> {
+    let mut notes = Vec::new();
+    match &document.total {
+        Some(total) if total.unpriced_count > 0 => {
+            let number = count(usize::try_from(total.unpriced_count).unwrap_or(usize::MAX));
+            let of = count(usize::try_from(total.count).unwrap_or(usize::MAX));
+            notes.push(format!(
+                "{number} of {of} instances have no cost: their type has no price in [prices], or their running time is not known."
+            ));
+        }
+        Some(_) => {}
+        None if document.has_prices => notes.push(
+            "No cost: the number of instances is not known; count them with --fleet, or give it with --count NAME=N."
+                .to_owned(),
+        ),
+        None => {}
+    }
+    if document.inline_count > 0 {
+        notes.push(format!(
+            "{} with a schedule in their tag are not included.",
+            crate::output::counted(document.inline_count, "instance")
+        ));
+    }
+    notes
+}
+
+/// Breaks text into lines of at most `width` characters, at blanks. A longer word has a line of its own.
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Formats an instant in the zone of the schedule.

@@ -1,11 +1,16 @@
-//! Renders a simulation as text: one line per day, one character per half hour.
+//! Renders a simulation as text: a table of hours and costs, then one line per day with one character per half hour.
 
 use std::fmt::Write as _;
 
-use curfew_core::simulate::{HalfHour, SimulatedDay, Simulation, format_number, in_hours};
+use curfew_core::simulate::{HalfHour, SimulatedDay, SimulatedTotal, Simulation};
 use curfew_core::timetable::{Action, Edge};
 
-use super::facts::{facts, local, sentence};
+use super::SimulateDocument;
+use super::facts::{
+    amount, clock_change, common_span, facts, instances, local, notes, on_hours, span, wrapped,
+};
+use crate::money;
+use crate::output::table_of_numbers;
 
 /// The character set of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,34 +46,102 @@ impl Glyphs {
     }
 }
 
-/// The number of edges listed per day. A quarter-hourly cron has 96; the JSON output has all.
-const EDGES_LISTED: usize = 6;
+/// The number of edges listed per day, so that a line has at most 80 characters. The timeline shows all, and JSON lists them.
+const EDGES_LISTED: usize = 2;
 
-/// The width of `Mon 23 Nov` and two spaces.
+/// The width of a line.
+const LINE: usize = 80;
+
+/// The width of `Mon 23 Nov`, the mark of a clock change, and a space.
 const LABEL: usize = 12;
 
-/// Renders all simulations, one below the other, and the legend.
-pub(super) fn render(simulations: &[Simulation], glyphs: Glyphs) -> String {
-    let mut text = String::new();
-    for simulation in simulations {
-        one(&mut text, simulation, glyphs);
+/// Renders the table, all timelines, one below the other, and the legend.
+pub(super) fn render(document: &SimulateDocument, glyphs: Glyphs) -> String {
+    let common = common_span(document);
+    let mut text = common
+        .as_ref()
+        .map_or_else(String::new, |span| format!("{span}\n\n"));
+    if document.schedules.len() > 1 || document.total.is_some() {
+        text += &summary(document);
         text.push('\n');
     }
-    text + &legend(glyphs)
+    for simulation in &document.schedules {
+        one(&mut text, simulation, glyphs, common.is_none());
+        text.push('\n');
+    }
+    text += &legend(&document.schedules, glyphs);
+    for note in notes(document) {
+        text += &(wrapped(&note, LINE).join("\n") + "\n");
+    }
+    text
 }
 
-fn one(text: &mut String, simulation: &Simulation, glyphs: Glyphs) {
+/// Renders the hours of each schedule and, if instances are counted, their cost and the total.
+fn summary(document: &SimulateDocument) -> String {
+    let hours = |simulation: &Simulation| {
+        let share = simulation.off_share.map(money::percent);
+        vec![
+            simulation.schedule.to_string(),
+            on_hours(simulation),
+            money::hours(simulation.hours),
+            share.unwrap_or_else(|| "-".to_owned()),
+        ]
+    };
+    let Some(total) = &document.total else {
+        let rows = document.schedules.iter().map(hours);
+        return table_of_numbers(&["schedule", "runs", "24x7", "off"], rows);
+    };
+    let rows = document.schedules.iter().flat_map(|simulation| {
+        let none = simulation.costs.is_empty();
+        let without = none.then(|| [hours(simulation), vec!["-".to_owned(); 4]].concat());
+        let with = simulation.costs.iter().map(move |cost| {
+            let amounts = [cost.cost, cost.cost_always, cost.saved].map(amount);
+            [hours(simulation), vec![instances(cost)], amounts.to_vec()].concat()
+        });
+        without.into_iter().chain(with)
+    });
+    let rows: Vec<Vec<String>> = rows
+        .map(|mut row| {
+            // The hours around the clock are in the heading of each timeline; the cost needs the room.
+            row.remove(2);
+            row
+        })
+        .chain([total_row(total)])
+        .collect();
+    let currency = &document.currency;
+    let header = [
+        "schedule".to_owned(),
+        "runs".to_owned(),
+        "off".to_owned(),
+        "instances".to_owned(),
+        format!("cost {currency}"),
+        "24x7".to_owned(),
+        "saved".to_owned(),
+    ];
+    table_of_numbers(&header.each_ref().map(String::as_str), rows)
+}
+
+fn total_row(total: &SimulatedTotal) -> Vec<String> {
+    let count = usize::try_from(total.count).unwrap_or(usize::MAX);
+    let mut row = vec!["total".to_owned(), String::new(), String::new()];
+    row.push(crate::output::count(count));
+    row.extend([total.cost, total.cost_always, total.saved].map(money::amount));
+    row
+}
+
+fn one(text: &mut String, simulation: &Simulation, glyphs: Glyphs, with_span: bool) {
     let width = simulation.days.iter().map(|day| day.cells.len()).max();
     let width = width.unwrap_or(0);
-    let date = |at| local(simulation, at, "%a %Y-%m-%d %H:%M");
     let _ = writeln!(
         text,
-        "{}: {} to {}, {}",
+        "{}: {} ({})",
         simulation.schedule,
-        date(simulation.from),
-        date(simulation.to),
+        facts(simulation),
         simulation.time_zone
     );
+    if with_span {
+        let _ = writeln!(text, "{:LABEL$}{}", "", span(simulation));
+    }
     let hours: Vec<String> = (0..=24)
         .step_by(3)
         .map(|hour| format!("{hour:02}"))
@@ -76,48 +149,67 @@ fn one(text: &mut String, simulation: &Simulation, glyphs: Glyphs) {
     let _ = writeln!(text, "{:LABEL$}{}", "", hours.join("    "));
     for day in &simulation.days {
         let cells: String = day.cells.iter().map(|cell| glyphs.cell(*cell)).collect();
+        let mark = if day.clock_change.is_some() { "*" } else { "" };
+        let label = format!("{}{mark}", day.date.strftime("%a %d %b"));
         let line = format!(
-            "{:LABEL$}{cells:width$}  {}",
-            day.date.strftime("%a %d %b").to_string(),
-            annotations(simulation, day, glyphs)
+            "{label:LABEL$}{cells:width$}  {}",
+            edges(simulation, day, glyphs)
         );
         let _ = writeln!(text, "{}", line.trim_end());
     }
-    let _ = writeln!(text, "{:LABEL$}{}", "", facts(simulation));
-    for cost in &simulation.cost {
-        let _ = writeln!(text, "{:LABEL$}{}", "", sentence(cost));
+    for day in &simulation.days {
+        if let Some(change) = day.clock_change {
+            let label = format!("{}*", day.date.strftime("%a %d %b"));
+            let _ = writeln!(text, "{label:LABEL$}{}", clock_change(day, change));
+        }
     }
     if let Some(note) = &simulation.note {
-        let _ = writeln!(text, "{:LABEL$}{note}", "");
+        for line in wrapped(note, LINE - LABEL) {
+            let _ = writeln!(text, "{:LABEL$}{line}", "");
+        }
     }
 }
 
-/// Lists the edges of the day, and its length if it is not 24 hours.
-fn annotations(simulation: &Simulation, day: &SimulatedDay, glyphs: Glyphs) -> String {
+/// Lists the edges of the day.
+fn edges(simulation: &Simulation, day: &SimulatedDay, glyphs: Glyphs) -> String {
     let edge = |edge: &Edge| {
         let time = local(simulation, edge.at, "%H:%M");
         format!("{}{time}", glyphs.edge(edge.action))
     };
-    let mut words: Vec<String> = day.edges.iter().take(EDGES_LISTED).map(edge).collect();
-    if day.edges.len() > EDGES_LISTED {
-        words.push(format!("and {} more", day.edges.len() - EDGES_LISTED));
-    }
-    if day.clocks_change() {
-        let hours = format_number(in_hours(day.length()));
-        words.push(format!("({hours} h: the clocks change)"));
+    let listed = if day.edges.len() > EDGES_LISTED {
+        1
+    } else {
+        EDGES_LISTED
+    };
+    let mut words: Vec<String> = day.edges.iter().take(listed).map(edge).collect();
+    if day.edges.len() > listed {
+        words.push(format!("{} more", day.edges.len() - listed));
     }
     words.join(" ")
 }
 
-fn legend(glyphs: Glyphs) -> String {
-    let cell = |cell| glyphs.cell(cell);
-    format!(
-        "{} running  {} part of the half hour  {} stopped  {} unmanaged  {} start  {} stop; hours count from midnight\n",
-        cell(HalfHour::Running),
-        cell(HalfHour::Partly),
-        cell(HalfHour::Stopped),
-        cell(HalfHour::Unmanaged),
-        glyphs.edge(Action::Start),
-        glyphs.edge(Action::Stop)
-    )
+/// Explains the characters that occur.
+fn legend(simulations: &[Simulation], glyphs: Glyphs) -> String {
+    let days = || simulations.iter().flat_map(|simulation| &simulation.days);
+    let occurs = |cell: HalfHour| days().any(|day| day.cells.contains(&cell));
+    let edges = |action| days().any(|day| day.edges.iter().any(|edge| edge.action == action));
+    let mut words: Vec<String> = [
+        (HalfHour::Running, "running"),
+        (HalfHour::Partly, "part of the half hour"),
+        (HalfHour::Stopped, "stopped"),
+        (HalfHour::Unmanaged, "unmanaged"),
+    ]
+    .into_iter()
+    .filter(|(cell, _)| occurs(*cell))
+    .map(|(cell, word)| format!("{} {word}", glyphs.cell(cell)))
+    .collect();
+    let marks = [(Action::Start, "start"), (Action::Stop, "stop")];
+    let marks = marks.into_iter().filter(|(action, _)| edges(*action));
+    words.extend(marks.map(|(action, word)| format!("{} {word}", glyphs.edge(action))));
+    words.extend(
+        days()
+            .any(|day| day.clock_change.is_some())
+            .then(|| "* clocks change".to_owned()),
+    );
+    words.join("  ") + "\n"
 }

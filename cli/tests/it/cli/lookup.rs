@@ -62,7 +62,7 @@ fn commands_fail_without_a_configuration_file() {
     let (code, stdout, _) = curfew(folder.path(), &["doctor"]);
     assert_eq!(code, 2);
     assert!(
-        stdout.starts_with("fail  configuration  there is no configuration file"),
+        stdout.starts_with("1 check failed\n\nfail  configuration  there is no configuration file"),
         "{stdout}"
     );
 }

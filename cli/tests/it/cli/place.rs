@@ -46,6 +46,7 @@ impl Place {
             .success()
             .get_output()
             .clone();
+        crate::json_reference::assert_lists(arguments, &String::from_utf8_lossy(&output.stdout));
         serde_json::from_slice(&output.stdout).unwrap()
     }
 

@@ -106,12 +106,11 @@ fn a_failed_step_is_named_and_the_others_are_executed() {
         ["db | stop | failed | null", "web | stop | done | stopping"]
     );
     let db = cloud.id("db");
-    assert!(
-        output.stderr.starts_with(&format!(
-            "error: 1 step failed: `{db}` (db): `ec2:StopInstances` was denied: "
-        )),
-        "{output:?}"
-    );
+    let error = output.error();
+    assert_eq!(error["code"], "not_authorised", "{output:?}");
+    let message = error["message"].as_str().unwrap();
+    let expected = format!("1 step failed: `{db}` (db): `ec2:StopInstances` was denied: ");
+    assert!(message.starts_with(&expected), "{output:?}");
     assert_eq!(cloud.state("web"), "stopping");
 }
 
@@ -124,9 +123,12 @@ fn an_unmanaged_fleet_exits_with_3() {
         lines(&output.json()["skipped"], &["reason"]),
         ["stray | unmanaged"]
     );
-    insta::assert_snapshot!(output.stderr, @r#"
-    error: no schedule manages any instance here
-      hint: add the schedule tag to an instance; `curfew status --all` lists every instance with the reason it is skipped
+    insta::assert_json_snapshot!(output.error(), @r#"
+    {
+      "code": "nothing_matched",
+      "hint": "add the schedule tag to an instance; `curfew status --all` lists every instance with the reason it is skipped",
+      "message": "no schedule manages any instance here"
+    }
     "#);
 }
 

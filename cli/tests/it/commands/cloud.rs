@@ -10,6 +10,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::json_reference;
+
 /// `night` has a stop every half hour, so that one is due and the next, at which a pass ends, is seldom close. `year` has
 /// one edge, on New Year's day. `strict` wants its instances running.
 pub(crate) const CONFIGURATION: &str = r#"
@@ -73,6 +75,10 @@ impl Cloud {
         self.ec2.changes()
     }
 
+    pub(crate) fn endpoint(&self) -> String {
+        self.server.endpoint.clone()
+    }
+
     pub(crate) fn curfew(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_curfew"));
         command
@@ -87,8 +93,13 @@ impl Cloud {
         command
     }
 
+    /// Runs the program. A JSON document that it prints must be in the reference.
     pub(crate) fn run(&self, arguments: &[&str]) -> CommandResult {
-        CommandResult::of(self.curfew(arguments).output().unwrap())
+        let output = CommandResult::of(self.curfew(arguments).output().unwrap());
+        if arguments.contains(&"json") {
+            json_reference::assert_lists(arguments, &output.stdout);
+        }
+        output
     }
 
     /// Returns the JSON output of a command that succeeds.
@@ -115,6 +126,13 @@ impl CommandResult {
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+
+    /// Returns the error of a command that fails with `-o json`.
+    pub(crate) fn error(&self) -> Value {
+        let document: Value =
+            serde_json::from_str(&self.stderr).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        document["error"].clone()
     }
 
     pub(crate) fn json(&self) -> Value {

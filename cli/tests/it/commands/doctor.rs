@@ -28,16 +28,18 @@ fn cloud_with(launches: impl IntoIterator<Item = Launch>, more: &str) -> Cloud {
     cloud
 }
 
-/// The output without the port and latency, which differ from run to run.
-fn lines(output: &CommandResult) -> String {
+/// The output without the folder, the port and the latency, which differ from run to run.
+fn lines(cloud: &Cloud, output: &CommandResult) -> String {
+    let folder = cloud.directory.path().to_str().unwrap().to_owned();
     let mut text = String::new();
     for line in output.stdout.lines() {
+        let line = line.replace(&folder, "…");
         let line = match line.split_once("http://127.0.0.1:") {
             Some((before, rest)) => format!(
                 "{before}http://127.0.0.1:…{}",
                 &rest[rest.find(',').unwrap()..]
             ),
-            None => line.to_owned(),
+            None => line,
         };
         text += &line;
         text.push('\n');
@@ -52,18 +54,21 @@ fn a_healthy_fleet_without_a_daemon_has_a_short_report() {
         Launch::new("stray"),
     ]);
     let output = cloud.run(&ALONE);
-    assert_snapshot!(lines(&output), @"
-    ok    configuration  `curfew.toml`: 3 schedules
+    assert_snapshot!(lines(&cloud, &output), @"
+    1 check failed
+
+    ok    configuration  `…/curfew.toml`: 3 schedules
     ok    endpoint       http://127.0.0.1:…, us-east-1
     ok    credentials    arn:aws:iam::000000000000:user/curfew, account 000000000000, from nowhere: an emulator takes any keys
     ok    clock          in sync with AWS
     ok    instances      2 found, 1 managed
+    ok    tags           every tag `Schedule` has a schedule
     skip  permissions    not checked: emulators permit everything and may ignore dry runs
     skip  stack          not needed: `daemon.driver` is `daemon`
     fail  daemon         not running; without it no passes run, because `daemon.driver` is `daemon`
                          → run `systemctl enable --now curfew` or `curfew run`
     ");
-    assert_eq!(output.stderr, "error: 1 of 8 checks failed\n");
+    assert_eq!(output.stderr, "error: 1 of 9 checks failed\n");
     assert_eq!(output.code, 1);
 
     // A daemon holds this lock for as long as it runs.
@@ -157,12 +162,13 @@ fn the_json_report_lists_every_check() {
             "credentials ok",
             "clock ok",
             "instances ok",
+            "tags ok",
             "permissions skip",
             "stack skip",
             "daemon fail"
         ]
     );
-    assert!(checks[7]["hint"].as_str().unwrap().contains("systemctl"));
+    assert!(checks[8]["hint"].as_str().unwrap().contains("systemctl"));
 }
 
 #[test]
@@ -200,14 +206,14 @@ fn failed_checks_have_hints() {
     assert_eq!(output.code, 2);
     let text = &output.stdout;
     assert!(
-        text.starts_with("fail  configuration  1 error in the configuration\n"),
+        text.starts_with("1 check failed\n\nfail  configuration  1 error in the configuration\n"),
         "{text}"
     );
     assert!(
         text.contains("\n                     curfew.toml:2:1: error: `stack.nam`: "),
         "{text}"
     );
-    assert_eq!(text.lines().count(), 7, "{text}");
+    assert_eq!(text.lines().count(), 9, "{text}");
 }
 
 #[test]
@@ -232,12 +238,67 @@ fn an_unreachable_endpoint_fails_its_check() {
     );
 }
 
+#[test]
+fn mistagged_instances_come_first_with_the_command_that_corrects_them() {
+    let cloud = cloud([
+        Launch::new("web-1").tag("Schedule", "Strict"),
+        Launch::new("web-2").tag("Schedule", "Strict"),
+        Launch::new("db").tag("schedule", "night"),
+        Launch::new("batch").tag("Schedule", "weekend"),
+        Launch::new("fine").tag("Schedule", "strict"),
+        Launch::new("backup").tag("schedule", "daily-snapshot"),
+    ]);
+    let output = cloud.run(&ALONE);
+    let mut text = output
+        .stdout
+        .replace(&cloud.endpoint(), "http://127.0.0.1:…");
+    for name in ["web-1", "web-2", "db", "batch"] {
+        text = text.replace(&cloud.id(name).to_string(), &format!("i-{name}"));
+    }
+    let tags: Vec<&str> = text
+        .lines()
+        .take_while(|line| !line.contains("configuration"))
+        .collect();
+    assert_snapshot!(tags.join("\n"), @"
+    1 check failed, 1 warning
+
+    warn  tags           4 instances have no schedule because of a mistake in the tags
+          web-1 (i-web-1), web-2 (i-web-2) in us-east-1 of 000000000000:
+          the tag `Schedule` names the schedule `Strict`, which does not exist: upper and lower case matter, it is `strict`
+          $ aws ec2 create-tags --endpoint-url http://127.0.0.1:… --region us-east-1 --resources i-web-1 i-web-2 --tags Key=Schedule,Value=strict
+          batch (i-batch) in us-east-1 of 000000000000:
+          the tag `Schedule` names the schedule `weekend`, which does not exist: there is `night`, `strict`, `year`
+          $ aws ec2 create-tags --endpoint-url http://127.0.0.1:… --region us-east-1 --resources i-batch --tags Key=Schedule,Value=NAME
+          db (i-db) in us-east-1 of 000000000000:
+          the tag `schedule` has the value `night`, but only the tag `Schedule` counts
+          $ aws ec2 create-tags --endpoint-url http://127.0.0.1:… --region us-east-1 --resources i-db --tags Key=Schedule,Value=night
+                         → run the commands, or correct the tags in the tool that sets them
+    ");
+
+    let output = cloud.run(&["doctor", "-o", "json"]);
+    let document = output.json();
+    let check = &document["checks"][0];
+    assert_eq!(
+        (&check["check"], &check["verdict"]),
+        (&"tags".into(), &"warn".into())
+    );
+    let groups = check["mistagged"].as_array().unwrap();
+    let codes: Vec<_> = groups
+        .iter()
+        .map(|group| group["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(codes, ["unknown_schedule", "unknown_schedule", "wrong_key"]);
+    assert_eq!(groups[0]["instances"].as_array().unwrap().len(), 2);
+    assert_reads_only(&cloud);
+}
+
 /// The line of a check and its hint.
 fn line(output: &CommandResult, check: &str) -> String {
     let lines: Vec<&str> = output.stdout.lines().collect();
-    let at = lines
-        .iter()
-        .position(|line| line[4..].trim_start().starts_with(check));
+    let at = lines.iter().position(|line| {
+        line.get(4..)
+            .is_some_and(|rest| rest.trim_start().starts_with(check))
+    });
     let at = at.unwrap_or_else(|| panic!("no {check} in {output:?}"));
     let more = lines[at + 1..].iter();
     let more = more.take_while(|line| line.starts_with(' '));

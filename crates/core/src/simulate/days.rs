@@ -1,8 +1,8 @@
 //! The days of a simulation, each divided into half hours.
 
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
+use jiff::civil::{Date, DateTime};
+use jiff::tz::{Offset, TimeZone};
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
 
 use super::span::midnight;
 use super::{Interval, Span};
@@ -25,6 +25,41 @@ pub struct SimulatedDay {
     pub running: Vec<Interval>,
     /// The intervals without a desired state.
     pub unmanaged: Vec<Interval>,
+    /// The clock change on this day, if any.
+    pub clock_change: Option<ClockChange>,
+}
+
+/// A change of the clocks, at the beginning or end of daylight saving time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockChange {
+    /// The instant of the change.
+    pub at: Timestamp,
+    /// The offset from UTC before the change.
+    pub before: Offset,
+    /// The offset from UTC from the change on.
+    pub after: Offset,
+}
+
+impl ClockChange {
+    /// Returns the first clock change after `from` and before `to`.
+    fn between(from: Timestamp, to: Timestamp, zone: &TimeZone) -> Option<Self> {
+        let transitions = zone.following(from);
+        let mut transitions = transitions.take_while(|transition| transition.timestamp() < to);
+        transitions.find_map(|transition| {
+            let at = transition.timestamp();
+            let before = zone.to_offset(at.saturating_sub(1.nanosecond()).ok()?);
+            let after = transition.offset();
+            (before != after).then_some(Self { at, before, after })
+        })
+    }
+
+    /// Returns the local time that the clocks show right before the change, were it not made, and the one that they show from it on.
+    pub fn local(self) -> (DateTime, DateTime) {
+        (
+            self.before.to_datetime(self.at),
+            self.after.to_datetime(self.at),
+        )
+    }
 }
 
 /// The desired state during one half hour.
@@ -42,19 +77,12 @@ pub enum HalfHour {
     OutsideSpan,
 }
 
-/// The length of a day without a clock change.
-const USUAL: SignedDuration = SignedDuration::from_hours(24);
 const CELL: SignedDuration = SignedDuration::from_mins(30);
 
 impl SimulatedDay {
     /// Returns the length of the day in elapsed time.
     pub fn length(&self) -> SignedDuration {
         self.to.duration_since(self.from)
-    }
-
-    /// Returns whether the clocks change on this day.
-    pub fn clocks_change(&self) -> bool {
-        self.length() != USUAL
     }
 }
 
@@ -82,6 +110,7 @@ pub(super) fn of(
                 edges: edges_within(edges, from, to).to_vec(),
                 running: within(running, from, to),
                 unmanaged: within(unmanaged, from, to),
+                clock_change: ClockChange::between(from, to, zone),
             };
             day.cells = cells(&day, span);
             days.push(day);

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use jiff::civil::{Date, Weekday};
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 
@@ -94,19 +94,11 @@ impl Span {
         }
     }
 
-    /// Returns the week, Monday to Sunday in `zone`, that contains `now`.
-    pub fn week_of(now: Timestamp, zone: &TimeZone) -> Result<Self, InvalidSpan> {
-        let today = zone.to_datetime(now).date();
-        let since_monday = today.weekday().since(Weekday::Monday);
-        let monday = shifted(today, -i64::from(since_monday))?;
-        Self::new(
-            midnight(monday, zone)?,
-            midnight(shifted(monday, 7)?, zone)?,
-        )
-    }
+    /// The number of days of a span whose end is not given.
+    pub const DAYS: i64 = 14;
 
-    /// Makes a span from two optional bounds. A missing bound is seven days from the other one; without bounds the span is the
-    /// week of `now`.
+    /// Makes a span from two optional bounds. It begins today if no beginning is given, and has [`Span::DAYS`] days if no end is
+    /// given. An end that is not after today ends a span of as many days.
     pub fn between(
         from: Option<Bound>,
         to: Option<Bound>,
@@ -115,11 +107,15 @@ impl Span {
     ) -> Result<Self, InvalidSpan> {
         let from = from.map(|bound| bound.beginning(zone)).transpose()?;
         let to = to.map(|bound| bound.end(zone)).transpose()?;
+        let today = midnight(zone.to_datetime(now).date(), zone)?;
         match (from, to) {
-            (None, None) => Self::week_of(now, zone),
-            (Some(from), None) => Self::new(from, week_from(from, 1, zone)?),
-            (None, Some(to)) => Self::new(week_from(to, -1, zone)?, to),
             (Some(from), Some(to)) => Self::new(from, to),
+            (None, Some(to)) if to <= today => Self::new(days_from(to, -Self::DAYS, zone)?, to),
+            (None, Some(to)) => Self::new(today, to),
+            (from, None) => {
+                let from = from.unwrap_or(today);
+                Self::new(from, days_from(from, Self::DAYS, zone)?)
+            }
         }
     }
 
@@ -169,7 +165,7 @@ fn shifted(date: Date, days: i64) -> Result<Date, InvalidSpan> {
         .map_err(|_| InvalidSpan::OutOfRange)
 }
 
-fn week_from(at: Timestamp, weeks: i64, zone: &TimeZone) -> Result<Timestamp, InvalidSpan> {
-    let moved = at.to_zoned(zone.clone()).checked_add(weeks.weeks());
+fn days_from(at: Timestamp, days: i64, zone: &TimeZone) -> Result<Timestamp, InvalidSpan> {
+    let moved = at.to_zoned(zone.clone()).checked_add(days.days());
     moved.map_or(Err(InvalidSpan::OutOfRange), |moved| Ok(moved.timestamp()))
 }

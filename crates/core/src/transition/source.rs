@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a transition became known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TransitionSource {
     /// An EC2 event reported the transition, with its instant to the second.

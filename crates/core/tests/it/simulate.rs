@@ -1,9 +1,12 @@
 //! Simulations: the figures match the edges, days with clock changes are complete, and the JSON output is stable.
 
 use curfew_core::schedule::Schedule;
-use curfew_core::simulate::{Bound, HalfHour, Interval, InvalidSpan, Price, Simulation, Span};
+use curfew_core::simulate::{
+    Bound, HalfHour, InstanceCount, Interval, InvalidSpan, SimulatedTotal, Simulation, Span,
+    in_hours,
+};
 use curfew_core::timetable::{Action, Desired, Timetable};
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use proptest::prelude::*;
 
 fn schedule(line: &str) -> Schedule {
@@ -15,10 +18,10 @@ fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-fn week(line: &str, now: &str) -> Simulation {
-    let schedule = schedule(line);
-    let span = Span::week_of(at(now), schedule.timetable.time_zone()).unwrap();
-    Simulation::of(&schedule, span, &[])
+/// The seven days from `monday` on.
+fn week(line: &str, monday: &str) -> Simulation {
+    let monday: jiff::civil::Date = monday.parse().unwrap();
+    between(line, &monday.to_string(), &(monday + 6.days()).to_string())
 }
 
 fn between(line: &str, from: &str, to: &str) -> Simulation {
@@ -30,37 +33,58 @@ fn between(line: &str, from: &str, to: &str) -> Simulation {
 }
 
 const OFFICE: &str = "Mon-Fri 08:00-20:00 Europe/Paris";
-const MARCH: &str = "2026-03-25T12:00:00Z";
-const OCTOBER: &str = "2026-10-25T12:00:00Z";
+const MARCH: &str = "2026-03-23";
+const OCTOBER: &str = "2026-10-19";
+
+fn default_span(line: &str, now: &str) -> Span {
+    let zone = schedule(line).timetable.time_zone().clone();
+    Span::between(None, None, &zone, at(now)).unwrap()
+}
 
 #[test]
-fn a_week_is_monday_to_sunday_in_the_schedules_own_zone() {
-    // Sunday in UTC, and Monday already in Auckland.
+fn two_weeks_from_today_in_the_schedules_own_zone_are_the_default() {
+    // Sunday in UTC and Paris, and Monday already in Auckland.
     let sunday = "2026-11-22T20:00:00Z";
-    assert_eq!(week(OFFICE, sunday).from, at("2026-11-15T23:00:00Z"));
-    let auckland = week("Mon-Fri 08:00-20:00 Pacific/Auckland", sunday);
-    assert_eq!(auckland.from, at("2026-11-22T11:00:00Z"));
-    assert_eq!(auckland.to, at("2026-11-29T11:00:00Z"));
+    let paris = default_span(OFFICE, sunday);
+    assert_eq!(paris.from(), at("2026-11-21T23:00:00Z"));
+    assert_eq!(paris.to(), at("2026-12-05T23:00:00Z"));
+    let auckland = default_span("Mon-Fri 08:00-20:00 Pacific/Auckland", sunday);
+    assert_eq!(auckland.from(), at("2026-11-22T11:00:00Z"));
+    assert_eq!(auckland.to(), at("2026-12-06T11:00:00Z"));
+    // The clocks go back within these two weeks: they are calendar days, not 336 hours.
+    let october = default_span(OFFICE, "2026-10-20T10:00:00Z");
+    assert_eq!(
+        october.to().duration_since(october.from()),
+        SignedDuration::from_hours(337)
+    );
 }
 
 #[test]
 fn hours_are_counted_in_elapsed_time_across_clock_changes() {
     let always = "Sun 00:00-24:00 Europe/Paris";
     let spring = week(always, MARCH);
-    assert!((spring.hours - 23.0).abs() < 1e-9);
-    assert!((spring.hours_always - 167.0).abs() < 1e-9);
+    assert!((spring.on_hours - 23.0).abs() < 1e-9);
+    assert!((spring.hours - 167.0).abs() < 1e-9);
     let autumn = week(always, OCTOBER);
-    assert!((autumn.hours - 25.0).abs() < 1e-9);
-    assert!((autumn.hours_always - 169.0).abs() < 1e-9);
+    assert!((autumn.on_hours - 25.0).abs() < 1e-9);
+    assert!((autumn.hours - 169.0).abs() < 1e-9);
     let cells = |simulation: &Simulation| -> Vec<usize> {
         let days = simulation.days.iter();
         days.map(|day| day.cells.len()).collect()
     };
     assert_eq!(cells(&spring), [48, 48, 48, 48, 48, 48, 46]);
     assert_eq!(cells(&autumn), [48, 48, 48, 48, 48, 48, 50]);
-    let marked =
-        |simulation: &Simulation| simulation.days.iter().filter(|d| d.clocks_change()).count();
-    assert_eq!((marked(&spring), marked(&autumn)), (1, 1));
+    let changes = |simulation: &Simulation| {
+        let days = simulation.days.iter();
+        let changes = days.filter_map(|day| Some((day.date, day.clock_change?)));
+        let changes = changes.map(|(date, change)| {
+            let (before, after) = change.local();
+            format!("{date}: {} to {}", before.time(), after.time())
+        });
+        changes.collect::<Vec<_>>()
+    };
+    assert_eq!(changes(&spring), ["2026-03-29: 02:00:00 to 03:00:00"]);
+    assert_eq!(changes(&autumn), ["2026-10-25: 03:00:00 to 02:00:00"]);
     // Lord Howe changes by half an hour; Apia skips a date.
     let howe = between(
         "00:00-24:00 Australia/Lord_Howe",
@@ -83,7 +107,7 @@ fn half_hours_outside_the_span_are_marked() {
     assert_eq!(cells(HalfHour::OutsideSpan), 18 + 8);
     assert_eq!(cells(HalfHour::Running), 22);
     assert_eq!(cells(HalfHour::Partly), 0);
-    assert!((simulation.hours - 10.75).abs() < 1e-9);
+    assert!((simulation.on_hours - 10.75).abs() < 1e-9);
     assert_eq!(simulation.edges.len(), 0, "the stop at 20:00 is the end");
 }
 
@@ -108,39 +132,63 @@ fn an_edge_at_the_beginning_is_in_the_span_and_one_at_its_end_is_not() {
     assert_eq!(edges(stop, "2026-11-24T07:00:00Z"), [Action::Stop]);
 }
 
+fn count(instance_type: &str, count: u32, per_hour: Option<f64>) -> InstanceCount {
+    InstanceCount {
+        instance_type: Some(instance_type.to_owned()),
+        count,
+        per_hour,
+    }
+}
+
+fn span(from: &str, to: &str, schedule: &Schedule) -> Span {
+    let [from, to] = [from, to].map(|text| Some(text.parse::<Bound>().unwrap()));
+    let zone = schedule.timetable.time_zone();
+    Span::between(from, to, zone, Timestamp::UNIX_EPOCH).unwrap()
+}
+
 #[test]
 fn a_schedule_with_only_stops_has_edges_and_no_figures() {
     let stop = schedule("stop 0 20 * * * Europe/Paris");
-    let span = Span::week_of(at(MARCH), stop.timetable.time_zone()).unwrap();
-    let price = Price {
-        instance_type: "t3.micro".to_owned(),
-        per_hour: 1.0,
-        count: 1,
-    };
-    let simulation = Simulation::of(&stop, span, &[price]);
+    let instances = [count("t3.micro", 2, Some(1.0))];
+    let simulation = Simulation::of(&stop, span(MARCH, "2026-03-29", &stop), &instances);
     assert_eq!(simulation.edges.len(), 7);
     assert_eq!(simulation.running, []);
-    assert!((simulation.hours_unmanaged - simulation.hours_always).abs() < 1e-9);
-    assert_eq!(simulation.percent_off, None);
-    assert_eq!(simulation.cost, []);
-    insta::assert_snapshot!(simulation.note.unwrap(), @"no desired state for 167 h: running time then depends on manual starts, so no percentage and no cost are computed");
+    assert!((simulation.unmanaged_hours - simulation.hours).abs() < 1e-9);
+    assert_eq!(simulation.off_share, None);
+    assert_eq!(simulation.costs[0].cost, None);
+    let total = SimulatedTotal::of(std::slice::from_ref(&simulation)).unwrap();
+    assert_eq!((total.count, total.unpriced_count), (2, 2));
+    insta::assert_snapshot!(simulation.note.unwrap(), @"no desired state for 167 h: the running time then depends on manual starts, so no share and no cost are computed");
 }
 
 #[test]
 fn the_cost_is_hours_times_price_times_instances() {
     let office = schedule(OFFICE);
-    let span = Span::week_of(at("2026-11-25T12:00:00Z"), office.timetable.time_zone()).unwrap();
-    let price = Price {
-        instance_type: "t3.micro".to_owned(),
-        per_hour: 0.5,
-        count: 3,
+    let week = span("2026-11-23", "2026-11-29", &office);
+    let instances = [count("t3.micro", 3, Some(0.5)), count("p9.huge", 2, None)];
+    let simulation = Simulation::of(&office, week, &instances);
+    let amounts = |index: usize| {
+        let cost = &simulation.costs[index];
+        (cost.cost, cost.cost_always, cost.saved)
     };
-    let simulation = Simulation::of(&office, span, &[price]);
-    let cost = &simulation.cost[0];
-    assert!((cost.scheduled - 90.0).abs() < 1e-9);
-    assert!((cost.always - 252.0).abs() < 1e-9);
-    assert!((cost.saved - 162.0).abs() < 1e-9);
-    assert!((simulation.percent_off.unwrap() - 100.0 * 108.0 / 168.0).abs() < 1e-9);
+    assert_eq!(amounts(0), (Some(90.0), Some(252.0), Some(162.0)));
+    assert_eq!(amounts(1), (None, None, None));
+    assert_eq!(simulation.off_share, Some(0.643));
+    let total = SimulatedTotal::of(&[simulation.clone(), simulation]).unwrap();
+    let expected = SimulatedTotal {
+        count: 10,
+        unpriced_count: 4,
+        cost: 180.0,
+        cost_always: 504.0,
+        saved: 324.0,
+    };
+    assert_eq!(total, expected);
+}
+
+#[test]
+fn there_is_no_total_without_instances() {
+    let simulation = week(OFFICE, MARCH);
+    assert_eq!(SimulatedTotal::of(&[simulation]), None);
 }
 
 #[test]
@@ -169,11 +217,12 @@ fn the_json_form_is_stable() {
           "action": "stop"
         }
       ],
-      "hours": 12.0,
-      "hours_unmanaged": 0.0,
-      "hours_always": 24.0,
-      "percent_off": 50.0,
-      "cost": [],
+      "hours": 24.0,
+      "on_hours": 12.0,
+      "off_hours": 12.0,
+      "unmanaged_hours": 0.0,
+      "off_share": 0.5,
+      "costs": [],
       "note": null
     }
     "#);
@@ -214,15 +263,26 @@ fn invalid_spans_and_bounds_are_refused() {
 }
 
 #[test]
-fn a_missing_bound_is_a_calendar_week_from_the_other() {
+fn a_missing_end_is_two_weeks_from_the_beginning_and_a_missing_beginning_is_today() {
     let zone = schedule(OFFICE).timetable.time_zone().clone();
-    let day = Some("2026-10-23".parse().unwrap());
-    let from = Span::between(day, None, &zone, Timestamp::UNIX_EPOCH).unwrap();
-    assert_eq!(from.to(), at("2026-10-29T23:00:00Z"));
-    let to = Span::between(None, day, &zone, Timestamp::UNIX_EPOCH).unwrap();
+    let now = at("2026-10-20T10:00:00Z");
+    let date = |text: &str| Some(text.parse().unwrap());
+    let between = |from, to| {
+        let span = Span::between(from, to, &zone, now).unwrap();
+        (span.from(), span.to())
+    };
     assert_eq!(
-        (to.from(), to.to()),
-        (at("2026-10-16T22:00:00Z"), at("2026-10-23T22:00:00Z"))
+        between(date("2026-10-23"), None),
+        (at("2026-10-22T22:00:00Z"), at("2026-11-05T23:00:00Z"))
+    );
+    assert_eq!(
+        between(None, date("2026-10-23")),
+        (at("2026-10-19T22:00:00Z"), at("2026-10-23T22:00:00Z"))
+    );
+    // The end is past.
+    assert_eq!(
+        between(None, date("2026-10-18")),
+        (at("2026-10-04T22:00:00Z"), at("2026-10-18T22:00:00Z"))
     );
 }
 
@@ -262,6 +322,12 @@ fn contains(intervals: &[Interval], at: Timestamp) -> bool {
     intervals
         .iter()
         .any(|interval| (interval.from..interval.to).contains(&at))
+}
+
+/// The exact running time; `on_hours` is rounded.
+fn running(simulation: &Simulation) -> SignedDuration {
+    let lengths = simulation.running.iter().map(|interval| interval.length());
+    lengths.fold(SignedDuration::ZERO, |sum, length| sum + length)
 }
 
 proptest! {
@@ -306,7 +372,7 @@ proptest! {
             seconds += second(span.to());
         }
         // For an edge at the beginning of the span, no time precedes it in the span.
-        prop_assert_eq!(SignedDuration::from_secs(seconds), SignedDuration::from_secs_f64((simulation.hours * 3600.0).round()));
+        prop_assert_eq!(SignedDuration::from_secs(seconds), running(&simulation));
     }
 
     #[test]
@@ -318,7 +384,7 @@ proptest! {
         // A half hour at either end of the span counts fully although the span covers only a part, and one before a jump may be short.
         let least = half_hours(HalfHour::Running) - 1.0;
         let most = half_hours(HalfHour::Running) + half_hours(HalfHour::Partly);
-        prop_assert!((least..=most).contains(&simulation.hours), "{} to {}, not {}", least, most, simulation.hours);
+        prop_assert!((least..=most).contains(&in_hours(running(&simulation))), "{} to {}, not {}", least, most, simulation.on_hours);
         // The days cover the span without gaps, and every edge is on one of them.
         let first = simulation.days.first().unwrap();
         let last = simulation.days.last().unwrap();

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Parameters;
 
 /// The changes that a deployment would make to the stack.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct StackChanges {
     /// What happens to the stack.
     pub intent: Intent,
@@ -23,7 +23,7 @@ pub struct StackChanges {
 }
 
 /// What a deployment does with the stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Intent {
     /// Nothing: it is up to date.
@@ -37,7 +37,7 @@ pub enum Intent {
 }
 
 /// A parameter of the template that changes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct ParameterChange {
     /// The parameter's name.
     pub name: String,
@@ -48,7 +48,7 @@ pub struct ParameterChange {
 }
 
 /// A resource that a deployment would change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct ResourceChange {
     /// What a deployment does with it.
     pub action: ResourceAction,
@@ -62,7 +62,7 @@ pub struct ResourceChange {
 }
 
 /// What a deployment does with a resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ResourceAction {
     /// It is created.
