@@ -199,7 +199,7 @@ mod tests {
         let later = explained(&held, "2026-11-23T23:00:00Z");
         assert_eq!(
             later.reason.as_deref(),
-            Some("outside `Mon-Fri 08:00-20:00` since Mon 2026-11-23 20:00 Europe/Paris")
+            Some("outside `Mon-Fri 08:00-20:00` since Mon 23 Nov 20:00 CET")
         );
     }
 
@@ -226,7 +226,7 @@ mod tests {
           "retry": null,
           "fallback": null,
           "desired": "stopped",
-          "reason": "outside `Mon-Fri 08:00-20:00` since Mon 2026-11-23 20:00 Europe/Paris",
+          "reason": "outside `Mon-Fri 08:00-20:00` since Mon 23 Nov 20:00 CET",
           "last_edge": {
             "at": "2026-11-23T19:00:00Z",
             "action": "stop"

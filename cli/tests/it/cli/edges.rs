@@ -45,11 +45,11 @@ fn edges_are_printed_as_table_json_and_csv() {
         serde_json::from_str(&printed(&["--instance", "web", "-o", "json"])).unwrap();
     assert_eq!(
         document,
-        json!([{
+        json!({"edges": [{
             "id": 1, "edge": "2026-11-23T19:00:00Z", "instance": "i-0abc1234def567890", "name": "web", "action": "stop",
             "cause": "schedule office", "schedule": "office", "outcome": "in_time", "at": "2026-11-23T19:00:05Z",
             "latency_seconds": 5.0, "region": "eu-west-3", "account": "123456789012"
-        }])
+        }]})
     );
     insta::assert_snapshot!(printed(&["-o", "csv"]), @"
     id,edge,instance,name,action,cause,schedule,outcome,at,latency_seconds,region,account
