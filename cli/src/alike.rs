@@ -1,5 +1,7 @@
 //! Groups what is alike, so that a long list is short: the number, what it has in common, and the first names.
 
+use std::cmp::Ordering;
+
 use crate::output::count;
 use crate::view::View;
 
@@ -33,6 +35,30 @@ pub(crate) fn examples(names: impl ExactSizeIterator<Item = String>) -> String {
         0 => few,
         more => format!("{few} and {} more", count(more)),
     }
+}
+
+/// Compares names as people do: `web-2` is before `web-10`.
+pub(crate) fn by_name(a: &str, b: &str) -> Ordering {
+    chunks(a).cmp(&chunks(b)).then_with(|| a.cmp(b))
+}
+
+/// Splits a name into numbers and the text between them. A number is before text, and a longer number is larger.
+fn chunks(name: &str) -> Vec<(bool, usize, &str)> {
+    let mut chunks = Vec::new();
+    let mut rest = name;
+    while let Some(first) = rest.chars().next() {
+        let is_number = first.is_ascii_digit();
+        let end = rest.find(|c: char| c.is_ascii_digit() != is_number);
+        let (chunk, after) = rest.split_at(end.unwrap_or(rest.len()));
+        chunks.push(if is_number {
+            let digits = chunk.trim_start_matches('0');
+            (false, digits.len(), digits)
+        } else {
+            (true, 0, chunk)
+        });
+        rest = after;
+    }
+    chunks
 }
 
 /// Returns the name of an instance in a list of examples: its name, or its ID.
@@ -75,6 +101,20 @@ mod tests {
         assert_eq!(examples(names), "web-0, web-1, web-2 and 37 more");
         let names = [1, 2, 3].into_iter().map(|item| format!("web-{item}"));
         assert_eq!(examples(names), "web-1, web-2, web-3");
+    }
+
+    #[test]
+    fn numbers_in_names_are_compared_as_numbers() {
+        let mut names = [
+            "web-10", "web-2", "db", "web", "web-02", "web-1b", "10", "9",
+        ];
+        names.sort_by(|a, b| by_name(a, b));
+        assert_eq!(
+            names,
+            [
+                "9", "10", "db", "web", "web-1b", "web-02", "web-2", "web-10"
+            ]
+        );
     }
 
     #[test]

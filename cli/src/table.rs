@@ -80,7 +80,7 @@ pub(crate) fn state_style(state: InstanceState) -> Style {
 }
 
 /// The style of what failed or needs a person.
-pub(crate) const ATTENTION: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const ATTENTION: Style = AnsiColor::Red.on_default();
 
 const HEADER: Style = Style::new().bold();
 

@@ -153,7 +153,7 @@ struct AppliedStep<'a> {
     result: &'static str,
     after: Option<InstanceState>,
     /// The reason if the step was dropped.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "reason", skip_serializing_if = "Option::is_none")]
     because: Option<&'a str>,
     error: Option<String>,
     hint: Option<&'static str>,

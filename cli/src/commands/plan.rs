@@ -99,6 +99,10 @@ pub(super) async fn plan_passes(
 pub(super) fn describe(plan: &Plan, locations: &InstanceLocations, target: OutputTarget) -> View {
     let each = tally(plan.steps.iter().map(|step| step.action.to_string()));
     let left = count(plan.skipped.len());
+    let mut steps: Vec<&Step> = plan.steps.iter().collect();
+    let mut skipped: Vec<&Skip> = plan.skipped.iter().collect();
+    steps.sort_by(|a, b| alike::by_name(&step_label(a), &step_label(b)));
+    skipped.sort_by(|a, b| alike::by_name(&skip_label(a), &skip_label(b)));
     let mut view = View::default();
     match plan.steps.len() {
         0 => view.line(format!("Nothing to do; {left} left alone")),
@@ -110,7 +114,7 @@ pub(super) fn describe(plan: &Plan, locations: &InstanceLocations, target: Outpu
     view.line(next(plan.next_edge, plan.at));
     if target.groups() && plan.steps.len() > alike::SHOWN {
         view.gap().line("Steps:");
-        let groups = alike::grouped(&plan.steps, |step| {
+        let groups = alike::grouped(steps, |step| {
             let note = step.note.as_ref().map(|note| format!(" ({note})"));
             format!(
                 "{}, {}{}",
@@ -119,9 +123,14 @@ pub(super) fn describe(plan: &Plan, locations: &InstanceLocations, target: Outpu
                 note.unwrap_or_default()
             )
         });
-        alike::list(&mut view, &groups, named_steps, ALL);
+        alike::list(
+            &mut view,
+            &groups,
+            |what, group| named_steps(what, group),
+            ALL,
+        );
     } else if !plan.steps.is_empty() {
-        view.gap().table(steps_table(&plan.steps, locations));
+        view.gap().table(steps_table(&steps, locations));
     }
     if !plan.skipped.is_empty() {
         let zone = TimeZone::system();
@@ -130,13 +139,26 @@ pub(super) fn describe(plan: &Plan, locations: &InstanceLocations, target: Outpu
         view.gap();
         if target.groups() {
             view.line("Left alone:");
-            let groups = alike::grouped(&plan.skipped, |skip| because(skip));
-            alike::list(&mut view, &groups, named_skips, ALL);
+            let groups = alike::grouped(skipped, |skip| because(skip));
+            alike::list(
+                &mut view,
+                &groups,
+                |because, group| named_skips(because, group),
+                ALL,
+            );
         } else {
-            view.table(skipped_table(&plan.skipped, locations, because));
+            view.table(skipped_table(&skipped, locations, because));
         }
     }
     view
+}
+
+fn step_label(step: &Step) -> String {
+    alike::label(&step.instance, step.name.as_ref())
+}
+
+fn skip_label(skip: &Skip) -> String {
+    alike::label(&skip.instance, skip.name.as_ref())
 }
 
 /// What shows the instances that a terminal only counts.
@@ -160,7 +182,7 @@ pub(super) fn tally(words: impl Iterator<Item = String>) -> String {
     parts.join(", ")
 }
 
-fn steps_table(steps: &[Step], locations: &InstanceLocations) -> Table {
+fn steps_table(steps: &[&Step], locations: &InstanceLocations) -> Table {
     let columns = locations.columns([
         Column::whole("instance"),
         Column::text("name"),
@@ -169,7 +191,7 @@ fn steps_table(steps: &[Step], locations: &InstanceLocations) -> Table {
         Column::text("cause"),
         Column::remark("note"),
     ]);
-    let row = |step: &Step| {
+    let row = |step: &&Step| {
         let row = vec![
             step.instance.to_string().into(),
             Cell::or_none(step.name.as_ref()),
@@ -184,7 +206,7 @@ fn steps_table(steps: &[Step], locations: &InstanceLocations) -> Table {
 }
 
 fn skipped_table(
-    skipped: &[Skip],
+    skipped: &[&Skip],
     locations: &InstanceLocations,
     because: impl Fn(&Skip) -> String,
 ) -> Table {
@@ -194,7 +216,7 @@ fn skipped_table(
         Column::whole("state"),
         Column::remark("because"),
     ]);
-    let row = |skip: &Skip| {
+    let row = |skip: &&Skip| {
         let row = vec![
             skip.instance.to_string().into(),
             Cell::or_none(skip.name.as_ref()),
@@ -206,15 +228,13 @@ fn skipped_table(
     Table::new(columns, skipped.iter().map(row))
 }
 
-fn named_steps(what: &String, group: &[&Step]) -> String {
-    let names = group.iter();
-    let names = names.map(|step| alike::label(&step.instance, step.name.as_ref()));
+fn named_steps(what: &str, group: &[&Step]) -> String {
+    let names = group.iter().map(|step| step_label(step));
     format!("{what}: {}", alike::examples(names))
 }
 
-fn named_skips(because: &String, group: &[&Skip]) -> String {
-    let names = group.iter();
-    let names = names.map(|skip| alike::label(&skip.instance, skip.name.as_ref()));
+fn named_skips(because: &str, group: &[&Skip]) -> String {
+    let names = group.iter().map(|skip| skip_label(skip));
     format!("{because}: {}", alike::examples(names))
 }
 

@@ -1,5 +1,6 @@
 //! `curfew status`: the same view as `/status` of the API, once or repeatedly.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use clap::Args;
@@ -217,7 +218,8 @@ fn describe(seen: &StatusView, target: OutputTarget) -> View {
         ..
     } = seen;
     let now = status.at;
-    let all: Vec<Zoned<'_>> = status.instances.iter().zip(zones).collect();
+    let mut all: Vec<Zoned<'_>> = status.instances.iter().zip(zones).collect();
+    all.sort_by(|(a, _), (b, _)| order(a, b, now));
     let problems: Vec<Zoned<'_>> = all
         .iter()
         .copied()
@@ -236,11 +238,16 @@ fn describe(seen: &StatusView, target: OutputTarget) -> View {
             let reason = |(one, zone): &Zoned<'_>| remark(one, zone, now).unwrap_or_default();
             let groups = alike::grouped(problems.iter().copied(), reason);
             let more = "`curfew status --problems -o wide` shows all";
-            alike::list(&mut view, &groups, problem_line, more);
+            alike::list(
+                &mut view,
+                &groups,
+                |reason, group| problem_line(reason, group),
+                more,
+            );
         }
         if !only_problems {
             view.gap().table(groups_table(&all, now));
-            view.line("Each instance: `curfew status -o wide`, or `--schedule NAME` for those of one schedule");
+            view.gap().line("Each instance: `curfew status -o wide`");
         }
     } else if !listed.is_empty() {
         view.gap().table(instances_table(listed, locations, now));
@@ -252,6 +259,16 @@ fn describe(seen: &StatusView, target: OutputTarget) -> View {
             .line(format!("{left_out} not shown; --all shows {them}"));
     }
     view
+}
+
+/// Orders a list: what needs attention first, then by schedule and name.
+fn order(a: &InstanceStatus, b: &InstanceStatus, now: Timestamp) -> Ordering {
+    let key = |one: &InstanceStatus| (!one.needs_attention(now), one.schedule.clone());
+    let name = |one: &InstanceStatus| alike::label(&one.id, one.name.as_ref());
+    key(a)
+        .cmp(&key(b))
+        .then_with(|| alike::by_name(&name(a), &name(b)))
+        .then_with(|| a.id.cmp(&b.id))
 }
 
 /// Formats the numbers: `300 instances: 183 running, 117 stopped; 5 need attention`.
@@ -322,7 +339,7 @@ fn next(all: &[Zoned<'_>], now: Timestamp) -> Option<String> {
     Some(format!("{what} {}", moment(at, zone, now)))
 }
 
-fn problem_line(reason: &String, group: &[Zoned<'_>]) -> String {
+fn problem_line(reason: &str, group: &[Zoned<'_>]) -> String {
     let names = group.iter();
     let names = names.map(|(one, _)| alike::label(&one.id, one.name.as_ref()));
     format!("{}: {reason}", alike::examples(names))
@@ -373,7 +390,7 @@ fn groups_table(all: &[Zoned<'_>], now: Timestamp) -> Table {
         ]);
     }
     let columns = [
-        Column::number("instances"),
+        Column::number("count"),
         Column::text("schedule"),
         Column::whole("state"),
         Column::whole("next"),

@@ -18,6 +18,7 @@ use crate::world::World;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Explanation {
     /// The instance's id.
+    #[serde(rename = "id")]
     pub instance: InstanceId,
     /// The value of its tag `Name`.
     pub name: Option<String>,
@@ -208,7 +209,7 @@ mod tests {
         let found = explained(&[("Schedule", "office")], "2026-11-23T19:00:00Z");
         insta::assert_json_snapshot!(found, @r#"
         {
-          "instance": "i-0abc1234def567890",
+          "id": "i-0abc1234def567890",
           "name": "web",
           "region": "eu-west-3",
           "account": "123456789012",
@@ -236,7 +237,7 @@ mod tests {
             "action": "start"
           },
           "step": {
-            "instance": "i-0abc1234def567890",
+            "id": "i-0abc1234def567890",
             "name": "web",
             "region": "eu-west-3",
             "state": "running",

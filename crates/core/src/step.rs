@@ -17,6 +17,7 @@ use crate::timetable::{Action, Edge};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Step {
     /// The instance's id.
+    #[serde(rename = "id")]
     pub instance: InstanceId,
     /// The value of its tag `Name`.
     pub name: Option<String>,

@@ -21,7 +21,7 @@ fn every_observed_instance_has_a_step_or_a_reason() {
         ["web | stop | schedule night | running"]
     );
     assert_eq!(
-        lines(&plan["skipped"], &["reason"]),
+        lines(&plan["skipped"], &["code"]),
         [
             "batch | as_desired",
             "misspelt | unknown_schedule",
