@@ -75,7 +75,7 @@ fn unbroken(text: &str) -> Vec<String> {
         if is_day && words.peek().is_some_and(is_number) {
             // The day, the month and perhaps the year, up to the wall time; then the zone.
             let mut after_time = false;
-            while let Some(next) = words.next() {
+            for next in words.by_ref() {
                 whole.push(' ');
                 whole.push_str(next);
                 if after_time {

@@ -201,6 +201,10 @@ struct Arrangement {
 impl Table {
     /// The space between two columns.
     const GAP: usize = 2;
+    /// Enough of a name to be useful; less only if there is no optional column to leave out.
+    const READABLE: usize = 16;
+    /// A cell is not cut any shorter.
+    const SHORTEST: usize = 8;
 
     pub(crate) fn new(
         columns: impl IntoIterator<Item = Column>,
@@ -274,17 +278,14 @@ impl Table {
                 Fit::Whole | Fit::LeftOut | Fit::Below => natural,
             }
         };
-        // Enough of a name to be useful; less only if there is no optional column to leave out.
-        const READABLE: usize = 16;
-        const SHORTEST: usize = 8;
-        while total(&mut shown.iter().map(least(READABLE))) > width {
+        while total(&mut shown.iter().map(least(Self::READABLE))) > width {
             let optional = |(index, _): &(usize, usize)| fit(*index) == Fit::LeftOut;
-            let Some(last) = shown.iter().rposition(optional) else {
+            let Some(position) = shown.iter().rposition(optional) else {
                 break;
             };
-            shown.remove(last);
+            shown.remove(position);
         }
-        let smallest: Vec<usize> = shown.iter().map(least(SHORTEST)).collect();
+        let smallest: Vec<usize> = shown.iter().map(least(Self::SHORTEST)).collect();
         // The widest column gives way first.
         while total(&mut shown.iter().map(|(_, width)| *width)) > width {
             let shrinkable = shown

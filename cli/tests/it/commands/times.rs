@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use curfew_core::instance::{AccountId, InstanceState, Region};
 use curfew_core::timetable::Action;
-use curfew_core::transition::{Transition, TransitionSource};
+use curfew_core::transition::{KnownState, Transition, TransitionSource};
 use curfew_journal::{CoverageObservation, EdgeOutcome, EdgeRecord, Journal, TransitionRecord};
 use curfew_model::Launch;
 use jiff::SignedDuration;
@@ -75,12 +75,24 @@ fn record(cloud: &Cloud) {
         instance_type: None,
     };
     let instance = transition.instance.clone();
+    let sighting = KnownState {
+        state: transition.to,
+        name: transition.name.clone(),
+        region: region.clone(),
+        account: account.clone(),
+        last: None,
+        launched_at: None,
+        cause: None,
+        since: Some(at),
+        schedule: transition.schedule.clone(),
+        instance_type: Some("t3.micro".to_owned()),
+    };
     let mut journal = Journal::open(cloud.directory.path()).unwrap();
     let record = TransitionRecord {
         instance: instance.clone(),
         transition: Some(transition),
         event: None,
-        sighting: None,
+        sighting: Some(sighting),
     };
     journal.record(&[record]).unwrap();
     let edge = EdgeRecord {
