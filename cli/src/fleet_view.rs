@@ -19,6 +19,7 @@ use super::error::all_answered;
 use super::output::{count, counted, or_dash};
 use super::{CliError, Exit};
 use crate::progress;
+use crate::table::Column;
 
 /// The observed instances with their locations, and the account-regions that failed.
 pub(crate) struct FleetView {
@@ -167,11 +168,20 @@ impl InstanceLocations {
         header
     }
 
-    /// Returns the row of an instance for that header.
-    pub(crate) fn row(&self, instance: &InstanceId, mut row: Vec<String>) -> Vec<String> {
+    /// Returns the columns of a table, with a region column if there are several account-regions.
+    pub(crate) fn columns<const N: usize>(&self, columns: [Column; N]) -> Vec<Column> {
+        let mut columns = Vec::from(columns);
+        if self.several {
+            columns.insert(Self::COLUMN, Column::optional("region"));
+        }
+        columns
+    }
+
+    /// Returns the row of an instance for that header or those columns.
+    pub(crate) fn row<C: From<String>>(&self, instance: &InstanceId, mut row: Vec<C>) -> Vec<C> {
         if self.several {
             let place = self.of.get(instance).map(|place| &place.account_region);
-            row.insert(Self::COLUMN, or_dash(place));
+            row.insert(Self::COLUMN, or_dash(place).into());
         }
         row
     }

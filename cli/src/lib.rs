@@ -4,11 +4,13 @@
     reason = "these comments are the help text, which has no markup"
 )]
 
+mod alike;
 mod commands;
 mod confirm;
 mod csv;
 pub mod doctor;
 mod error;
+mod fit;
 mod fleet_view;
 mod guard;
 #[cfg(test)]
@@ -18,8 +20,10 @@ mod output;
 mod printable;
 pub mod progress;
 mod start_stop;
+mod table;
 mod targets;
 mod time_arg;
+mod view;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -80,7 +84,7 @@ struct Global {
     /// Profile of the shared AWS configuration [default: AWS_PROFILE]
     #[arg(long, global = true)]
     profile: Option<String>,
-    /// Output format; jsonl and csv for history and savings only
+    /// Output format; wide has more columns, jsonl and csv are for history and savings only
     #[arg(
         long,
         short,

@@ -2,20 +2,24 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use curfew_core::human_time;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::error::{CliError, Exit};
-use crate::printable;
+use crate::table::{Cell, Column, Table};
+use crate::view::View;
 
 /// The format of the results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// A table for reading.
+    /// A table for reading, as wide as the terminal.
     Table,
+    /// A table with more columns and every row in full, however wide the terminal is.
+    Wide,
     /// One JSON document, with times in RFC 3339 UTC.
     Json,
     /// One JSON document per line (`history` and `savings` only).
@@ -24,27 +28,101 @@ pub enum Format {
     Csv,
 }
 
-/// The kind of stream that a table is written to.
+/// The stream that a view is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OutputTarget {
-    /// A terminal: tables fit its width, and long tables are truncated.
+pub(crate) struct OutputTarget {
+    kind: StreamKind,
+    width: Option<usize>,
+    colour: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StreamKind {
+    /// A terminal: what is alike is grouped if there is much of it.
     Terminal,
-    /// A file or a pipe: tables are complete, one line per row.
+    /// A file or a pipe: complete, with a line for each row.
     Pipe,
+    /// `-o wide`: complete, with all columns.
+    Wide,
 }
 
 impl OutputTarget {
-    fn of(stream: &impl IsTerminal) -> Self {
-        if stream.is_terminal() {
-            Self::Terminal
-        } else {
-            Self::Pipe
+    /// The width of a terminal that does not report one.
+    const USUAL_WIDTH: usize = 80;
+
+    /// Returns the target of standard output in this format.
+    fn stdout(format: Format) -> Self {
+        let target = Self::of(&io::stdout(), AutoStream::choice(&io::stdout()));
+        match format {
+            Format::Wide => Self {
+                kind: StreamKind::Wide,
+                width: None,
+                ..target
+            },
+            Format::Table | Format::Json | Format::Jsonl | Format::Csv => target,
         }
     }
 
     /// Returns the target of standard error, where prompts are written.
     pub(crate) fn stderr() -> Self {
-        Self::of(&io::stderr())
+        Self::of(&io::stderr(), AutoStream::choice(&io::stderr()))
+    }
+
+    /// `choice` is the decision about colours by `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`, `TERM` and the stream.
+    fn of(stream: &(impl IsTerminal + std::os::fd::AsFd), choice: ColorChoice) -> Self {
+        let is_terminal = stream.is_terminal();
+        // `COLUMNS` applies to pipes too, as with `ps`. Shells set it without exporting it.
+        let columns = std::env::var("COLUMNS").ok();
+        let columns = columns.and_then(|text| text.parse().ok());
+        let reported = || {
+            let size = rustix::termios::tcgetwinsize(stream).ok()?;
+            (size.ws_col > 0).then_some(usize::from(size.ws_col))
+        };
+        let width = match columns.filter(|columns| *columns > 0) {
+            Some(columns) => Some(columns),
+            None if is_terminal => Some(reported().unwrap_or(Self::USUAL_WIDTH)),
+            None => None,
+        };
+        Self {
+            kind: if is_terminal {
+                StreamKind::Terminal
+            } else {
+                StreamKind::Pipe
+            },
+            width,
+            colour: choice != ColorChoice::Never,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn pipe(width: Option<usize>) -> Self {
+        Self {
+            kind: StreamKind::Pipe,
+            width,
+            colour: false,
+        }
+    }
+
+    /// Returns the number of columns; none if lines may have any length.
+    pub(crate) fn width(self) -> Option<usize> {
+        self.width
+    }
+
+    /// Returns whether long lists show what is alike in groups. Pipes and `-o wide` have a line for each row.
+    pub(crate) fn groups(self) -> bool {
+        self.kind == StreamKind::Terminal
+    }
+
+    pub(crate) fn is_terminal(self) -> bool {
+        self.kind == StreamKind::Terminal
+    }
+
+    pub(crate) fn is_wide(self) -> bool {
+        self.kind == StreamKind::Wide
+    }
+
+    pub(crate) fn has_colour(self) -> bool {
+        self.colour
     }
 }
 
@@ -60,12 +138,8 @@ impl Output {
         Self { format }
     }
 
-    #[expect(
-        clippy::unused_self,
-        reason = "callers ask the output that they print to"
-    )]
     pub(crate) fn target(&self) -> OutputTarget {
-        OutputTarget::of(&io::stdout())
+        OutputTarget::stdout(self.format)
     }
 
     pub(crate) fn format(&self) -> Format {
@@ -76,15 +150,14 @@ impl Output {
         self.format == Format::Json
     }
 
-    /// Prints `data` as JSON, or the text that `render` returns for a table. Fails if standard output cannot be written.
-    pub fn print<T: Serialize>(
+    /// Prints `data` as JSON, or the view that `render` returns for a table. Fails if standard output cannot be written.
+    pub(crate) fn print<T: Serialize, V: Into<View>>(
         &self,
         data: &T,
-        render: impl FnOnce(&T) -> String,
+        render: impl FnOnce(&T) -> V,
     ) -> Result<(), CliError> {
         let text = match self.format {
-            // Table cells are escaped already, but the text around a table may contain names too.
-            Format::Table => printable::lines(&render(data)).into_owned(),
+            Format::Table | Format::Wide => render(data).into().render(self.target()),
             // `check_format` rejects JSON lines and CSV for commands that print no list.
             Format::Json | Format::Jsonl | Format::Csv => {
                 serde_json::to_string_pretty(data).expect("results are plain data")
@@ -108,61 +181,32 @@ impl Output {
 
 /// Renders a table for standard output, without borders so that other tools can parse it.
 pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    table_for(OutputTarget::of(&io::stdout()), header, rows)
+    table_for(OutputTarget::stdout(Format::Table), header, rows)
 }
 
-/// Renders a table with every column except the first aligned right.
-pub(crate) fn table_of_numbers(
-    header: &[&str],
-    rows: impl IntoIterator<Item = Vec<String>>,
-) -> String {
-    let mut table = build_table(OutputTarget::of(&io::stdout()), header, rows);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    lines(&table)
-}
-
-/// Renders a table for `target`.
+/// Renders a table for `target`: the first column is complete, and the last one is wrapped.
 pub(crate) fn table_for(
     target: OutputTarget,
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,
 ) -> String {
-    lines(&build_table(target, header, rows))
-}
-
-fn build_table(
-    target: OutputTarget,
-    header: &[&str],
-    rows: impl IntoIterator<Item = Vec<String>>,
-) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_header(header.iter().map(|name| name.to_uppercase()));
-    if target == OutputTarget::Terminal {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-    }
-    table.add_rows(rows.into_iter().map(|row| {
-        let cells = row.into_iter();
-        let cells: Vec<String> = cells
-            .map(|cell| printable::line(&cell).into_owned())
-            .collect();
-        cells
-    }));
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table
-}
-
-fn lines(table: &Table) -> String {
-    table
-        .to_string()
-        .lines()
-        .map(|line| line.trim_end().to_owned() + "\n")
-        .collect()
+    let last = header.len() - 1;
+    let columns = header.iter().enumerate().map(|(index, name)| match index {
+        0 => Column::whole(name),
+        index if index == last => Column::wrapped(name),
+        _ => Column::text(name),
+    });
+    let rows = rows
+        .into_iter()
+        .map(|row| row.into_iter().map(Cell::from).collect());
+    let mut view = View::default();
+    view.table(Table::new(columns, rows));
+    let plain = OutputTarget {
+        // The text is escaped when it is printed.
+        colour: false,
+        ..target
+    };
+    view.render(plain)
 }
 
 /// Formats a number with thousands separators: `9,950`.
@@ -191,37 +235,12 @@ pub(crate) fn or_dash(text: Option<impl ToString>) -> String {
 
 /// Formats an instant in `zone`, followed by its distance from `now`.
 pub(crate) fn moment(at: Timestamp, zone: &TimeZone, now: Timestamp) -> String {
-    let local = at.to_zoned(zone.clone());
-    format!(
-        "{} ({})",
-        local.strftime("%a %d %b %H:%M"),
-        distance(at.duration_since(now))
-    )
+    human_time::with_distance(at, zone, now)
 }
 
-/// Formats an instant in the zone of this machine, with the name of the zone and its distance from `now`.
+/// Formats an instant in the zone of this machine, followed by its distance from `now`.
 pub(crate) fn moment_here(at: Timestamp, now: Timestamp) -> String {
-    let local = at.to_zoned(TimeZone::system());
-    format!(
-        "{} ({})",
-        local.strftime("%a %d %b %H:%M %Z"),
-        distance(at.duration_since(now))
-    )
-}
-
-fn distance(length: SignedDuration) -> String {
-    let minutes = length.abs().as_mins();
-    let text = match (minutes / 1440, minutes / 60 % 24, minutes % 60) {
-        (0, 0, 0) => format!("{} s", length.abs().as_secs()),
-        (0, 0, minutes) => format!("{minutes} min"),
-        (0, hours, minutes) => format!("{hours} h {minutes:02} min"),
-        (days, hours, _) => format!("{days} d {hours} h"),
-    };
-    if length.is_negative() {
-        format!("{text} ago")
-    } else {
-        format!("in {text}")
-    }
+    moment(at, &TimeZone::system(), now)
 }
 
 #[cfg(test)]
@@ -235,7 +254,7 @@ mod tests {
             ["\u{202e}bew", "running"],
         ];
         let rows = rows.map(|row| row.map(str::to_owned).to_vec());
-        insta::assert_snapshot!(table_for(OutputTarget::Pipe, &["name", "state"], rows), @r"
+        insta::assert_snapshot!(table_for(OutputTarget::pipe(None), &["name", "state"], rows), @r"
         NAME                STATE
         web\nstopped  prod  \u{1b}[2J
         \u{202e}bew         running
@@ -248,24 +267,5 @@ mod tests {
         assert_eq!(counts, ["0", "999", "1,000", "9,950", "1,234,567"]);
         let steps = [0, 1, 9950].map(|number| counted(number, "step"));
         assert_eq!(steps, ["0 steps", "1 step", "9,950 steps"]);
-    }
-
-    #[test]
-    fn a_moment_is_formatted_in_the_given_zone_and_relative_to_now() {
-        let zone = TimeZone::get("Europe/Paris").unwrap();
-        let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
-        let format = |at: &str| moment(at.parse().unwrap(), &zone, now);
-        assert_eq!(
-            format("2026-11-23T19:05:00Z"),
-            "Mon 23 Nov 20:05 (in 7 h 05 min)"
-        );
-        assert_eq!(
-            format("2026-11-23T11:59:30Z"),
-            "Mon 23 Nov 12:59 (30 s ago)"
-        );
-        assert_eq!(
-            format("2026-11-26T13:00:00Z"),
-            "Thu 26 Nov 14:00 (in 3 d 1 h)"
-        );
     }
 }

@@ -14,12 +14,15 @@ use curfew_core::step::{Step, StepAction};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::plan::{PlannedPasses, cut, describe, next, plan_passes, tally};
+use super::plan::{PlannedPasses, describe, next, plan_passes, tally};
+use crate::alike;
 use crate::confirm::Prompt;
 use crate::error::all_answered;
 use crate::fleet_view::{InstanceLocations, UnansweredRegion, WithAccount, carry_out, failure};
-use crate::output::{OutputTarget, count, or_dash};
+use crate::output::{OutputTarget, count};
 use crate::progress;
+use crate::table::{ATTENTION, Cell, Column, Table};
+use crate::view::View;
 use crate::{CliError, Context, Exit};
 
 /// The options of `apply`.
@@ -44,7 +47,8 @@ pub(crate) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
         plan_passes(context, &configuration, &organisation, progress.as_ref()).await?;
     let mut unconfirmed = Vec::new();
     if asks && !planned.plan.steps.is_empty() {
-        let question = describe(&planned.plan, &planned.locations, OutputTarget::stderr());
+        let target = OutputTarget::stderr();
+        let question = describe(&planned.plan, &planned.locations, target).render(target);
         if !prompt.confirm(&format!("{question}\nApply? [y/N] ")) {
             return Err(CliError::new(
                 Exit::Failed,
@@ -159,7 +163,7 @@ struct AppliedStep<'a> {
     /// The state after the call; null if no call succeeded.
     after: Option<InstanceState>,
     /// Why the step was dropped; only if it was.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "reason", skip_serializing_if = "Option::is_none")]
     because: Option<&'a str>,
     /// Why the step failed; null if it did not.
     error: Option<String>,
@@ -193,22 +197,39 @@ impl<'a> AppliedStep<'a> {
         }
     }
 
-    fn row(&self) -> Vec<String> {
-        let result = match (&self.error, self.after, self.because) {
-            (Some(error), ..) => error.clone(),
-            (None, Some(after), _) if self.step.action == StepAction::Record => {
+    fn is_done(&self) -> bool {
+        self.result == "done"
+    }
+
+    /// Describes the result, except for the reasons of failures.
+    fn result(&self) -> String {
+        match (self.after, self.because) {
+            (Some(after), _) if !self.is_done() => format!("not recorded, now {after}"),
+            (Some(after), _) if self.step.action == StepAction::Record => {
                 format!("recorded, still {after}")
             }
-            (None, Some(after), _) => format!("done, now {after}"),
-            (None, None, Some(because)) => format!("dropped: {because}"),
-            (None, None, None) => self.result.replace('_', " "),
+            (Some(after), _) => format!("done, now {after}"),
+            (None, _) => self.result.replace('_', " "),
+        }
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        let (result, remark) = (
+            Cell::from(self.result()),
+            Cell::or_none(self.error.as_deref().or(self.because)),
+        );
+        let (result, remark) = if self.is_done() {
+            (result, remark)
+        } else {
+            (result.styled(ATTENTION), remark.styled(ATTENTION))
         };
         vec![
-            self.step.instance.to_string(),
-            or_dash(self.step.name.as_ref()),
-            self.step.action.to_string(),
-            self.step.cause.to_string(),
+            self.step.instance.to_string().into(),
+            Cell::or_none(self.step.name.as_ref()),
+            self.step.action.to_string().into(),
+            self.step.cause.to_string().into(),
             result,
+            remark,
         ]
     }
 }
@@ -252,30 +273,57 @@ fn is_unmanaged(skip: &Skip) -> bool {
     )
 }
 
-/// Formats the results, failures first, and a summary.
-fn summary(
-    applied: &AppliedPlan<'_>,
-    locations: &InstanceLocations,
-    target: OutputTarget,
-) -> String {
-    let mut steps: Vec<&AppliedStep<'_>> = applied.steps.iter().collect();
-    steps.sort_by_key(|step| step.result == "done");
-    let mut text = String::new();
-    if !steps.is_empty() {
-        let header = locations.header(&["instance", "name", "step", "cause", "result"]);
-        let rows = steps.iter();
-        let rows = rows.map(|step| locations.row(&step.step.instance, step.row()));
-        text = cut(&header, rows, steps.len(), target) + "\n";
+/// Formats a summary and the results, failures first. A terminal gets groups of many steps that succeeded.
+fn summary(applied: &AppliedPlan<'_>, locations: &InstanceLocations, target: OutputTarget) -> View {
+    let (done, others): (Vec<_>, Vec<_>) = applied.steps.iter().partition(|step| step.is_done());
+    let mut view = View::default();
+    view.line(totals(applied, &done, others.len()));
+    view.line(next(applied.next_edge, applied.at));
+    let groups_done = target.groups() && done.len() > alike::SHOWN;
+    let rows = others
+        .iter()
+        .chain(done.iter().filter(|_| !groups_done))
+        .map(|step| locations.row(&step.step.instance, step.row()));
+    let rows: Vec<Vec<Cell>> = rows.collect();
+    if !rows.is_empty() {
+        let columns = locations.columns([
+            Column::whole("instance"),
+            Column::text("name"),
+            Column::whole("step"),
+            Column::text("cause"),
+            Column::text("result"),
+            Column::remark("note"),
+        ]);
+        view.gap().table(Table::new(columns, rows));
     }
-    let done = steps.iter().filter(|step| step.result == "done");
-    let done = tally(done.map(|step| step.step.action.to_string()));
-    let failed = steps.iter().filter(|step| step.result != "done").count();
-    let mut parts = Vec::new();
-    match (done.is_empty(), failed) {
-        (true, 0) => parts.push("Nothing to do".to_owned()),
-        (true, _) => parts.push("Nothing done".to_owned()),
-        (false, _) => parts.push(format!("Done: {done}")),
+    if groups_done {
+        view.gap().line("Done:");
+        let groups = alike::grouped(done, |step| {
+            format!(
+                "{}, {}: {}",
+                step.step.action,
+                step.step.cause,
+                step.result()
+            )
+        });
+        let line = |what: &String, group: &[&AppliedStep<'_>]| {
+            let names = group.iter();
+            let names = names.map(|one| alike::label(&one.step.instance, one.step.name.as_ref()));
+            format!("{what}: {}", alike::examples(names))
+        };
+        alike::list(&mut view, &groups, line, "`curfew history` shows all");
     }
+    view
+}
+
+/// Formats the numbers: `Done: 2 stop; 1 failed; 3 left alone`.
+fn totals(applied: &AppliedPlan<'_>, done: &[&AppliedStep<'_>], failed: usize) -> String {
+    let tally = tally(done.iter().map(|step| step.step.action.to_string()));
+    let mut parts = vec![match (done.is_empty(), failed) {
+        (true, 0) => "Nothing to do".to_owned(),
+        (true, _) => "Nothing done".to_owned(),
+        (false, _) => format!("Done: {tally}"),
+    }];
     if failed > 0 {
         parts.push(format!("{} failed", count(failed)));
     }
@@ -286,5 +334,5 @@ fn summary(
         ));
     }
     parts.push(format!("{} left alone", count(applied.skipped.len())));
-    text + &parts.join("; ") + "\n" + &next(applied.next_edge, applied.at)
+    parts.join("; ")
 }

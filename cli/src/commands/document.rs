@@ -50,6 +50,6 @@ pub(crate) fn document(context: &mut Context) -> Result<(), CliError> {
     let document = ParameterDocument { parameters };
     context.output.print(&document, |document| {
         let values = document.parameters.iter().map(|one| one.value.as_str());
-        values.collect()
+        values.collect::<String>()
     })
 }

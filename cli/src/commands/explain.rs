@@ -4,6 +4,7 @@ use clap::Args;
 use curfew_aws::fleet::Scope;
 use curfew_config::Configuration;
 use curfew_core::explain::Explanation;
+use curfew_core::human_time;
 use curfew_core::instance::InstanceId;
 use curfew_core::schedule::{Schedule, ScheduleName};
 use curfew_core::timetable::{Desired, Edge};
@@ -17,8 +18,8 @@ use super::next::named;
 use crate::error::all_answered;
 use crate::fleet_view;
 use crate::output::{moment, or_dash};
-use crate::printable;
 use crate::progress;
+use crate::view::View;
 use crate::{CliError, Context, Exit};
 
 /// The options of `explain`.
@@ -77,18 +78,25 @@ fn schedule(context: &mut Context, schedule: &Schedule, at: Timestamp) -> Result
         next_edge: timetable.next_edge(at),
     };
     let zone = timetable.time_zone();
+    let now = context.clock.now();
     context.output.print(&explained, |it| {
-        format!(
-            "{} wants its instances {} at {}\n  because    {}\n  last edge  {}\n  next edge  {}",
+        let mut view = View::default();
+        view.line(format!(
+            "{} wants its instances {} at {}",
             it.schedule,
             it.desired,
-            at.to_zoned(zone.clone())
-                .strftime("%a %d %b %Y %H:%M:%S %Z"),
-            it.reason,
-            edge(it.last_edge, zone, at),
-            edge(it.next_edge, zone, at),
-        )
+            human_time::instant(at, zone, now)
+        ));
+        fact(&mut view, "because", &it.reason);
+        fact(&mut view, "last edge", edge(it.last_edge, zone, at));
+        fact(&mut view, "next edge", edge(it.next_edge, zone, at));
+        view
     })
+}
+
+/// Adds a labelled line.
+fn fact(view: &mut View, label: &str, value: impl AsRef<str>) {
+    view.item(format!("  {label:<10} "), value);
 }
 
 /// The explanation of an instance, and its transitions from the journal.
@@ -151,7 +159,7 @@ fn transitions(
     Ok(Some(journal.history(&filter)?))
 }
 
-fn describe(explained: &InstanceExplained, zone: &TimeZone) -> String {
+fn describe(explained: &InstanceExplained, zone: &TimeZone) -> View {
     let InstanceExplained {
         explanation: it,
         transitions,
@@ -192,7 +200,10 @@ fn describe(explained: &InstanceExplained, zone: &TimeZone) -> String {
         ("override", or_dash(override_)),
         ("applied", or_dash(last)),
         ("desired", because),
-        ("now", it.verdict.clone()),
+        (
+            "now",
+            human_time::in_sentence(&it.verdict, zone, it.at).into_owned(),
+        ),
         ("last edge", edge(it.last_edge, zone, it.at)),
         ("next edge", edge(it.next_edge, zone, it.at)),
     ];
@@ -226,20 +237,19 @@ fn describe(explained: &InstanceExplained, zone: &TimeZone) -> String {
             )
         })),
     }
-    let name = or_dash(it.name.as_ref());
-    let head = format!(
-        "{} ({}) is {}, in {} of account {}\n",
+    let mut view = View::default();
+    view.line(format!(
+        "{} ({}) is {}, in {} of account {}",
         it.instance,
-        printable::line(&name),
+        or_dash(it.name.as_ref()),
         it.state,
         it.region,
         it.account
-    );
-    let line = |(label, value)| format!("  {label:<10} {value}\n");
-    lines
-        .into_iter()
-        .map(line)
-        .fold(head, |text, line| text + &line)
+    ));
+    for (label, value) in &lines {
+        fact(&mut view, label, value);
+    }
+    view
 }
 
 fn edge(edge: Option<Edge>, zone: &TimeZone, now: Timestamp) -> String {

@@ -2,10 +2,11 @@
 
 mod edges;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use clap::Args;
+use curfew_core::human_time;
 use curfew_core::instance::{AccountId, InstanceState, Region};
 use curfew_core::schedule::ScheduleName;
 use curfew_core::state_tags::Cause;
@@ -15,8 +16,10 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::output::{Format, or_dash, table};
+use crate::output::Format;
 use crate::progress;
+use crate::table::{Cell, Column, Table, state_style};
+use crate::view::View;
 use crate::{CliError, Context, csv, time_arg};
 
 /// The options of `history`.
@@ -69,9 +72,11 @@ pub(crate) fn history(context: &mut Context, args: &HistoryArgs) -> Result<(), C
 struct EntryView<T, const COLUMNS: usize> {
     /// The text if there are no entries.
     nothing: &'static str,
-    /// The header of the table, and the row of an entry.
-    header: &'static [&'static str],
-    row: fn(&T) -> Vec<String>,
+    /// The name of the list in the JSON document.
+    plural: &'static str,
+    /// The columns of the table without regions and accounts, and the row of an entry at an instant.
+    table_columns: fn() -> Vec<Column>,
+    row: fn(&T, Timestamp) -> Vec<Cell>,
     /// The region and the account of an entry.
     place: fn(&T) -> (&Region, &AccountId),
     /// The header of the CSV document, and the cells of an entry.
@@ -85,52 +90,84 @@ fn print<T: Serialize, const COLUMNS: usize>(
     view: &EntryView<T, COLUMNS>,
     entries: &[T],
 ) -> Result<(), CliError> {
+    let now = context.clock.now();
     match format {
         Format::Csv => {
             let rows = entries.iter().map(view.cells);
             context.output.raw(&csv::document(view.columns, rows))
         }
         Format::Jsonl => context.output.raw(lines(entries).as_bytes()),
-        Format::Json | Format::Table => context.output.print(&entries, |entries| {
-            if entries.is_empty() {
-                view.nothing.to_owned()
-            } else {
-                with_accounts(view, entries)
-            }
-        }),
+        Format::Json | Format::Table | Format::Wide => {
+            let document = BTreeMap::from([(view.plural, entries)]);
+            context
+                .output
+                .print(&document, |_| describe(view, entries, now))
+        }
     }
 }
 
-/// Renders a table, with columns for regions and accounts if there are several.
-fn with_accounts<T, const COLUMNS: usize>(view: &EntryView<T, COLUMNS>, entries: &[T]) -> String {
-    /// The index of the extra columns, after the ID and the name.
+fn describe<T, const COLUMNS: usize>(
+    view: &EntryView<T, COLUMNS>,
+    entries: &[T],
+    now: Timestamp,
+) -> View {
+    let mut described = View::default();
+    if entries.is_empty() {
+        described.line(view.nothing);
+    } else {
+        described.table(with_accounts(view, entries, now));
+    }
+    described
+}
+
+/// Makes a table, with columns for regions and accounts if there are several.
+fn with_accounts<T, const COLUMNS: usize>(
+    view: &EntryView<T, COLUMNS>,
+    entries: &[T],
+    now: Timestamp,
+) -> Table {
+    /// The index of the extra columns, after the time, the ID and the name.
     const COLUMN: usize = 3;
     let locations = || entries.iter().map(view.place);
     let regions: BTreeSet<&Region> = locations().map(|(region, _)| region).collect();
     let accounts: BTreeSet<&AccountId> = locations().map(|(_, account)| account).collect();
     let (several_regions, several_accounts) = (regions.len() > 1, accounts.len() > 1);
-    let with = |mut row: Vec<String>, region: &str, account: &str| {
-        if several_accounts {
-            row.insert(COLUMN, account.to_owned());
-        }
-        if several_regions {
-            row.insert(COLUMN, region.to_owned());
-        }
-        row
-    };
-    let header = view.header.iter().map(|word| (*word).to_owned()).collect();
-    let header = with(header, "region", "account");
-    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    let mut columns = (view.table_columns)();
+    if several_accounts {
+        columns.insert(COLUMN, Column::optional("account"));
+    }
+    if several_regions {
+        columns.insert(COLUMN, Column::optional("region"));
+    }
     let rows = entries.iter().map(|entry| {
         let (region, account) = (view.place)(entry);
-        with((view.row)(entry), region.as_str(), account.as_str())
+        let mut row = (view.row)(entry, now);
+        if several_accounts {
+            row.insert(COLUMN, account.as_str().into());
+        }
+        if several_regions {
+            row.insert(COLUMN, region.as_str().into());
+        }
+        row
     });
-    table(&header, rows)
+    Table::new(columns, rows)
 }
 
 const VIEW: EntryView<JournalEntry, 14> = EntryView {
     nothing: "no transitions",
-    header: &["at", "instance", "name", "from", "to", "cause", "schedule"],
+    plural: "transitions",
+    table_columns: || {
+        vec![
+            Column::whole("at"),
+            Column::whole("instance"),
+            Column::text("name"),
+            Column::optional("from"),
+            Column::whole("to"),
+            Column::text("cause"),
+            Column::optional("when"),
+            Column::optional("schedule"),
+        ]
+    },
     row,
     place: |entry| (&entry.transition.region, &entry.transition.account),
     columns: [
@@ -194,7 +231,7 @@ impl HistoryArgs {
 
 /// Returns whether a format shows only the newest entries by default. Line formats are for programs and have all entries.
 fn is_cut(format: Format) -> bool {
-    matches!(format, Format::Table | Format::Json)
+    matches!(format, Format::Table | Format::Wide | Format::Json)
 }
 
 /// Validates a kind of cause or a full cause.
@@ -206,7 +243,7 @@ fn cause(text: &str) -> Result<String, String> {
     Err(r#"use `schedule`, `override`, `request` or `external`, or a full cause, such as "schedule office" or "override by alice""#.to_owned())
 }
 
-fn row(entry: &JournalEntry) -> Vec<String> {
+fn row(entry: &JournalEntry, now: Timestamp) -> Vec<Cell> {
     let t = &entry.transition;
     let inferred = if t.source == TransitionSource::Inferred {
         " (inferred)"
@@ -215,20 +252,20 @@ fn row(entry: &JournalEntry) -> Vec<String> {
     };
     let by = t.actor.as_ref().map(|by| format!(": {by}"));
     vec![
-        local(t.at),
-        t.instance.to_string(),
-        or_dash(t.name.as_ref()),
-        t.from.to_string(),
-        format!("{}{inferred}", t.to),
-        format!("{}{}", t.cause, by.unwrap_or_default()),
-        or_dash(t.schedule.as_ref()),
+        local(t.at, now).into(),
+        t.instance.to_string().into(),
+        Cell::or_none(t.name.as_ref()),
+        Cell::state(t.from),
+        Cell::from(format!("{}{inferred}", t.to)).styled(state_style(t.to)),
+        format!("{}{}", t.cause, by.unwrap_or_default()).into(),
+        human_time::distance(t.at, now).into(),
+        Cell::or_none(t.schedule.as_ref()),
     ]
 }
 
 /// Formats an instant in the zone of this machine.
-fn local(at: Timestamp) -> String {
-    let at = at.to_zoned(TimeZone::system());
-    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+fn local(at: Timestamp, now: Timestamp) -> String {
+    human_time::instant(at, &TimeZone::system(), now)
 }
 
 fn lines(entries: &[impl Serialize]) -> String {

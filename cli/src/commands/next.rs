@@ -2,12 +2,15 @@
 
 use clap::Args;
 use curfew_config::Configuration;
+use curfew_core::human_time;
 use curfew_core::schedule::{Schedule, ScheduleName, known_schedules};
 use curfew_core::timetable::{Action, Edge};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::output::table;
+use crate::table::{Cell, Column, Table};
+use crate::view::View;
 use crate::{CliError, Context, Exit};
 
 /// The options of `next`.
@@ -34,6 +37,14 @@ pub(crate) struct NextEdge {
     at: Timestamp,
     /// The same instant in the schedule's time zone, with the zone's offset and name.
     local: String,
+    #[serde(skip)]
+    zone: TimeZone,
+}
+
+/// The JSON output.
+#[derive(Serialize)]
+struct NextEdges {
+    edges: Vec<NextEdge>,
 }
 
 pub(crate) fn next(context: &mut Context, args: &NextArgs) -> Result<(), CliError> {
@@ -50,33 +61,45 @@ pub(crate) fn next(context: &mut Context, args: &NextArgs) -> Result<(), CliErro
             schedule: name.clone(),
             action,
             at,
-            local: at
-                .to_zoned(timetable.time_zone().clone())
-                .strftime("%Y-%m-%dT%H:%M:%S%:z[%Q]")
-                .to_string(),
+            local: at.to_zoned(timetable.time_zone().clone()).to_string(),
+            zone: timetable.time_zone().clone(),
         })
     };
     let mut edges: Vec<NextEdge> = schedules.iter().flat_map(coming).collect();
     edges.sort_by(|a, b| (a.at, &a.schedule).cmp(&(b.at, &b.schedule)));
     edges.truncate(args.count);
-    context.output.print(&edges, |edges| {
-        let row = |edge: &NextEdge| {
-            vec![
-                edge.at.to_string(),
-                edge.local.clone(),
-                edge.action.to_string(),
-                edge.schedule.to_string(),
-            ]
-        };
-        if edges.is_empty() {
-            "no edges".to_owned()
-        } else {
-            table(
-                &["at", "local", "action", "schedule"],
-                edges.iter().map(row),
-            )
-        }
+    let now = context.clock.now();
+    let is_from_now = args.from.is_none();
+    context.output.print(&NextEdges { edges }, |listed| {
+        describe(&listed.edges, now, is_from_now)
     })
+}
+
+/// Formats the edges in the zones of their schedules. Only edges from now on have their distance from `now`.
+fn describe(edges: &[NextEdge], now: Timestamp, is_from_now: bool) -> View {
+    let mut view = View::default();
+    if edges.is_empty() {
+        view.line("no edges");
+        return view;
+    }
+    let row = |edge: &NextEdge| {
+        let distance = is_from_now.then(|| human_time::distance(edge.at, now));
+        let mut row = vec![
+            Cell::from(human_time::instant(edge.at, &edge.zone, now)),
+            edge.action.to_string().into(),
+            edge.schedule.to_string().into(),
+        ];
+        row.extend(distance.map(Cell::from));
+        row
+    };
+    let mut columns = vec![
+        Column::whole("at"),
+        Column::whole("action"),
+        Column::text("schedule"),
+    ];
+    columns.extend(is_from_now.then(|| Column::whole("when")));
+    view.table(Table::new(columns, edges.iter().map(row)));
+    view
 }
 
 /// Returns the schedule `name`. Fails with a list of the known names if there is none.

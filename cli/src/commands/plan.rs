@@ -8,19 +8,24 @@ use curfew_aws::pass::Pass;
 use curfew_aws::progress::Progress;
 use curfew_config::Configuration;
 use curfew_core::account_regions::AccountRegion;
+use curfew_core::human_time;
 use curfew_core::instance::InstanceId;
 use curfew_core::plan::Plan;
 use curfew_core::skip::Skip;
 use curfew_core::step::Step;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use crate::alike;
 use crate::error::all_answered;
 use crate::fleet_view::{
     InstanceLocations, OBSERVING, UnansweredRegion, WithAccount, observed_count,
 };
-use crate::output::{OutputTarget, count, counted, moment_here, or_dash, table_for};
+use crate::output::{OutputTarget, count, counted, moment_here};
 use crate::progress;
+use crate::table::{Cell, Column, Table};
+use crate::view::View;
 use crate::{CliError, Context};
 
 pub(crate) async fn plan(context: &mut Context) -> Result<(), CliError> {
@@ -90,32 +95,78 @@ pub(super) async fn plan_passes(
     })
 }
 
-/// The number of table rows shown on a terminal.
-const SHOWN: usize = 20;
-
-/// Formats a plan. A terminal gets groups and truncated tables; a pipe gets one line per instance.
-pub(super) fn describe(plan: &Plan, locations: &InstanceLocations, target: OutputTarget) -> String {
+/// Formats a plan. A terminal gets groups of what is alike; a pipe gets one line per instance.
+pub(super) fn describe(plan: &Plan, locations: &InstanceLocations, target: OutputTarget) -> View {
     let each = tally(plan.steps.iter().map(|step| step.action.to_string()));
     let left = count(plan.skipped.len());
-    let mut text = match plan.steps.len() {
-        0 => format!("Nothing to do; {left} left alone\n"),
-        some => format!("{}: {each}; {left} left alone\n", counted(some, "step")),
+    let mut steps: Vec<&Step> = plan.steps.iter().collect();
+    let mut skipped: Vec<&Skip> = plan.skipped.iter().collect();
+    steps.sort_by(|a, b| alike::by_name(&step_label(a), &step_label(b)));
+    skipped.sort_by(|a, b| alike::by_name(&skip_label(a), &skip_label(b)));
+    let mut view = View::default();
+    match plan.steps.len() {
+        0 => view.line(format!("Nothing to do; {left} left alone")),
+        some => view.line(format!(
+            "{}: {each}; {left} left alone",
+            counted(some, "step")
+        )),
     };
-    if !plan.steps.is_empty() {
-        let header = locations.header(&["instance", "name", "state", "step", "cause", "note"]);
-        let rows = plan.steps.iter();
-        let rows = rows.map(|step| locations.row(&step.instance, step_row(step)));
-        text = text + "\n" + &cut(&header, rows, plan.steps.len(), target);
+    view.line(next(plan.next_edge, plan.at));
+    if target.groups() && plan.steps.len() > alike::SHOWN {
+        view.gap().line("Steps:");
+        let groups = alike::grouped(steps, |step| {
+            let note = step.note.as_ref().map(|note| format!(" ({note})"));
+            format!(
+                "{}, {}{}",
+                step.action,
+                step.cause,
+                note.unwrap_or_default()
+            )
+        });
+        alike::list(
+            &mut view,
+            &groups,
+            |what, group| named_steps(what, group),
+            ALL,
+        );
+    } else if !plan.steps.is_empty() {
+        view.gap().table(steps_table(&steps, locations));
     }
     if !plan.skipped.is_empty() {
-        text = text + "\n" + &skipped_table(&plan.skipped, locations, target);
+        let zone = TimeZone::system();
+        let because =
+            |skip: &Skip| human_time::in_sentence(&skip.detail, &zone, plan.at).into_owned();
+        view.gap();
+        if target.groups() {
+            view.line("Left alone:");
+            let groups = alike::grouped(skipped, |skip| because(skip));
+            alike::list(
+                &mut view,
+                &groups,
+                |because, group| named_skips(because, group),
+                ALL,
+            );
+        } else {
+            view.table(skipped_table(&skipped, locations, because));
+        }
     }
-    text + &next(plan.next_edge, plan.at)
+    view
 }
+
+fn step_label(step: &Step) -> String {
+    alike::label(&step.instance, step.name.as_ref())
+}
+
+fn skip_label(skip: &Skip) -> String {
+    alike::label(&skip.instance, skip.name.as_ref())
+}
+
+/// What shows the instances that a terminal only counts.
+const ALL: &str = "use `-o wide` for all";
 
 pub(super) fn next(edge: Option<Timestamp>, now: Timestamp) -> String {
     let at = edge.map(|at| moment_here(at, now));
-    format!("\nNext edge: {}\n", or_dash(at))
+    format!("Next: {}", at.unwrap_or_else(|| "no edge".to_owned()))
 }
 
 /// Counts equal words: `2 start, 9,950 stop`.
@@ -131,90 +182,60 @@ pub(super) fn tally(words: impl Iterator<Item = String>) -> String {
     parts.join(", ")
 }
 
-/// Renders a table, truncated on a terminal.
-pub(super) fn cut(
-    header: &[&str],
-    rows: impl Iterator<Item = Vec<String>>,
-    all: usize,
-    target: OutputTarget,
-) -> String {
-    match target {
-        OutputTarget::Pipe => table_for(target, header, rows),
-        OutputTarget::Terminal if all <= SHOWN => table_for(target, header, rows),
-        OutputTarget::Terminal => {
-            let shown = table_for(target, header, rows.take(SHOWN));
-            format!(
-                "{shown}… and {} more; use `-o json` for all\n",
-                count(all - SHOWN)
-            )
-        }
-    }
-}
-
-fn skipped_table(skipped: &[Skip], locations: &InstanceLocations, target: OutputTarget) -> String {
-    match target {
-        OutputTarget::Pipe => {
-            let row = |skip: &Skip| {
-                let row = vec![
-                    skip.instance.to_string(),
-                    or_dash(skip.name.as_ref()),
-                    skip.state.to_string(),
-                    skip.detail.clone(),
-                ];
-                locations.row(&skip.instance, row)
-            };
-            let header = locations.header(&["left alone", "name", "state", "because"]);
-            table_for(target, &header, skipped.iter().map(row))
-        }
-        OutputTarget::Terminal => {
-            let groups = grouped(skipped);
-            let rows = groups.iter().map(|(because, group)| {
-                vec![count(group.len()), (*because).to_owned(), examples(group)]
-            });
-            cut(
-                &["left alone", "because", "which"],
-                rows,
-                groups.len(),
-                target,
-            )
-        }
-    }
-}
-
-/// Groups skips by their reason, the largest group first.
-fn grouped(skipped: &[Skip]) -> Vec<(&str, Vec<&Skip>)> {
-    let mut groups: BTreeMap<&str, Vec<&Skip>> = BTreeMap::new();
-    for skip in skipped {
-        groups.entry(&skip.detail).or_default().push(skip);
-    }
-    let mut groups: Vec<_> = groups.into_iter().collect();
-    groups.sort_by_key(|(_, group)| std::cmp::Reverse(group.len()));
-    groups
-}
-
-/// Lists the first instances of a group.
-fn examples(group: &[&Skip]) -> String {
-    const FEW: usize = 3;
-    let label = |skip: &&Skip| match &skip.name {
-        Some(name) => format!("{} ({})", name.escape_debug(), skip.instance),
-        None => skip.instance.to_string(),
+fn steps_table(steps: &[&Step], locations: &InstanceLocations) -> Table {
+    let columns = locations.columns([
+        Column::whole("instance"),
+        Column::text("name"),
+        Column::whole("state"),
+        Column::whole("step"),
+        Column::text("cause"),
+        Column::remark("note"),
+    ]);
+    let row = |step: &&Step| {
+        let row = vec![
+            step.instance.to_string().into(),
+            Cell::or_none(step.name.as_ref()),
+            Cell::state(step.state),
+            step.action.to_string().into(),
+            step.cause.to_string().into(),
+            Cell::or_none(step.note.as_ref()),
+        ];
+        locations.row(&step.instance, row)
     };
-    let mut labels: Vec<String> = group.iter().take(FEW).map(label).collect();
-    if group.len() > FEW {
-        labels.push(format!("and {} more", count(group.len() - FEW)));
-    }
-    labels.join(", ")
+    Table::new(columns, steps.iter().map(row))
 }
 
-fn step_row(step: &Step) -> Vec<String> {
-    vec![
-        step.instance.to_string(),
-        or_dash(step.name.as_ref()),
-        step.state.to_string(),
-        step.action.to_string(),
-        step.cause.to_string(),
-        or_dash(step.note.as_ref()),
-    ]
+fn skipped_table(
+    skipped: &[&Skip],
+    locations: &InstanceLocations,
+    because: impl Fn(&Skip) -> String,
+) -> Table {
+    let columns = locations.columns([
+        Column::whole("left alone"),
+        Column::text("name"),
+        Column::whole("state"),
+        Column::remark("because"),
+    ]);
+    let row = |skip: &&Skip| {
+        let row = vec![
+            skip.instance.to_string().into(),
+            Cell::or_none(skip.name.as_ref()),
+            Cell::state(skip.state),
+            because(skip).into(),
+        ];
+        locations.row(&skip.instance, row)
+    };
+    Table::new(columns, skipped.iter().map(row))
+}
+
+fn named_steps(what: &str, group: &[&Step]) -> String {
+    let names = group.iter().map(|step| step_label(step));
+    format!("{what}: {}", alike::examples(names))
+}
+
+fn named_skips(because: &str, group: &[&Skip]) -> String {
+    let names = group.iter().map(|skip| skip_label(skip));
+    format!("{because}: {}", alike::examples(names))
 }
 
 /// The JSON form of a [`Plan`], with accounts if several are managed.

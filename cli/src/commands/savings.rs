@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
+use curfew_core::human_time;
 use curfew_core::schedule::ScheduleName;
 use curfew_journal::savings::{By, RecordedHistory, SavingsLine, SavingsQuery, savings as answer};
 use curfew_journal::{HistoryFilter, Journal};
@@ -11,7 +12,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::output::{Format, count, table_of_numbers};
+use crate::output::{Format, count, counted};
+use crate::table::{Cell, Column, Table};
+use crate::view::View;
 use crate::{CliError, Context, csv, time_arg};
 
 /// The options of `savings`.
@@ -151,7 +154,9 @@ pub(crate) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), C
             }
             context.output.raw(text.as_bytes())
         }
-        Format::Json | Format::Table => context.output.print(&report, for_people),
+        Format::Json | Format::Table | Format::Wide => context
+            .output
+            .print(&report, |report| describe(report, now)),
     }
 }
 
@@ -210,87 +215,88 @@ impl SavingsRow {
         ]
     }
 
-    fn for_people(&self) -> Vec<String> {
+    fn row(&self) -> Vec<Cell> {
         let share = self.off_share.map(|share| format!("{:.1}%", share * 100.0));
         // Without any price the savings are unknown, not zero.
         let has_price = self.unpriced_off_hours < self.off_hours || self.off_hours == 0.0;
         let saved = self.saved.filter(|_| has_price);
         let saved = saved.map(|saved| format!("{saved:.2}"));
         vec![
-            self.name.clone(),
-            count(self.instances),
-            format!("{:.1}", self.on_hours),
-            format!("{:.1}", self.off_hours),
-            format!("{:.1}", self.unknown_hours),
-            share.unwrap_or_else(|| "-".to_owned()),
-            saved.unwrap_or_else(|| "-".to_owned()),
+            self.name.clone().into(),
+            count(self.instances).into(),
+            format!("{:.1}", self.on_hours).into(),
+            format!("{:.1}", self.off_hours).into(),
+            format!("{:.1}", self.unknown_hours).into(),
+            Cell::or_none(share),
+            Cell::or_none(saved),
         ]
     }
 }
 
-fn for_people(report: &SavingsReport) -> String {
+fn describe(report: &SavingsReport, now: Timestamp) -> View {
+    let mut view = View::default();
     if report.lines.is_empty() {
-        return "the journal has no data for this period".to_owned();
+        view.line("the journal has no data for this period");
+        return view;
     }
-    let header = [
-        report.by,
-        "instances",
-        "on h",
-        "off h",
-        "unknown h",
-        "off",
-        "saved",
-    ];
-    let rows = report.lines.iter().chain([&report.total]);
-    // Only rows of instances have a region and an account; other rows group several.
-    let (several_regions, several_accounts) = (
-        report.total.region.is_none(),
-        report.total.account.is_none(),
-    );
-    let is_placed = report.by == grouping_name(By::Instance);
-    let mut header = header.to_vec();
-    header.extend((is_placed && several_regions).then_some("region"));
-    header.extend((is_placed && several_accounts).then_some("account"));
-    let rows = rows.map(|row| {
-        let mut cells = row.for_people();
-        let mut say = |place: &Option<String>| {
-            cells.push(place.clone().unwrap_or_else(|| "-".to_owned()));
-        };
-        if is_placed && several_regions {
-            say(&row.region);
-        }
-        if is_placed && several_accounts {
-            say(&row.account);
-        }
-        cells
-    });
-    let mut text = table_of_numbers(&header, rows);
-    let mut say = |sentence: String| {
-        text.push('\n');
-        text.push_str(&sentence);
-    };
+    let zone = TimeZone::system();
+    let local = |at| human_time::instant(at, &zone, now);
+    let off = report.total.off_share;
+    let off = off.map_or_else(String::new, |share| format!(" ({:.1}%)", share * 100.0));
+    view.line(format!(
+        "{}: off for {:.1} h{off}, {} to {}",
+        counted(report.total.instances, "instance"),
+        report.total.off_hours,
+        local(report.since),
+        local(report.until),
+    ));
+    view.gap().table(rows_table(report));
+    let mut notes = View::default();
     if let Some(begun) = report.recorded_since.filter(|begun| *begun > report.since) {
-        let begun = begun.to_zoned(TimeZone::system());
-        let begun = begun.strftime("%Y-%m-%d %H:%M");
-        say(format!("No data before {begun}."));
+        notes.line(format!("No data before {}.", local(begun)));
     }
     if report.total.unknown_hours > 0.0 {
         let hours = report.total.unknown_hours;
-        say(format!(
+        notes.line(format!(
             "{hours:.1} h have no data and are not counted as off."
         ));
     }
     match report.total.saved {
-        None => say("No hourly prices are configured; see [prices].".to_owned()),
+        None => {
+            notes.line("No hourly prices are configured; see [prices].");
+        }
         Some(_) if report.total.unpriced_off_hours > 0.0 => {
             let hours = report.total.unpriced_off_hours;
-            say(format!(
+            notes.line(format!(
                 "{hours:.1} h off are of types without a price in [prices]."
             ));
         }
         Some(_) => {}
     }
-    text
+    if !notes.is_empty() {
+        view.gap().append(notes);
+    }
+    view
+}
+
+fn rows_table(report: &SavingsReport) -> Table {
+    // Only rows of instances have a region and an account; other rows group several.
+    let is_placed = report.by == grouping_name(By::Instance);
+    let several_regions = is_placed && report.total.region.is_none();
+    let several_accounts = is_placed && report.total.account.is_none();
+    let mut columns = vec![Column::text(report.by)];
+    let numbers = ["instances", "on h", "off h", "unknown h", "off", "saved"];
+    columns.extend(numbers.map(Column::number));
+    columns.extend(several_regions.then(|| Column::optional("region")));
+    columns.extend(several_accounts.then(|| Column::optional("account")));
+    let rows = report.lines.iter().chain([&report.total]);
+    let rows = rows.map(|row| {
+        let mut cells = row.row();
+        cells.extend(several_regions.then(|| Cell::or_none(row.region.as_ref())));
+        cells.extend(several_accounts.then(|| Cell::or_none(row.account.as_ref())));
+        cells
+    });
+    Table::new(columns, rows)
 }
 
 fn the_only(locations: &BTreeSet<impl ToString>) -> Option<String> {

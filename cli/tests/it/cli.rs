@@ -33,12 +33,12 @@ fn next_lists_the_coming_edges() {
         let local = format!("{local}+01:00[Europe/Paris]");
         json!({"schedule": "office", "action": action, "at": at, "local": local})
     };
-    let expected = json!([
+    let expected = [
         edge("stop", "2026-12-24T19:00:00Z", "2026-12-24T20:00:00"),
         edge("stop", "2026-12-25T19:00:00Z", "2026-12-25T20:00:00"),
         edge("start", "2026-12-28T07:00:00Z", "2026-12-28T08:00:00"),
-    ]);
-    assert_eq!(edges, expected);
+    ];
+    assert_eq!(edges, json!({"edges": expected}));
 }
 
 #[test]

@@ -9,3 +9,4 @@ mod explain;
 mod plan;
 mod request;
 mod status;
+mod times;

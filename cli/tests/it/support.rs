@@ -188,7 +188,10 @@ impl Sandbox {
     }
 
     pub(crate) fn history(&self) -> Vec<Value> {
-        self.json(&["history"]).as_array().unwrap().clone()
+        self.json(&["history"])["transitions"]
+            .as_array()
+            .unwrap()
+            .clone()
     }
 
     /// Whether the journal contains an observation of the instance.

@@ -19,6 +19,7 @@ use crate::world::World;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Explanation {
     /// The instance's id.
+    #[serde(rename = "id")]
     pub instance: InstanceId,
     /// The value of its tag `Name`.
     pub name: Option<String>,
@@ -200,7 +201,7 @@ mod tests {
         let later = explained(&held, "2026-11-23T23:00:00Z");
         assert_eq!(
             later.reason.as_deref(),
-            Some("outside `Mon-Fri 08:00-20:00` since Mon 2026-11-23 20:00 Europe/Paris")
+            Some("outside `Mon-Fri 08:00-20:00` since Mon 23 Nov 20:00 CET")
         );
     }
 
@@ -209,7 +210,7 @@ mod tests {
         let found = explained(&[("Schedule", "office")], "2026-11-23T19:00:00Z");
         insta::assert_json_snapshot!(found, @r#"
         {
-          "instance": "i-0abc1234def567890",
+          "id": "i-0abc1234def567890",
           "name": "web",
           "region": "eu-west-3",
           "account": "123456789012",
@@ -227,7 +228,7 @@ mod tests {
           "retry": null,
           "fallback": null,
           "desired": "stopped",
-          "reason": "outside `Mon-Fri 08:00-20:00` since Mon 2026-11-23 20:00 Europe/Paris",
+          "reason": "outside `Mon-Fri 08:00-20:00` since Mon 23 Nov 20:00 CET",
           "last_edge": {
             "at": "2026-11-23T19:00:00Z",
             "action": "stop"
@@ -237,7 +238,7 @@ mod tests {
             "action": "start"
           },
           "step": {
-            "instance": "i-0abc1234def567890",
+            "id": "i-0abc1234def567890",
             "name": "web",
             "region": "eu-west-3",
             "state": "running",

@@ -8,6 +8,7 @@ pub mod assess;
 pub mod configuration;
 pub mod decision;
 pub mod explain;
+pub mod human_time;
 pub mod instance;
 pub mod last_change;
 pub mod owner;

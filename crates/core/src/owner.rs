@@ -14,7 +14,7 @@ use crate::instance::Instance;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Owner {
     /// The kind of tool.
-    #[serde(rename = "reason")]
+    #[serde(rename = "code")]
     pub kind: OwnerKind,
     /// The name of the group, cluster, environment or service, if a tag has it.
     #[serde(rename = "owner", skip_serializing_if = "Option::is_none")]

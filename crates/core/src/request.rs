@@ -106,7 +106,7 @@ pub enum RequestDuration {
 
 /// The longest override: the same bound as for durations in the configuration. A forgotten override would keep an instance running
 /// for good.
-const LONGEST_OVERRIDE: SignedDuration = SignedDuration::from_hours(31 * 24);
+pub const LONGEST_OVERRIDE: SignedDuration = SignedDuration::from_hours(31 * 24);
 
 impl RequestDuration {
     /// An override from `now` for `length`. Tags carry whole seconds, so that it is up to a second longer, never shorter.

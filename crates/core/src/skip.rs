@@ -14,6 +14,7 @@ use crate::timetable::{Action, Edge};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Skip {
     /// The instance's id.
+    #[serde(rename = "id")]
     pub instance: InstanceId,
     /// The value of its tag `Name`.
     pub name: Option<String>,
@@ -25,13 +26,14 @@ pub struct Skip {
     #[serde(flatten)]
     pub reason: SkipReason,
     /// The reason, as one sentence for readers.
+    #[serde(rename = "reason")]
     pub detail: String,
 }
 
 /// The reason for which a pass makes no step for an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(tag = "reason", rename_all = "snake_case")]
+#[serde(tag = "code", rename_all = "snake_case")]
 pub enum SkipReason {
     /// No tag names a schedule, and no schedule's `match` applies.
     Unmanaged,
@@ -115,6 +117,7 @@ pub enum SkipReason {
         /// The number of attempts.
         tries: u32,
         /// Why the latest attempt failed.
+        #[serde(rename = "error_code")]
         code: ReasonCode,
         /// The instant of the next attempt.
         until: Timestamp,
@@ -132,7 +135,7 @@ pub enum SkipReason {
         #[serde(skip_serializing_if = "Option::is_none")]
         tries: Option<u32>,
         /// Why the latest attempt failed.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(rename = "error_code", skip_serializing_if = "Option::is_none")]
         code: Option<ReasonCode>,
     },
     /// Its schedule has had no edge since the instance was first observed.
@@ -142,7 +145,7 @@ pub enum SkipReason {
     Owned(Owner),
 }
 
-/// Why a pass skips an instance, as a stable code: the field `reason` of `curfew plan -o json`.
+/// Why a pass skips an instance, as a stable code: the field `code` of `curfew plan -o json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::assess::Assessment;
@@ -11,6 +11,7 @@ use crate::decision::Decision;
 use crate::explain::verdict;
 use crate::instance::{Instance, InstanceId, InstanceState, Region};
 use crate::last_change::LastChange;
+use crate::request::LONGEST_OVERRIDE;
 use crate::schedule::ScheduleName;
 use crate::select::EvaluatedInstance;
 use crate::skip::SkipCode;
@@ -96,6 +97,53 @@ pub struct InstanceStatus {
 }
 
 impl InstanceStatus {
+    /// Whether a person has to do something: an action fails or was missed, a tag can't be read or names no schedule, the schedule is
+    /// ambiguous, the instance can't be stopped or recorded on, or an override ends later than any request may ask for.
+    pub fn needs_attention(&self, now: Timestamp) -> bool {
+        let has_no_near_end = |override_: &Override| {
+            override_.until.duration_since(now) > LONGEST_OVERRIDE + SignedDuration::from_mins(1)
+        };
+        self.retry.is_some()
+            || self.override_.as_ref().is_some_and(has_no_near_end)
+            || match self.skip_code {
+                Some(
+                    SkipCode::UnknownSchedule
+                    | SkipCode::MalformedSchedule
+                    | SkipCode::Ambiguous
+                    | SkipCode::InstanceStore
+                    | SkipCode::OneTimeSpot
+                    | SkipCode::UnknownSpot
+                    | SkipCode::UnknownState
+                    | SkipCode::NoMemory
+                    | SkipCode::MalformedOverride
+                    | SkipCode::MalformedRequest
+                    | SkipCode::WaitingToRetry
+                    | SkipCode::TooLate,
+                ) => true,
+                Some(
+                    SkipCode::Unmanaged
+                    | SkipCode::OptedOut
+                    | SkipCode::Operator
+                    | SkipCode::EmrCluster
+                    | SkipCode::EksNodeGroup
+                    | SkipCode::Karpenter
+                    | SkipCode::Batch
+                    | SkipCode::ElasticBeanstalk
+                    | SkipCode::AutoScalingGroup
+                    | SkipCode::SpotFleet
+                    | SkipCode::Ec2Fleet
+                    | SkipCode::Transitioning
+                    | SkipCode::Terminated
+                    | SkipCode::OverrideIgnored
+                    | SkipCode::Overridden
+                    | SkipCode::AsDesired
+                    | SkipCode::ManualOverride
+                    | SkipCode::NothingDue,
+                )
+                | None => false,
+            }
+    }
+
     fn of(
         instance: &Instance,
         assessment: Assessment<'_>,

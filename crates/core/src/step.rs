@@ -18,6 +18,7 @@ use crate::timetable::{Action, Edge};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Step {
     /// The instance's id.
+    #[serde(rename = "id")]
     pub instance: InstanceId,
     /// The value of its tag `Name`.
     pub name: Option<String>,

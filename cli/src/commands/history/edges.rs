@@ -1,15 +1,25 @@
 //! `curfew history --edges`: the outcome of each edge.
 
 use curfew_journal::{EdgeEntry, EdgeOutcome};
+use jiff::Timestamp;
 
 use super::{EntryView, local};
-use crate::output::or_dash;
+use crate::table::{ATTENTION, Cell, Column};
 
 pub(super) const VIEW: EntryView<EdgeEntry, 12> = EntryView {
     nothing: "no edges recorded; the daemon records them with `daemon.driver = \"cloud\"`",
-    header: &[
-        "edge", "instance", "name", "action", "cause", "outcome", "latency",
-    ],
+    plural: "edges",
+    table_columns: || {
+        vec![
+            Column::whole("edge"),
+            Column::whole("instance"),
+            Column::text("name"),
+            Column::whole("action"),
+            Column::optional("cause"),
+            Column::whole("outcome"),
+            Column::optional("latency"),
+        ]
+    },
     row,
     place: |entry| (&entry.record.region, &entry.record.account),
     columns: [
@@ -29,22 +39,22 @@ pub(super) const VIEW: EntryView<EdgeEntry, 12> = EntryView {
     cells,
 };
 
-fn row(entry: &EdgeEntry) -> Vec<String> {
+fn row(entry: &EdgeEntry, now: Timestamp) -> Vec<Cell> {
     let it = &entry.record;
     let outcome = match it.outcome {
-        EdgeOutcome::InTime => "in time",
-        EdgeOutcome::Late => "late",
-        EdgeOutcome::Missed => "missed, applied by the daemon",
-        EdgeOutcome::NotApplied => "not applied",
+        EdgeOutcome::InTime => Cell::from("in time"),
+        EdgeOutcome::Late => Cell::from("late").styled(ATTENTION),
+        EdgeOutcome::Missed => Cell::from("missed, applied by the daemon").styled(ATTENTION),
+        EdgeOutcome::NotApplied => Cell::from("not applied").styled(ATTENTION),
     };
     vec![
-        local(it.edge),
-        it.instance.to_string(),
-        or_dash(it.name.as_ref()),
-        it.action.to_string(),
-        it.cause.to_string(),
-        outcome.to_owned(),
-        format!("{:.1} s", entry.latency_seconds),
+        local(it.edge, now).into(),
+        it.instance.to_string().into(),
+        Cell::or_none(it.name.as_ref()),
+        it.action.to_string().into(),
+        it.cause.to_string().into(),
+        outcome,
+        format!("{:.1} s", entry.latency_seconds).into(),
     ]
 }
 

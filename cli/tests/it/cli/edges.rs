@@ -18,7 +18,7 @@ fn edges_are_printed_as_table_json_and_csv() {
         printed(&[]),
         "no edges recorded; the daemon records them with `daemon.driver = \"cloud\"`\n"
     );
-    let edge: Timestamp = "2026-11-23T19:00:00Z".parse().unwrap();
+    let edge: Timestamp = "2025-11-24T19:00:00Z".parse().unwrap();
     let followed = |name: &str, outcome, seconds| EdgeRecord {
         edge,
         instance: "i-0abc1234def567890".parse().unwrap(),
@@ -37,26 +37,26 @@ fn edges_are_printed_as_table_json_and_csv() {
     journal.record_edges(&edges).unwrap();
 
     insta::assert_snapshot!(printed(&[]), @"
-    EDGE                 INSTANCE             NAME  ACTION  CAUSE            OUTCOME      LATENCY
-    2026-11-23 20:00:00  i-0abc1234def567890  web   stop    schedule office  in time      5.0 s
-    2026-11-23 20:00:00  i-00000000000000002  =db   stop    schedule office  not applied  180.0 s
+    EDGE                       INSTANCE             NAME  ACTION  CAUSE            OUTCOME      LATENCY
+    Mon 24 Nov 2025 20:00 CET  i-0abc1234def567890  web   stop    schedule office  in time      5.0 s
+    Mon 24 Nov 2025 20:00 CET  i-00000000000000002  =db   stop    schedule office  not applied  180.0 s
     ");
     let document: Value =
         serde_json::from_str(&printed(&["--instance", "web", "-o", "json"])).unwrap();
     assert_eq!(
         document,
-        json!([{
-            "id": 1, "edge": "2026-11-23T19:00:00Z", "instance": "i-0abc1234def567890", "name": "web", "action": "stop",
-            "cause": "schedule office", "schedule": "office", "outcome": "in_time", "at": "2026-11-23T19:00:05Z",
+        json!({"edges": [{
+            "id": 1, "edge": "2025-11-24T19:00:00Z", "instance": "i-0abc1234def567890", "name": "web", "action": "stop",
+            "cause": "schedule office", "schedule": "office", "outcome": "in_time", "at": "2025-11-24T19:00:05Z",
             "latency_seconds": 5.0, "region": "eu-west-3", "account": "123456789012"
-        }])
+        }]})
     );
     insta::assert_snapshot!(printed(&["-o", "csv"]), @"
     id,edge,instance,name,action,cause,schedule,outcome,at,latency_seconds,region,account
-    1,2026-11-23T19:00:00Z,i-0abc1234def567890,web,stop,schedule office,office,in_time,2026-11-23T19:00:05Z,5,eu-west-3,123456789012
-    2,2026-11-23T19:00:00Z,i-00000000000000002,'=db,stop,schedule office,office,not_applied,2026-11-23T19:03:00Z,180,eu-west-3,123456789012
+    1,2025-11-24T19:00:00Z,i-0abc1234def567890,web,stop,schedule office,office,in_time,2025-11-24T19:00:05Z,5,eu-west-3,123456789012
+    2,2025-11-24T19:00:00Z,i-00000000000000002,'=db,stop,schedule office,office,not_applied,2025-11-24T19:03:00Z,180,eu-west-3,123456789012
     ");
-    assert_eq!(printed(&["-o", "jsonl", "--since", "2026-11-24"]), "");
+    assert_eq!(printed(&["-o", "jsonl", "--since", "2025-11-25"]), "");
     let (code, stderr) = place.fails(&["history", "--edges", "--to", "stopped"]);
     assert_eq!(code, 2);
     assert!(stderr.contains("cannot be used with"), "{stderr}");

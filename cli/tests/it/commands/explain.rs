@@ -50,13 +50,13 @@ fn explain_prints_every_input_of_the_decision() {
     insta::assert_snapshot!(output.stdout.replace(web.as_str(), "i-web"), @r#"
     i-web (web) is running, in us-east-1 of account 000000000000
       schedule   year: its tag `Schedule` names it
-      override   running until Tue 01 Jan 05:30 (in 63186 d 12 h) by alice
-      applied    start Thu 01 Jan 05:30 (12 h 00 min ago), request by bob
+      override   running until Tue 1 Jan 2199 05:30 IST (in 173 years) by alice
+      applied    start Thu 1 Jan 05:30 IST (12 h ago), request by bob
       desired    running: the override by alice
-      now        an override by alice keeps it running until 2199-01-01T00:00:00Z
-      last edge  start Thu 01 Jan 00:00 (17 h 30 min ago)
-      next edge  start Tue 01 Jan 05:30 (in 63186 d 12 h)
-      was        pending → running Thu 01 Jan 05:30 (11 h 59 min ago), request by bob
+      now        an override by alice keeps it running until Tue 1 Jan 2199 05:30 IST
+      last edge  start Thu 1 Jan 00:00 IST (18 h ago)
+      next edge  start Tue 1 Jan 2199 05:30 IST (in 173 years)
+      was        pending → running Thu 1 Jan 05:30 IST (12 h ago), request by bob
     "#);
 }
 
@@ -66,7 +66,7 @@ fn a_pending_request_is_shown_as_not_confirmed() {
     let cloud = Cloud::with([idle("web").stopped().tag("curfew:last", last)]);
     let web = cloud.id("web");
     let output = cloud.run(&["explain", web.as_str(), "--at", "2026-01-01T12:00:00Z"]);
-    let applied = "stop Thu 01 Jan 05:30 (12 h 00 min ago), request by bob, not confirmed yet";
+    let applied = "stop Thu 1 Jan 05:30 IST (12 h ago), request by bob, not confirmed yet";
     assert!(output.stdout.contains(applied), "{}", output.stdout);
 }
 
@@ -121,7 +121,7 @@ fn retries_and_a_fallback_type_are_reported() {
         .filter(|line| line.starts_with("  retry") || line.starts_with("  type"))
         .collect();
     let expected = [
-        "  retry      start failed 3 times, last with InsufficientInstanceCapacity; next attempt Thu 01 Jan 18:00 (in 30 min)",
+        "  retry      start failed 3 times, last with InsufficientInstanceCapacity; next attempt Thu 1 Jan 18:00 IST (in 30 min)",
         "  type       t3a.micro until t3.micro is available again",
     ];
     assert_eq!(lines, expected, "{output:?}");

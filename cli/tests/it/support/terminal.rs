@@ -82,12 +82,18 @@ impl Terminal {
     }
 
     /// Returns the exit code and all output, with plain line ends and without control sequences.
-    pub(crate) fn end(mut self) -> (i32, String) {
+    pub(crate) fn end(self) -> (i32, String) {
+        let (code, seen) = self.end_with_control_sequences();
+        (code, plain(&seen))
+    }
+
+    /// Returns the exit code and all output.
+    pub(crate) fn end_with_control_sequences(mut self) -> (i32, String) {
         while let Ok(bytes) = self.screen.recv_timeout(TIME_LIMIT) {
             self.seen += &String::from_utf8_lossy(&bytes);
         }
         let status = self.child.wait().unwrap();
-        (status.code().unwrap(), plain(&self.seen))
+        (status.code().unwrap(), self.seen)
     }
 
     /// Kills a program that has not exited.

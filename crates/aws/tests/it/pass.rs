@@ -256,7 +256,7 @@ async fn protected_instances_are_skipped_with_a_reason() {
         .map(|skip| {
             (
                 skip.name.clone().unwrap(),
-                serde_json::to_value(skip).unwrap()["reason"]
+                serde_json::to_value(skip).unwrap()["code"]
                     .as_str()
                     .unwrap()
                     .to_owned(),

@@ -223,7 +223,7 @@ impl Timetable {
     /// let office = Timetable::parse_inline("Mon-Fri 08:00-20:00; except 12-25 Europe/Paris").unwrap();
     /// assert_eq!(
     ///     office.reason("2026-12-25T11:00:00Z".parse().unwrap()),
-    ///     "2026-12-25 is excepted (`12-25`): nothing starts on that day in Europe/Paris",
+    ///     "Fri 25 Dec is excepted (`12-25`): nothing starts on that day in Europe/Paris",
     /// );
     /// ```
     pub fn reason(&self, at: Timestamp) -> String {

@@ -7,6 +7,7 @@ use super::coverage::Coverage;
 use super::cron::Cron;
 use super::rules::ZonedRules;
 use super::{Action, Desired, Edge, union, zone};
+use crate::human_time;
 
 /// Returns the reason for the desired state of `members` at `at`, taken from the first member that has this state.
 pub(super) fn sentence(members: &[ZonedRules], at: Timestamp) -> String {
@@ -33,7 +34,7 @@ fn one(rules: &ZonedRules, desired: Desired, at: Timestamp) -> String {
     let wall = wall_at(&rules.zone, at);
     let last = rules.last_edge(at);
     if desired == Desired::Unmanaged {
-        return unmanaged(rules, last);
+        return unmanaged(rules, last, at);
     }
     if desired == Desired::Running {
         if let Some(window) = rules
@@ -46,43 +47,44 @@ fn one(rules: &ZonedRules, desired: Desired, at: Timestamp) -> String {
         return match last {
             Some(edge) => format!(
                 "last edge: start at {} ({})",
-                local(rules, edge.at),
+                local(rules, edge.at, at),
                 source(rules, edge)
             ),
             None => format!("it always runs in {zone}"),
         };
     }
+    let day = || human_time::date(wall.date, wall.date);
     if let Some(rule) = rules.exceptions.except.naming(wall.date) {
         return format!(
             "{} is excepted (`{rule}`): nothing starts on that day in {zone}",
-            wall.date
+            day()
         );
     }
     let only = &rules.exceptions.only;
     if !only.is_empty() && only.naming(wall.date).is_none() {
         return format!(
             "{} is not among the only dates (`{only}`): nothing starts on that day in {zone}",
-            wall.date
+            day()
         );
     }
     match last {
         Some(edge) if cron_at(&rules.stops, rules, edge).is_some() => {
             format!(
                 "last edge: stop at {} ({})",
-                local(rules, edge.at),
+                local(rules, edge.at, at),
                 source(rules, edge)
             )
         }
         Some(edge) => format!(
             "outside {} since {}",
             windows(&rules.coverage),
-            local(rules, edge.at)
+            local(rules, edge.at, at)
         ),
         None => format!("outside {} in {zone}", windows(&rules.coverage)),
     }
 }
 
-fn unmanaged(rules: &ZonedRules, last: Option<Edge>) -> String {
+fn unmanaged(rules: &ZonedRules, last: Option<Edge>, now: Timestamp) -> String {
     let side = match (rules.starts.is_empty(), rules.stops.is_empty()) {
         (false, false) => return "no desired state before its first edge".to_owned(),
         (true, _) => "stop",
@@ -90,7 +92,7 @@ fn unmanaged(rules: &ZonedRules, last: Option<Edge>) -> String {
     };
     let last = last.map_or_else(
         || "no edge so far".to_owned(),
-        |edge| format!("the last edge was at {}", local(rules, edge.at)),
+        |edge| format!("the last edge was at {}", local(rules, edge.at, now)),
     );
     format!("it has only {side} edges and no desired state between them; {last}")
 }
@@ -130,8 +132,6 @@ fn windows(coverage: &Coverage) -> String {
     }
 }
 
-fn local(rules: &ZonedRules, at: Timestamp) -> String {
-    at.to_zoned(rules.zone.clone())
-        .strftime("%a %Y-%m-%d %H:%M %Q")
-        .to_string()
+fn local(rules: &ZonedRules, instant: Timestamp, now: Timestamp) -> String {
+    human_time::instant(instant, &rules.zone, now)
 }

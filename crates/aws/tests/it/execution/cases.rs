@@ -66,7 +66,7 @@ async fn denied_spot_requests_skip_only_the_spot_instances() {
         .iter()
         .map(|skip| {
             let reason = serde_json::to_value(&skip.reason).unwrap();
-            (skip.instance.as_str(), reason["reason"].to_string())
+            (skip.instance.as_str(), reason["code"].to_string())
         })
         .collect();
     let expected = [

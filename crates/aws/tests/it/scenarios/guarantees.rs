@@ -332,7 +332,7 @@ fn skip_of<'a>(plan: &'a Plan, id: &Ec2InstanceId) -> Option<&'a Skip> {
 /// The code that scripts go by.
 pub(crate) fn code(skip: &Skip) -> String {
     let skip = serde_json::to_value(skip).unwrap();
-    skip["reason"].as_str().unwrap().to_owned()
+    skip["code"].as_str().unwrap().to_owned()
 }
 
 fn schedule(world: &World, instance: &Ec2Instance) -> Option<Schedule> {

@@ -35,7 +35,7 @@ fn a_plan_is_one_json_document_with_steps_and_skips() {
       "at": "2026-11-23T19:00:10Z",
       "steps": [
         {
-          "instance": "i-00000001",
+          "id": "i-00000001",
           "name": "web",
           "region": "eu-west-3",
           "state": "running",
@@ -50,22 +50,22 @@ fn a_plan_is_one_json_document_with_steps_and_skips() {
       ],
       "skipped": [
         {
-          "instance": "i-00000002",
+          "id": "i-00000002",
           "name": "build",
           "region": "eu-west-3",
           "state": "running",
-          "reason": "overridden",
+          "code": "overridden",
           "overridden": "running",
           "until": "2026-11-23T21:00:00Z",
           "actor": "alice",
-          "detail": "an override by alice keeps it running until 2026-11-23T21:00:00Z"
+          "reason": "an override by alice keeps it running until 2026-11-23T21:00:00Z"
         },
         {
-          "instance": "i-00000003",
+          "id": "i-00000003",
           "name": "db",
           "region": "eu-west-3",
           "state": "running",
-          "reason": "unknown_schedule",
+          "code": "unknown_schedule",
           "schedule": "offcie",
           "known": [
             "eager",
@@ -73,15 +73,15 @@ fn a_plan_is_one_json_document_with_steps_and_skips() {
             "office",
             "strict"
           ],
-          "detail": "its tag names the schedule `offcie`, which does not exist; there is `eager`, `night-stop`, `office`, `strict`"
+          "reason": "its tag names the schedule `offcie`, which does not exist; there is `eager`, `night-stop`, `office`, `strict`"
         },
         {
-          "instance": "i-00000004",
+          "id": "i-00000004",
           "name": "cache",
           "region": "eu-west-3",
           "state": "stopping",
-          "reason": "transitioning",
-          "detail": "it is stopping; a later pass evaluates it again"
+          "code": "transitioning",
+          "reason": "it is stopping; a later pass evaluates it again"
         }
       ],
       "next_edge": "2026-11-23T21:00:00Z"
@@ -127,13 +127,13 @@ fn no_skip_reason_repeats_a_key_of_the_skip() {
     assert_eq!(plan.skipped.len(), cloud.machines.len());
     for skip in &plan.skipped {
         let text = serde_json::to_string(skip).unwrap();
-        for key in ["instance", "name", "state", "reason", "detail"] {
+        for key in ["id", "name", "state", "code", "reason"] {
             let key = format!("\"{key}\":");
             assert_eq!(text.matches(&key).count(), 1, "{key} in {text}");
         }
         let code = serde_json::to_string(&skip.reason.code()).unwrap();
         assert!(
-            text.contains(&format!("\"reason\":{code}")),
+            text.contains(&format!("\"code\":{code}")),
             "{code} in {text}"
         );
     }

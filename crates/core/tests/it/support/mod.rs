@@ -550,7 +550,7 @@ pub(crate) fn outcome(plan: &Plan) -> String {
             Decision::Step(step) => format!("{}: {}", step.action, step.cause),
             Decision::Skip(skip) => {
                 let json = serde_json::to_value(&skip.reason).unwrap();
-                json["reason"].as_str().unwrap().to_owned()
+                json["code"].as_str().unwrap().to_owned()
             }
         })
         .collect();

@@ -1,0 +1,142 @@
+//! The output of a command for people: lines and tables. They are laid out when they are written, for the terminal or the pipe that they
+//! are written to.
+
+use anstyle::Style;
+
+use crate::fit::{columns, wrap};
+use crate::output::OutputTarget;
+use crate::printable;
+use crate::table::{Room, Table, painted};
+
+/// Lines and tables, in the order in which they are written. All text is escaped.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct View(Vec<Part>);
+
+#[derive(Clone, Debug)]
+enum Part {
+    /// Text with its own line breaks.
+    Text(String),
+    /// A sentence that is wrapped; all lines but the first begin below the end of `lead`.
+    Line {
+        lead: String,
+        text: String,
+        style: Style,
+    },
+    Table(Table),
+}
+
+impl View {
+    /// Adds a sentence.
+    pub(crate) fn line(&mut self, text: impl AsRef<str>) -> &mut Self {
+        self.styled(text, Style::new())
+    }
+
+    /// Adds a sentence in the style.
+    pub(crate) fn styled(&mut self, text: impl AsRef<str>, style: Style) -> &mut Self {
+        self.0.push(Part::Line {
+            lead: String::new(),
+            text: printable::line(text.as_ref()).into_owned(),
+            style,
+        });
+        self
+    }
+
+    /// Adds a sentence after a label, number or indentation that is not wrapped.
+    pub(crate) fn item(&mut self, lead: impl AsRef<str>, text: impl AsRef<str>) -> &mut Self {
+        self.0.push(Part::Line {
+            lead: printable::line(lead.as_ref()).into_owned(),
+            text: printable::line(text.as_ref()).into_owned(),
+            style: Style::new(),
+        });
+        self
+    }
+
+    /// Adds an empty line.
+    pub(crate) fn gap(&mut self) -> &mut Self {
+        self.line("")
+    }
+
+    pub(crate) fn table(&mut self, table: Table) -> &mut Self {
+        self.0.push(Part::Table(table));
+        self
+    }
+
+    /// Adds the lines and tables of another view.
+    pub(crate) fn append(&mut self, mut other: Self) -> &mut Self {
+        self.0.append(&mut other.0);
+        self
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Lays out the view for `target`.
+    pub(crate) fn render(&self, target: OutputTarget) -> String {
+        let room = Room {
+            width: target.width(),
+            wide: target.is_wide(),
+            colour: target.has_colour(),
+        };
+        let mut text = String::new();
+        for part in &self.0 {
+            match part {
+                Part::Text(part) => text.push_str(part),
+                Part::Table(table) => text.push_str(&table.render(room)),
+                Part::Line {
+                    lead,
+                    text: sentence,
+                    style,
+                } => {
+                    let indent = columns(lead);
+                    let width = room.width.map_or(usize::MAX, |width| {
+                        // On a very narrow terminal the text would be a word wide.
+                        width.saturating_sub(indent).max(width / 2)
+                    });
+                    let lines = wrap(sentence, width);
+                    for (number, line) in lines.iter().enumerate() {
+                        let before = match number {
+                            0 => lead.clone(),
+                            _ => " ".repeat(indent),
+                        };
+                        let line = before + &painted(line, *style, room.colour);
+                        text.push_str(line.trim_end());
+                        text.push('\n');
+                    }
+                }
+            }
+        }
+        text
+    }
+}
+
+impl From<String> for View {
+    fn from(text: String) -> Self {
+        // The cells of tables are escaped already, but the text around a table may contain names too.
+        let text = printable::lines(text.trim_end()).into_owned() + "\n";
+        Self(vec![Part::Text(text)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_are_wrapped_below_their_labels_and_escaped() {
+        let mut view = View::default();
+        view.line("3 instances\u{1b}[2J");
+        view.gap();
+        view.item(
+            "  because  ",
+            "its tag names the schedule `nigth`, which does not exist",
+        );
+        insta::assert_snapshot!(view.render(OutputTarget::pipe(Some(40))), @r"
+        3 instances\u{1b}[2J
+
+          because  its tag names the schedule
+                   `nigth`, which does not exist
+        ");
+        assert_eq!(view.render(OutputTarget::pipe(None)).lines().count(), 3);
+    }
+}
