@@ -29,6 +29,7 @@ pub mod state_tags;
 pub mod status;
 pub mod step;
 mod string_newtype;
+pub mod time_expression;
 pub mod timetable;
 pub mod token;
 pub mod transition;
