@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use curfew_aws::connect::ConnectError;
@@ -15,7 +16,9 @@ use curfew_daemon::run::RunError;
 use curfew_deploy::DeployError;
 use curfew_emulator::EmulatorError;
 use curfew_journal::JournalError;
+use serde::Serialize;
 
+use crate::output::Format;
 use crate::printable;
 
 /// The exit codes of failed commands. The numbers are documented and stable.
@@ -33,6 +36,40 @@ pub enum Exit {
     Unreachable = 5,
 }
 
+impl Exit {
+    /// Returns the code in JSON errors.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::NothingMatched => "nothing_matched",
+            Self::NotAuthorised => "not_authorised",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+/// What a command that fails prints to standard error.
+#[derive(Serialize)]
+pub(crate) struct ErrorDocument {
+    /// The error.
+    error: DescribedError,
+    /// Further errors, such as those of other accounts and regions; only if there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    more: Vec<DescribedError>,
+}
+
+/// An error of a command.
+#[derive(Serialize)]
+struct DescribedError {
+    /// The exit code as a word: `failed` (1), `usage` (2), `nothing_matched` (3), `not_authorised` (4) or `unreachable` (5).
+    code: &'static str,
+    /// What failed, and why.
+    message: String,
+    /// How to resolve it; null if there is no hint.
+    hint: Option<String>,
+}
+
 /// The error that a command returns.
 #[derive(Debug)]
 pub struct CliError {
@@ -42,6 +79,8 @@ pub struct CliError {
     source: Option<Box<dyn StdError + Send + Sync>>,
     /// Further errors, each with its own hint.
     more: Vec<Self>,
+    /// The configuration file, if the user did not name it.
+    configuration: Option<PathBuf>,
 }
 
 impl CliError {
@@ -53,6 +92,7 @@ impl CliError {
             hint: None,
             source: None,
             more: Vec::new(),
+            configuration: None,
         }
     }
 
@@ -67,6 +107,22 @@ impl CliError {
     #[must_use]
     pub fn about(mut self, what: &str) -> Self {
         self.message = format!("{what}: {}", self.message);
+        self
+    }
+
+    /// Adds to the message where something was not found.
+    #[must_use]
+    pub fn within(mut self, place: &str) -> Self {
+        self.message = format!("{} in {place}", self.message);
+        self
+    }
+
+    /// Names the configuration file that the command used, if the user did not name it.
+    #[must_use]
+    pub(crate) fn with_configuration(mut self, file: Option<PathBuf>) -> Self {
+        // Errors of the file itself name it already.
+        self.configuration =
+            file.filter(|path| !self.message.contains(&path.display().to_string()));
         self
     }
 
@@ -89,34 +145,72 @@ impl CliError {
             hint: None,
             source: Some(Box::new(error)),
             more: Vec::new(),
+            configuration: None,
         }
     }
 
-    /// Writes the error to `stderr` and returns the exit code.
-    pub fn report(&self, stderr: &mut impl Write) -> ExitCode {
-        let mut text = self.text();
-        for more in &self.more {
-            text.push_str(&more.text());
-        }
+    /// Writes the error to `stderr`, as text or as one JSON document, and returns the exit code.
+    pub fn report(&self, format: Format, stderr: &mut impl Write) -> ExitCode {
+        let text = match format {
+            Format::Json | Format::Jsonl => {
+                let document = ErrorDocument {
+                    error: self.described(),
+                    more: self.more.iter().map(Self::described).collect(),
+                };
+                let json = serde_json::to_string(&document).expect("an error is plain data");
+                json + "\n"
+            }
+            Format::Table | Format::Csv => {
+                let all = std::iter::once(self).chain(&self.more);
+                let text: String = all.map(Self::text).collect();
+                printable::lines(&text).into_owned()
+            }
+        };
         // A closed standard error leaves no place to report to.
-        let _ = stderr.write_all(printable::lines(&text).as_bytes());
+        let _ = stderr.write_all(text.as_bytes());
         ExitCode::from(self.exit as u8)
     }
 
-    fn text(&self) -> String {
-        let mut text = format!("error: {}\n", self.message);
+    fn described(&self) -> DescribedError {
+        let causes = self.causes();
+        let message = causes
+            .into_iter()
+            .fold(self.message.clone(), |text, cause| {
+                format!("{text}: {cause}")
+            });
+        DescribedError {
+            code: self.exit.as_str(),
+            message,
+            hint: self.hint.clone(),
+        }
+    }
+
+    /// Returns the messages of the sources, without those that an earlier message repeats.
+    fn causes(&self) -> Vec<String> {
         let mut printed = self.message.clone();
+        let mut causes = Vec::new();
         let source = self.source.as_deref().into_iter();
         for error in source.flat_map(|source| sources(source)) {
             let sentence = error.to_string();
             // Many errors repeat the message of their source; print each message once.
             if !printed.contains(&sentence) && !sentence.is_empty() {
-                let _ = writeln!(text, "  because: {sentence}");
                 printed.push_str(&sentence);
+                causes.push(sentence);
             }
+        }
+        causes
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("error: {}\n", self.message);
+        for cause in self.causes() {
+            let _ = writeln!(text, "  because: {cause}");
         }
         if let Some(hint) = &self.hint {
             let _ = writeln!(text, "  hint: {hint}");
+        }
+        if let Some(file) = &self.configuration {
+            let _ = writeln!(text, "  configuration: {}", file.display());
         }
         text
     }
@@ -125,6 +219,20 @@ impl CliError {
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+/// Converts an error of clap, whose message has several paragraphs: the error, sometimes a tip, and the usage.
+impl From<&clap::Error> for CliError {
+    fn from(error: &clap::Error) -> Self {
+        let text = error.to_string();
+        let mut paragraphs = text.split("\n\n").map(str::trim);
+        let message = paragraphs.next().unwrap_or_default();
+        let message = message.strip_prefix("error: ").unwrap_or(message);
+        let message: Vec<&str> = message.split_whitespace().collect();
+        let tip = paragraphs.find_map(|paragraph| paragraph.strip_prefix("tip: "));
+        let hint = tip.unwrap_or("`curfew COMMAND --help` lists the options of a command");
+        Self::new(Exit::Usage, message.join(" ")).hint(hint)
     }
 }
 
@@ -144,6 +252,7 @@ impl From<CloudError> for CliError {
             hint: Some(error.hint().to_owned()),
             source: None,
             more: Vec::new(),
+            configuration: None,
         }
     }
 }
@@ -160,6 +269,7 @@ impl From<AccountRegionError> for CliError {
             hint: Some(error.hint()),
             source: None,
             more: Vec::new(),
+            configuration: None,
         }
     }
 }
@@ -254,5 +364,48 @@ impl From<JournalError> for CliError {
 impl From<RunError> for CliError {
     fn from(error: RunError) -> Self {
         Self::wrap(Exit::Failed, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reported(error: &CliError, format: Format) -> String {
+        let mut stderr = Vec::new();
+        error.report(format, &mut stderr);
+        String::from_utf8(stderr).unwrap()
+    }
+
+    #[test]
+    fn an_error_is_text_or_one_line_of_json() {
+        let unreadable = ConfigurationError::Unreadable {
+            path: "curfew.toml".into(),
+            source: std::io::Error::other("input/output error"),
+        };
+        let mut error = CliError::from(unreadable).hint("check the disk");
+        error.more = vec![CliError::new(
+            Exit::Unreachable,
+            "no answer from \u{1b}[31meu-west-3",
+        )];
+        insta::assert_snapshot!(reported(&error, Format::Table), @r"
+        error: the configuration file `curfew.toml` can't be read
+          because: input/output error
+          hint: check the disk
+        error: no answer from \u{1b}[31meu-west-3
+        ");
+        insta::assert_snapshot!(reported(&error, Format::Json), @"");
+    }
+
+    #[test]
+    fn the_configuration_file_is_named_once() {
+        let file = || Some(PathBuf::from("/home/alice/curfew.toml"));
+        let error = CliError::new(Exit::NothingMatched, "there is no schedule `ofice`");
+        insta::assert_snapshot!(reported(&error.with_configuration(file()), Format::Table), @"
+        error: there is no schedule `ofice`
+          configuration: /home/alice/curfew.toml
+        ");
+        let error = CliError::new(Exit::Usage, "`/home/alice/curfew.toml` is not TOML");
+        insta::assert_snapshot!(reported(&error.with_configuration(file()), Format::Table), @"error: `/home/alice/curfew.toml` is not TOML");
     }
 }

@@ -69,7 +69,7 @@ pub(crate) async fn status(context: &mut Context, args: StatusArgs) -> Result<()
             Ok(seen) => watch(&context.output, &seen)?,
             // The first observation succeeded, so the error may be transient.
             Err(error) => {
-                error.report(&mut std::io::stderr());
+                error.report(context.output.format(), &mut std::io::stderr());
             }
         }
     }
