@@ -319,6 +319,32 @@ const COMMANDS: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "import instance-scheduler",
+        &[
+            (
+                "Convert what its command line prints",
+                "curfew import instance-scheduler schedules.json > curfew.toml",
+            ),
+            (
+                "Convert it from a pipe",
+                "scheduler-cli describe-schedules | curfew import instance-scheduler -",
+            ),
+        ],
+    ),
+    (
+        "import custodian",
+        &[
+            (
+                "Convert a tag with stops and starts",
+                "curfew import custodian 'off=(M-F,19);on=(M-F,7);tz=pt'",
+            ),
+            (
+                "Convert a tag with stops only",
+                "curfew import custodian 'off=[(M-F,21),(U,18)];tz=et' > curfew.toml",
+            ),
+        ],
+    ),
+    (
         "rules",
         &[
             ("List the trigger rules", "curfew rules"),
@@ -459,11 +485,12 @@ fn times(occurrence: &str) -> String {
     format!(
         "\
 WHEN is one of:
-  22:00, 'friday 18:00', friday     the {occurrence} one
-  today, tomorrow, 'tomorrow 08:00' a day is its beginning
-  2026-11-27, '2026-11-27 18:00'    a date, or a date and a time
-  2026-11-27T18:00:00Z              an instant in RFC 3339
-  2h30m, 90m, 1d                    a length of time
+  22:00, friday, 'friday 18:00'      the {occurrence} one
+  tomorrow, 'tomorrow 08:00', today  the day begins at 00:00
+  2026-11-27, '2026-11-27 18:00'     a date, or a date and a time
+  2026-11-27T18:00:00Z               an instant in RFC 3339
+  2h30m, 90m, 1d                     a length of time
+
 A time without an offset is in the time zone of the schedule, otherwise in that
 of this machine."
     )

@@ -60,8 +60,15 @@ pub struct Cli {
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
 struct Global {
-    /// Configuration file [default: ./curfew.toml if only you can write it (not for run), else /etc/curfew/curfew.toml]
-    #[arg(long, short, global = true, value_name = "FILE", env = "CURFEW_CONFIG")]
+    /// Configuration file [default: CURFEW_CONFIG, else ./curfew.toml if only you can write it (not for run), else /etc/curfew/curfew.toml]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        env = "CURFEW_CONFIG",
+        hide_env = true
+    )]
     config: Option<PathBuf>,
     /// AWS endpoint, for example http://localhost:4566 for LocalStack [default: AWS_ENDPOINT_URL, otherwise AWS]
     #[arg(long, global = true, value_name = "URL")]
@@ -72,13 +79,14 @@ struct Global {
     /// Profile of the shared AWS configuration [default: AWS_PROFILE]
     #[arg(long, global = true)]
     profile: Option<String>,
-    /// Output format; jsonl and csv for history and savings only
+    /// Output format: table or json; for history and savings also jsonl and csv
     #[arg(
         long,
         short,
         global = true,
         value_name = "FORMAT",
-        default_value = "table"
+        default_value = "table",
+        hide_possible_values = true
     )]
     output: Format,
     /// Log more to standard error (-vv for everything)

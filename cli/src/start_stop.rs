@@ -210,8 +210,9 @@ where
         now: Timestamp,
     ) -> Result<DecidedRequest<'s, 'a>, CliError> {
         let is_there = |id: &InstanceId| fleet.instances.iter().any(|one| one.id == *id);
-        let ids = self.targets.sufficient_ids();
-        if !ids.is_some_and(|ids| ids.iter().all(is_there)) {
+        let InstanceSelector { ids, names, .. } = &self.targets;
+        let is_known = !self.targets.is_empty() && names.is_empty() && ids.iter().all(is_there);
+        if !is_known {
             // A selected instance, or another one with its name, may be in an account-region that failed.
             all_answered(std::mem::take(failures))?;
         }

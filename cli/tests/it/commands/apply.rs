@@ -108,7 +108,7 @@ fn a_failed_step_is_named_and_the_others_are_executed() {
     let db = cloud.id("db");
     assert!(
         output.stderr.starts_with(&format!(
-            "error: 1 step failed: `{db}` (db): `ec2:StopInstances` was denied: "
+            r#"{{"error":{{"code":"not_authorised","message":"1 step failed: `{db}` (db): `ec2:StopInstances` was denied: "#
         )),
         "{output:?}"
     );
@@ -124,10 +124,7 @@ fn an_unmanaged_fleet_exits_with_3() {
         lines(&output.json()["skipped"], &["reason"]),
         ["stray | unmanaged"]
     );
-    insta::assert_snapshot!(output.stderr, @r#"
-    error: no schedule manages any instance here
-      hint: add the schedule tag to an instance; `curfew status --all` lists every instance with the reason it is skipped
-    "#);
+    insta::assert_snapshot!(output.stderr, @r#"{"error":{"code":"nothing_matched","message":"no schedule manages any instance here","hint":"add the schedule tag to an instance; `curfew status --all` lists every instance with the reason it is skipped"}}"#);
 }
 
 /// The edge is the end of an override of `web`. The first observation takes so long that a second one is needed before each
