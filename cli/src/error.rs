@@ -394,7 +394,7 @@ mod tests {
           hint: check the disk
         error: no answer from \u{1b}[31meu-west-3
         ");
-        insta::assert_snapshot!(reported(&error, Format::Json), @"");
+        insta::assert_snapshot!(reported(&error, Format::Json), @r#"{"error":{"code":"usage","message":"the configuration file `curfew.toml` can't be read: input/output error","hint":"check the disk"},"more":[{"code":"unreachable","message":"no answer from \u001b[31meu-west-3","hint":null}]}"#);
     }
 
     #[test]

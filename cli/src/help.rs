@@ -615,14 +615,140 @@ mod tests {
     #[test]
     fn help_of_the_program_groups_the_commands() {
         let help = command().term_width(80).render_help().to_string();
-        insta::assert_snapshot!(help, @"");
+        insta::assert_snapshot!(help, @r#"
+        Starts and stops EC2 instances on a schedule
+
+        Usage: curfew [OPTIONS] <COMMAND>
+
+        Try (no AWS account needed):
+          up           Run an emulator, a demo fleet, the stack and the daemon here
+          init         Write a commented configuration file
+          check        Validate a configuration file
+          simulate     Show the running hours of schedules and what they save
+          next         List the next edges of schedules
+
+        Look:
+          status       Show the instances with their state, schedule and next edge
+          plan         Show what Curfew would start or stop now, and what it skips
+          explain      Explain the desired state of a schedule or an instance
+          history      Show the state transitions in the journal
+          savings      Report stopped hours and savings from the journal
+          doctor       Diagnose problems without changing anything
+          outputs      Print the URL, the IDs and the rules of the stack
+
+        Act:
+          start        Start instances now
+          stop         Stop instances now
+          resume       End overrides and return instances to their schedule
+          apply        Start and stop what is due now: run one pass
+
+        Deploy:
+          deploy       Create or update the stack and its trigger rules
+          destroy      Remove everything that deploy created
+          run          Run the daemon in the foreground
+          token        Create tokens for the HTTP API
+          notify       Test the delivery of notifications
+
+        Export (no credentials needed):
+          import       Convert the schedules of another tool
+          rules        Print the trigger rules for other deployment tools
+          template     Print the CloudFormation template of the stack
+          document     Print the configuration as the Lambda reads it from SSM
+          member-role  Print the template of the role in member accounts
+          schema       Print the JSON schema of the configuration file
+          completions  Print a shell completion script
+
+        Global options:
+          -c, --config <FILE>       Configuration file [default: CURFEW_CONFIG, else
+                                    ./curfew.toml if only you can write it (not for
+                                    run), else /etc/curfew/curfew.toml]
+              --endpoint-url <URL>  AWS endpoint, for example http://localhost:4566 for
+                                    LocalStack [default: AWS_ENDPOINT_URL, otherwise
+                                    AWS]
+              --region <REGION>     AWS region [default: AWS_REGION, otherwise that of
+                                    the profile]
+              --profile <PROFILE>   Profile of the shared AWS configuration [default:
+                                    AWS_PROFILE]
+          -o, --output <FORMAT>     Output format: table or json; for history and
+                                    savings also jsonl and csv [default: table]
+          -v, --verbose...          Log more to standard error (-vv for everything)
+          -h, --help                Print help (see more with '--help')
+          -V, --version             Print version
+
+        Examples:
+          # Try Curfew without an AWS account
+          curfew up
+          # Write a configuration, see what it does, and deploy it
+          curfew init && curfew simulate && curfew deploy
+
+        Run `curfew COMMAND --help` for the options and examples of a command.
+
+        Exit codes:
+          0 success         1 error            2 invalid usage or configuration
+          3 nothing matched 4 not authorised   5 endpoint unreachable
+        "#);
     }
 
     #[test]
     fn help_of_a_command_has_examples_and_global_options() {
         let mut command = command().term_width(80);
         let stop = command.find_subcommand_mut("stop").unwrap();
-        insta::assert_snapshot!(stop.render_help(), @"");
+        insta::assert_snapshot!(stop.render_help(), @r#"
+        Stop instances now
+
+        Usage: curfew stop [OPTIONS] [INSTANCE]...
+
+        Arguments:
+          [INSTANCE]...  IDs or names of the instances; a name that several have is
+                         refused
+
+        Options:
+              --schedule <NAME>  Select the instances of this schedule (repeatable)
+              --tag <KEY=VALUE>  Select the instances with this tag, such as Team=dev*;
+                                 with * and ? as wildcards (repeatable; all must match)
+              --all              Select all matching instances, however many
+          -y, --yes              Skip the confirmation prompt; required if standard
+                                 input is not a terminal
+              --dry-run          Show what would change without changing it
+              --by <ACTOR>       Name of the requester for the tag and the journal
+                                 [default: the user and the host]
+              --for <WHEN>       Keep the state for this long, such as 90m, 2h30m or 1d
+                                 [default: until the next edge]
+              --until <WHEN>     Keep the state until this time, such as 22:00, "friday
+                                 18:00" or 2026-11-27
+          -h, --help             Print help
+
+        Global options:
+          -c, --config <FILE>       Configuration file [default: CURFEW_CONFIG, else
+                                    ./curfew.toml if only you can write it (not for
+                                    run), else /etc/curfew/curfew.toml]
+              --endpoint-url <URL>  AWS endpoint, for example http://localhost:4566 for
+                                    LocalStack [default: AWS_ENDPOINT_URL, otherwise
+                                    AWS]
+              --region <REGION>     AWS region [default: AWS_REGION, otherwise that of
+                                    the profile]
+              --profile <PROFILE>   Profile of the shared AWS configuration [default:
+                                    AWS_PROFILE]
+          -o, --output <FORMAT>     Output format: table or json; for history and
+                                    savings also jsonl and csv [default: table]
+          -v, --verbose...          Log more to standard error (-vv for everything)
+
+        Examples:
+          # Stop an instance until its next edge
+          curfew stop web-1
+          # Show what would be stopped for two hours and a half
+          curfew stop --tag Team=payments --for 2h30m --dry-run
+
+        WHEN is one of:
+          22:00, friday, 'friday 18:00'      the next one
+          tomorrow, 'tomorrow 08:00', today  the day begins at 00:00
+          2026-11-27, '2026-11-27 18:00'     a date, or a date and a time
+          2026-11-27T18:00:00Z               an instant in RFC 3339
+          2h30m, 90m, 1d                     a length of time
+
+        A time without an offset is in the time zone of the schedule, otherwise in that
+        of this machine.
+        "#);
     }
 
     #[test]

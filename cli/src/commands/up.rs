@@ -451,7 +451,27 @@ mod tests {
 
     #[test]
     fn the_page_the_api_and_the_configuration_are_printed_in_this_order() {
-        insta::assert_snapshot!(shown(&report(None), ApiAuth::None), @"");
+        insta::assert_snapshot!(shown(&report(None), ApiAuth::None), @r#"
+        Curfew is up. Its page:
+          http://127.0.0.1:4566/restapis/a1b2/prod/_user_request_/
+
+        The API, for scripts:
+          curl -s 'http://127.0.0.1:4566/restapis/a1b2/prod/_user_request_/status'
+          curl -s 'http://127.0.0.1:4566/restapis/a1b2/prod/_user_request_/stop?instance=i-0abc1234def567890'
+          curl -s 'http://127.0.0.1:4566/restapis/a1b2/prod/_user_request_/start?instance=i-0abc1234def567890&for=2h'
+
+        The configuration, which is read again when you change it:
+          /home/alice/.local/state/curfew/demo.toml
+
+        In another terminal:
+          export CURFEW_CONFIG=/home/alice/.local/state/curfew/demo.toml
+          export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_REGION=us-east-1
+          curfew status
+          curfew stop office-1
+          curfew history
+
+        The emulated instances are records: no machine runs. Press Ctrl-C to stop.
+        "#);
     }
 
     #[test]

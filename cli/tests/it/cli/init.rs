@@ -30,7 +30,16 @@ fn the_flags_and_defaults_make_a_valid_file() {
     let folder = tempfile::tempdir().unwrap();
     let (code, stdout, stderr) = run(folder.path(), &["init"]);
     assert_eq!((code, stderr.as_str()), (0, ""));
-    insta::assert_snapshot!(stdout, @"");
+    insta::assert_snapshot!(stdout, @r#"
+    Wrote curfew.toml: instances with the tag Schedule=office
+    run Mon-Fri 08:00-20:00 in Europe/Paris, and are stopped otherwise.
+
+    Next:
+      curfew check      validate it, also after changes
+      curfew simulate   see when instances run
+      curfew up         try it on this machine, without an AWS account
+      curfew deploy     deploy it to AWS
+    "#);
     let (code, stdout, stderr) = run(folder.path(), &["check"]);
     assert_eq!((code, stderr.as_str()), (0, ""));
     assert_eq!(stdout.lines().count(), 1, "no warnings: {stdout}");
