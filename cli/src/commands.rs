@@ -10,6 +10,7 @@ pub(crate) mod document;
 pub(crate) mod explain;
 pub(crate) mod history;
 pub(crate) mod import;
+pub(crate) mod init;
 pub(crate) mod man;
 pub(crate) mod member_role;
 pub(crate) mod next;

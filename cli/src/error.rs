@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use curfew_aws::connect::ConnectError;
@@ -79,6 +80,8 @@ pub struct CliError {
     source: Option<Box<dyn StdError + Send + Sync>>,
     /// Further errors, each with its own hint.
     more: Vec<Self>,
+    /// The configuration file, if the user did not name it.
+    configuration: Option<PathBuf>,
 }
 
 impl CliError {
@@ -90,6 +93,7 @@ impl CliError {
             hint: None,
             source: None,
             more: Vec::new(),
+            configuration: None,
         }
     }
 
@@ -114,6 +118,22 @@ impl CliError {
         self
     }
 
+    /// Adds to the message where something was not found.
+    #[must_use]
+    pub fn within(mut self, place: &str) -> Self {
+        self.message = format!("{} in {place}", self.message);
+        self
+    }
+
+    /// Names the configuration file that the command used, if the user did not name it.
+    #[must_use]
+    pub(crate) fn with_configuration(mut self, file: Option<PathBuf>) -> Self {
+        // Errors of the file itself name it already.
+        self.configuration =
+            file.filter(|path| !self.message.contains(&path.display().to_string()));
+        self
+    }
+
     /// Replaces the exit code.
     #[must_use]
     pub fn exiting(mut self, exit: Exit) -> Self {
@@ -133,6 +153,7 @@ impl CliError {
             hint: None,
             source: Some(Box::new(error)),
             more: Vec::new(),
+            configuration: None,
         }
     }
 
@@ -147,7 +168,7 @@ impl CliError {
                 let json = serde_json::to_string(&document).expect("an error is plain data");
                 json + "\n"
             }
-            Format::Table | Format::Csv => {
+            Format::Table | Format::Wide | Format::Csv => {
                 let all = std::iter::once(self).chain(&self.more);
                 let text: String = all.map(Self::text).collect();
                 printable::lines(&text).into_owned()
@@ -196,6 +217,9 @@ impl CliError {
         if let Some(hint) = &self.hint {
             let _ = writeln!(text, "  hint: {hint}");
         }
+        if let Some(file) = &self.configuration {
+            let _ = writeln!(text, "  configuration: {}", file.display());
+        }
         text
     }
 }
@@ -203,6 +227,20 @@ impl CliError {
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+/// Converts an error of clap, whose message has several paragraphs: the error, sometimes a tip, and the usage.
+impl From<&clap::Error> for CliError {
+    fn from(error: &clap::Error) -> Self {
+        let text = error.to_string();
+        let mut paragraphs = text.split("\n\n").map(str::trim);
+        let message = paragraphs.next().unwrap_or_default();
+        let message = message.strip_prefix("error: ").unwrap_or(message);
+        let message: Vec<&str> = message.split_whitespace().collect();
+        let tip = paragraphs.find_map(|paragraph| paragraph.strip_prefix("tip: "));
+        let hint = tip.unwrap_or("`curfew COMMAND --help` lists the options of a command");
+        Self::new(Exit::Usage, message.join(" ")).hint(hint)
     }
 }
 
@@ -228,6 +266,7 @@ impl From<CloudError> for CliError {
             hint: Some(error.hint().to_owned()),
             source: None,
             more: Vec::new(),
+            configuration: None,
         }
     }
 }
@@ -244,6 +283,7 @@ impl From<AccountRegionError> for CliError {
             hint: Some(error.hint()),
             source: None,
             more: Vec::new(),
+            configuration: None,
         }
     }
 }
@@ -338,5 +378,48 @@ impl From<JournalError> for CliError {
 impl From<RunError> for CliError {
     fn from(error: RunError) -> Self {
         Self::wrap(Exit::Failed, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reported(error: &CliError, format: Format) -> String {
+        let mut stderr = Vec::new();
+        error.report(format, &mut stderr);
+        String::from_utf8(stderr).unwrap()
+    }
+
+    #[test]
+    fn an_error_is_text_or_one_line_of_json() {
+        let unreadable = ConfigurationError::Unreadable {
+            path: "curfew.toml".into(),
+            source: std::io::Error::other("input/output error"),
+        };
+        let mut error = CliError::from(unreadable).hint("check the disk");
+        error.more = vec![CliError::new(
+            Exit::Unreachable,
+            "no answer from \u{1b}[31meu-west-3",
+        )];
+        insta::assert_snapshot!(reported(&error, Format::Table), @r"
+        error: the configuration file `curfew.toml` can't be read
+          because: input/output error
+          hint: check the disk
+        error: no answer from \u{1b}[31meu-west-3
+        ");
+        insta::assert_snapshot!(reported(&error, Format::Json), @r#"{"error":{"code":"usage","message":"the configuration file `curfew.toml` can't be read: input/output error","hint":"check the disk"},"more":[{"code":"unreachable","message":"no answer from \u001b[31meu-west-3","hint":null}]}"#);
+    }
+
+    #[test]
+    fn the_configuration_file_is_named_once() {
+        let file = || Some(PathBuf::from("/home/alice/curfew.toml"));
+        let error = CliError::new(Exit::NothingMatched, "there is no schedule `ofice`");
+        insta::assert_snapshot!(reported(&error.with_configuration(file()), Format::Table), @"
+        error: there is no schedule `ofice`
+          configuration: /home/alice/curfew.toml
+        ");
+        let error = CliError::new(Exit::Usage, "`/home/alice/curfew.toml` is not TOML");
+        insta::assert_snapshot!(reported(&error.with_configuration(file()), Format::Table), @"error: `/home/alice/curfew.toml` is not TOML");
     }
 }

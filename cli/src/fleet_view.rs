@@ -193,7 +193,7 @@ pub(crate) async fn carry_out_request(
     clock: &Clock,
     progress: &dyn Progress,
 ) -> Vec<Outcome> {
-    let all = counted(request.steps(), "step");
+    let all = counted(request.steps().len(), "step");
     let step = format!("Executing {all}");
     let work = request.carry_out(clock, Deadline::NONE);
     progress::with_progress(progress, &step, work, |_| format!("Executed {all}")).await

@@ -10,20 +10,9 @@ use curfew_core::published::LostSchedules;
 use curfew_deploy::Deployment;
 use curfew_deploy::preflight::{self, PreflightError};
 
-use super::confirm::Prompt;
+use super::confirm::{Confirmation, Prompt, UnconfirmedChange};
 use super::output::counted;
 use super::{CliError, Exit};
-
-const NOT_CONFIRMED: &str = "nothing was deployed: not confirmed";
-
-/// Whether to prompt for confirmation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Confirmation {
-    /// Prompt if the deployment needs confirmation.
-    Ask,
-    /// Continue without a prompt (`--yes`).
-    Assumed,
-}
 
 /// Shows the account, the region and the cost of the stack. Prompts if it would manage more instances than `stack.confirm_above`.
 pub(crate) async fn before_deploying(
@@ -49,20 +38,31 @@ pub(crate) async fn before_deploying(
     let are = if managed == 1 { "is" } else { "are" };
     let instances = counted(managed, "instance");
     progress.note(&format!("{instances} {are} managed"));
-    if managed <= usual || confirmation == Confirmation::Assumed {
+    if managed <= usual {
         return Ok(());
     }
-    let message = format!(
+    let reason = format!(
         "{instances} would be started and stopped by schedule, more than `stack.confirm_above` ({usual})"
     );
-    if !prompt.is_interactive() {
-        let hint = "pass --yes, or check with `curfew plan` first";
-        return Err(CliError::new(Exit::Usage, message).hint(hint));
-    }
-    if prompt.confirm(&format!("{message}. Deploy? [y/N] ")) {
-        return Ok(());
-    }
-    Err(CliError::new(Exit::Failed, NOT_CONFIRMED))
+    let hint = "pass --yes, or check with `curfew plan` first";
+    require(confirmation, &reason, hint, prompt)
+}
+
+/// Asks whether to deploy nevertheless.
+fn require(
+    confirmation: Confirmation,
+    reason: &str,
+    hint: &str,
+    prompt: &mut Prompt<impl Read + IsTerminal, impl Write>,
+) -> Result<(), CliError> {
+    let change = UnconfirmedChange {
+        action: "deploy",
+        reason: Some(reason),
+        question: &format!("{reason}. Deploy?"),
+        declined: "nothing was deployed",
+        hint,
+    };
+    confirmation.require(&change, prompt)
 }
 
 /// Prompts if the deployment would drop schedules that another file published.
@@ -91,14 +91,8 @@ fn confirm(
         progress.note(&message);
         return Ok(());
     }
-    if !prompt.is_interactive() {
-        let hint = "pass --yes to drop them, or pass the file that has them with --config";
-        return Err(CliError::new(Exit::Usage, message).hint(hint));
-    }
-    if prompt.confirm(&format!("{message}. Deploy? [y/N] ")) {
-        return Ok(());
-    }
-    Err(CliError::new(Exit::Failed, NOT_CONFIRMED))
+    let hint = "pass --yes to drop them, or pass the file that has them with --config";
+    require(confirmation, &message, hint, prompt)
 }
 
 impl From<PreflightError> for CliError {
@@ -244,7 +238,7 @@ mod tests {
         let (code, message) = asked(2, Confirmation::Ask, no_terminal()).await;
         assert_eq!(code, 2);
         insta::assert_snapshot!(message, @r"
-        error: 3 instances would be started and stopped by schedule, more than `stack.confirm_above` (2)
+        error: refusing to deploy without confirmation: 3 instances would be started and stopped by schedule, more than `stack.confirm_above` (2), and standard input is not a terminal
           hint: pass --yes, or check with `curfew plan` first
         ");
         let nothing = (0, String::new());
@@ -297,7 +291,9 @@ mod tests {
         let (code, message) = dropped(Confirmation::Ask, no_terminal());
         assert_eq!(code, 2);
         assert!(
-            message.starts_with(&format!("error: {WARNING}\n  hint: pass --yes")),
+            message.starts_with(&format!(
+                "error: refusing to deploy without confirmation: {WARNING}, and standard input is not a terminal\n  hint: pass --yes"
+            )),
             "{message}"
         );
         let noted = format!("note: {WARNING}\n");

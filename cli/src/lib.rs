@@ -6,6 +6,7 @@
 
 mod alike;
 mod commands;
+mod complete;
 mod confirm;
 mod csv;
 pub mod doctor;
@@ -13,6 +14,7 @@ mod error;
 mod fit;
 mod fleet_view;
 mod guard;
+mod help;
 #[cfg(test)]
 mod json_reference;
 mod money;
@@ -25,11 +27,14 @@ mod targets;
 mod time_arg;
 mod view;
 
+use std::cell::OnceCell;
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, FromArgMatches as _, Parser, Subcommand};
+use clap_complete::env::CompleteEnv;
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::organisation::Organisation;
@@ -37,7 +42,7 @@ use curfew_aws::organisation::Organisation;
 use curfew_config::{AwsConfiguration, Configuration, LoadOptions, Lookup};
 
 use self::commands::{
-    apply, check, completions, deploy, destroy, document, explain, history, import, man,
+    apply, check, completions, deploy, destroy, document, explain, history, import, init, man,
     member_role, next, notify, outputs, plan, resume, rules, run, savings, schema, simulate, start,
     status, stop, template, token, up,
 };
@@ -51,29 +56,26 @@ pub use output::{Format, Output};
 /// Define the working hours of your instances in a TOML file. Curfew deploys a small serverless stack that applies them, accepts
 /// overrides over HTTP, and records every state transition with its cause.
 #[derive(Debug, Parser)]
-#[command(name = "curfew", version, max_term_width = 80, after_help = AFTER_HELP, after_long_help = AFTER_HELP)]
+#[command(name = "curfew", version, max_term_width = 80)]
 pub struct Cli {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Global options")]
     global: Global,
     #[command(subcommand)]
     command: CliCommand,
 }
 
-const AFTER_HELP: &str = "\
-Examples:
-  curfew up                            try Curfew without an AWS account
-  curfew check curfew.toml             validate a configuration file
-  curfew --config curfew.toml deploy   deploy to AWS
-
-Exit codes:
-  0 success         1 error            2 invalid usage or configuration
-  3 nothing matched 4 not authorised   5 endpoint unreachable";
-
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
 struct Global {
-    /// Configuration file [default: ./curfew.toml if only you can write it (not for run), otherwise /etc/curfew/curfew.toml]
-    #[arg(long, short, global = true, value_name = "FILE", env = "CURFEW_CONFIG")]
+    /// Configuration file [default: CURFEW_CONFIG, else ./curfew.toml if only you can write it (not for run), else /etc/curfew/curfew.toml]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        env = "CURFEW_CONFIG",
+        hide_env = true
+    )]
     config: Option<PathBuf>,
     /// AWS endpoint, for example http://localhost:4566 for LocalStack [default: AWS_ENDPOINT_URL, otherwise AWS]
     #[arg(long, global = true, value_name = "URL")]
@@ -90,7 +92,8 @@ struct Global {
         short,
         global = true,
         value_name = "FORMAT",
-        default_value = "table"
+        default_value = "table",
+        hide_possible_values = true
     )]
     output: Format,
     /// Log more to standard error (-vv for everything)
@@ -100,19 +103,21 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum CliCommand {
-    /// Try Curfew locally: run an emulator, a demo fleet, the stack and the daemon
+    /// Run an emulator, a demo fleet, the stack and the daemon here
     Up(up::UpArgs),
+    /// Write a commented configuration file
+    Init(init::InitArgs),
     /// Create or update the stack and its trigger rules
     Deploy(deploy::DeployArgs),
-    /// Remove the stack, its rules and everything else that deploy created
+    /// Remove everything that deploy created
     Destroy(destroy::DestroyArgs),
     /// Print the URL, the IDs and the rules of the stack
     Outputs,
     /// Run the daemon in the foreground
     Run(run::RunArgs),
-    /// Show what Curfew would start or stop now, and why it would skip the rest
+    /// Show what Curfew would start or stop now, and what it skips
     Plan,
-    /// Run one pass now
+    /// Start and stop what is due now: run one pass
     Apply(apply::ApplyArgs),
     /// Show the instances with their state, schedule and next edge
     Status(status::StatusArgs),
@@ -122,34 +127,34 @@ enum CliCommand {
     Stop(ChangeArgs),
     /// End overrides and return instances to their schedule
     Resume(RequestArgs),
-    /// List the next edges of schedules (no credentials needed)
+    /// List the next edges of schedules
     Next(next::NextArgs),
     /// Explain the desired state of a schedule or an instance
     Explain(explain::ExplainArgs),
-    /// Show the running hours of schedules and what they save (no credentials needed)
+    /// Show the running hours of schedules and what they save
     Simulate(simulate::SimulateArgs),
     /// Show the state transitions in the journal
     History(history::HistoryArgs),
-    /// Report stopped hours and estimated savings from the journal
+    /// Report stopped hours and savings from the journal
     Savings(savings::SavingsArgs),
     /// Test the delivery of notifications
     #[command(subcommand)]
     Notify(notify::NotifyCommand),
     /// Diagnose problems without changing anything
     Doctor,
-    /// Validate a configuration file (no credentials needed)
+    /// Validate a configuration file
     Check(check::CheckArgs),
     /// Print the JSON schema of the configuration file
     Schema,
-    /// Convert the schedules of another tool (no credentials needed)
+    /// Convert the schedules of another tool
     Import(import::ImportArgs),
-    /// Print the trigger rules for other deployment tools (no credentials needed)
+    /// Print the trigger rules for other deployment tools
     Rules,
-    /// Print the CloudFormation template of the stack (no credentials needed)
+    /// Print the CloudFormation template of the stack
     Template,
-    /// Print the configuration as the Lambda reads it from SSM (no credentials needed)
+    /// Print the configuration as the Lambda reads it from SSM
     Document,
-    /// Print the CloudFormation template of the role in member accounts (no credentials needed)
+    /// Print the template of the role in member accounts
     MemberRole,
     /// Create tokens for the HTTP API
     #[command(subcommand)]
@@ -167,19 +172,52 @@ enum CliCommand {
     },
 }
 
+/// Parses the arguments of the process. Prints help and errors, and then returns the exit code.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
+    // A shell that completes a command line sets an environment variable; the process then ends here.
+    CompleteEnv::with_factory(help::command).complete();
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut command = help::command();
+    let matches = command.try_get_matches_from_mut(&arguments);
+    let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.map_err(|error| {
+        let error = error.format(&mut command);
+        if error.use_stderr() && requests_json(&arguments) {
+            return CliError::from(&error).report(Format::Json, &mut std::io::stderr());
+        }
+        // A closed standard error leaves no place to report to.
+        let _gone = error.print();
+        u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+    })
+}
+
+/// Returns whether arguments that could not be parsed ask for JSON.
+fn requests_json(arguments: &[OsString]) -> bool {
+    let texts: Vec<&str> = arguments.iter().filter_map(|one| one.to_str()).collect();
+    let has_pair = |pair: &[&str]| matches!(pair, ["-o" | "--output", "json" | "jsonl"]);
+    let is_joined = |one: &&str| {
+        let value = one.strip_prefix("--output=").or(one.strip_prefix("-o"));
+        value.is_some_and(|value| matches!(value.trim_start_matches('='), "json" | "jsonl"))
+    };
+    texts.windows(2).any(has_pair) || texts.iter().any(is_joined)
+}
+
 /// Runs the command and returns its exit code. Errors are written to standard error.
 pub async fn main(cli: Cli) -> ExitCode {
-    if let Err(error) = check_format(&cli.command, cli.global.output) {
-        return error.report(cli.global.output, &mut std::io::stderr());
+    let format = cli.global.output;
+    if let Err(error) = check_format(&cli.command, format) {
+        return error.report(format, &mut std::io::stderr());
     }
     let format = cli.global.output;
     let mut context = Context {
-        output: Output::new(cli.global.output),
+        output: Output::new(format),
         global: cli.global,
         clock: Clock::system(),
+        found: OnceCell::new(),
     };
     let result = match cli.command {
         CliCommand::Up(args) => up::up(&mut context, args).await,
+        CliCommand::Init(args) => init::init(&mut context, args),
         CliCommand::Deploy(args) => deploy::deploy(&mut context, args).await,
         CliCommand::Destroy(args) => destroy::destroy(&mut context, args).await,
         CliCommand::Outputs => outputs::outputs(&mut context).await,
@@ -211,7 +249,10 @@ pub async fn main(cli: Cli) -> ExitCode {
     warn_of_skew(&context.clock, &mut std::io::stderr());
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => error.report(format, &mut std::io::stderr()),
+        Err(error) => {
+            let error = error.with_configuration(context.found.into_inner());
+            error.report(format, &mut std::io::stderr())
+        }
     }
 }
 
@@ -249,6 +290,8 @@ struct Context {
     global: Global,
     output: Output,
     clock: Clock,
+    /// The configuration file that is used without being named.
+    found: OnceCell<PathBuf>,
 }
 
 impl Context {
@@ -257,16 +300,19 @@ impl Context {
         Ok(curfew_config::load(&self.overrides(Lookup::Folder)?)?)
     }
 
-    /// Returns the layers of the configuration. Prints the path of the file if it was not given.
+    /// Returns the layers of the configuration. Prints the path of the file with `-v`.
     fn overrides(&self, lookup: Lookup) -> Result<LoadOptions, CliError> {
         let found = curfew_config::find(self.global.config.as_deref(), lookup)?;
-        if found.is_from_folder {
+        if self.global.verbose > 0 {
             let note = format!(
                 "note: using the configuration in `{}`\n",
                 found.path.display()
             );
             // A closed standard error is not a failure.
             let _gone = std::io::stderr().write_all(note.as_bytes());
+        }
+        if self.global.config.is_none() {
+            let _same = self.found.set(found.path.clone());
         }
         Ok(LoadOptions {
             file: Some(found.path),

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use curfew::Cli;
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    curfew::main(Cli::parse()).await
+    match curfew::parse(std::env::args_os()) {
+        Ok(cli) => curfew::main(cli).await,
+        Err(code) => code,
+    }
 }

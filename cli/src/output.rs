@@ -184,6 +184,18 @@ pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>
     table_for(OutputTarget::stdout(Format::Table), header, rows)
 }
 
+/// Renders a table for standard output whose first column is text, and whose others are numbers.
+pub(crate) fn table_of_numbers(
+    header: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> String {
+    let columns = header.iter().enumerate().map(|(index, name)| match index {
+        0 => Column::whole(name),
+        _ => Column::number(name),
+    });
+    rendered(OutputTarget::stdout(Format::Table), columns, rows)
+}
+
 /// Renders a table for `target`: the first column is complete, and the last one is wrapped.
 pub(crate) fn table_for(
     target: OutputTarget,
@@ -196,9 +208,16 @@ pub(crate) fn table_for(
         index if index == last => Column::wrapped(name),
         _ => Column::text(name),
     });
-    let rows = rows
-        .into_iter()
-        .map(|row| row.into_iter().map(Cell::from).collect());
+    rendered(target, columns, rows)
+}
+
+fn rendered(
+    target: OutputTarget,
+    columns: impl IntoIterator<Item = Column>,
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> String {
+    let rows = rows.into_iter();
+    let rows = rows.map(|row| row.into_iter().map(Cell::from).collect());
     let mut view = View::default();
     view.table(Table::new(columns, rows));
     let plain = OutputTarget {

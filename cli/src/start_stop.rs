@@ -1,22 +1,30 @@
 //! The shared implementation of `curfew start`, `stop` and `resume`.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use curfew_aws::change::{Change, Verdict};
 use curfew_aws::decided_request::DecidedRequest;
-use curfew_core::configuration::duration;
+use curfew_aws::organisation::{AccountRegionError, ObservedFleet};
+use curfew_config::Configuration;
 use curfew_core::instance::InstanceId;
-use curfew_core::request::{OverrideEnd, RequestDuration, RequestKind};
+use curfew_core::request::{RequestDuration, RequestKind};
 use curfew_core::select::{EvaluatedInstance, InstanceSelector, Selection, for_change};
 use curfew_core::skip::Skip;
 use curfew_core::state_tags::{Actor, whole_second};
+use curfew_core::step::Step;
+use curfew_core::time_expression::TimeExpression;
 use curfew_core::world::World;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use crate::confirm::{ConfirmArgs, Confirmation, MAX_UNCONFIRMED, Prompt, UnconfirmedChange};
 use crate::error::{all_answered, selecting};
-use crate::fleet_view::{self, InstanceLocations, UnansweredRegion, WithAccount, failure};
-use crate::output::{OutputTarget, moment_here, or_dash, table_for};
+use crate::fleet_view::{
+    self, FleetView, InstanceLocations, UnansweredRegion, WithAccount, failure,
+};
+use crate::output::{OutputTarget, count, counted, moment_here, or_dash, table_for};
 use crate::progress;
 use crate::targets::TargetArgs;
 use crate::{CliError, Context, Exit};
@@ -26,12 +34,12 @@ use crate::{CliError, Context, Exit};
 pub(crate) struct ChangeArgs {
     #[command(flatten)]
     request: RequestArgs,
-    /// Keep the state for this long: 90m, 2h, 1d [default: until the next edge]
-    #[arg(long = "for", value_name = "LENGTH", value_parser = duration, conflicts_with = "until")]
-    length: Option<SignedDuration>,
-    /// Keep the state until this time: 22:00 or 2026-11-23T22:00 in the zone of the schedule, or 2026-11-23T22:00:00Z
+    /// Keep the state for this long, such as 90m, 2h30m or 1d [default: until the next edge]
+    #[arg(long = "for", value_name = "WHEN", conflicts_with = "until")]
+    length: Option<TimeExpression>,
+    /// Keep the state until this time, such as 22:00, "friday 18:00" or 2026-11-27
     #[arg(long, value_name = "WHEN")]
-    until: Option<OverrideEnd>,
+    until: Option<TimeExpression>,
 }
 
 /// The options of every request.
@@ -39,17 +47,39 @@ pub(crate) struct ChangeArgs {
 pub(crate) struct RequestArgs {
     #[command(flatten)]
     targets: TargetArgs,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
     /// Show what would change without changing it
     #[arg(long)]
     dry_run: bool,
     /// Name of the requester for the tag and the journal [default: the user and the host]
-    #[arg(long, value_name = "WHO")]
+    #[arg(long, value_name = "ACTOR")]
     by: Option<String>,
 }
 
-/// Starts or stops the selected instances, with an override if `args` contain a duration or an end.
+/// The command of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RequestCommand {
+    Start,
+    Stop,
+    Resume,
+}
+
+impl RequestCommand {
+    /// The action and its result for `confirm`.
+    fn verbs(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Start => ("start", "nothing was started"),
+            Self::Stop => ("stop", "nothing was stopped"),
+            Self::Resume => ("resume", "nothing was resumed"),
+        }
+    }
+}
+
+/// Starts or stops the selected instances, with an override if `args` contain its end.
 pub(crate) async fn change(
     context: &mut Context,
+    command: RequestCommand,
     args: ChangeArgs,
     ask: fn(RequestDuration) -> RequestKind,
 ) -> Result<(), CliError> {
@@ -58,11 +88,12 @@ pub(crate) async fn change(
         length,
         until,
     } = args;
-    carry_out(context, request, |selection, now| {
-        Ok(ask(match (length, until) {
-            (Some(length), _) => RequestDuration::length(length, now),
-            (None, Some(end)) => lasting(end, selection, now)?,
-            (None, None) => RequestDuration::NextEdge,
+    let end = length.map(|end| ("--for", end));
+    let end = end.or(until.map(|end| ("--until", end)));
+    carry_out(context, command, request, |selection, now| {
+        Ok(ask(match end {
+            Some((option, end)) => lasting(option, end, selection, now)?,
+            None => RequestDuration::NextEdge,
         }))
     })
     .await
@@ -87,50 +118,45 @@ pub(crate) struct ChangesDocument<'a> {
     unanswered: Vec<UnansweredRegion>,
 }
 
-/// Makes a request for the instances that `args` select, executes it, and prints the result.
+/// Makes a request for the instances that `args` select, executes it, and prints the result. Asks for confirmation if it changes more
+/// than [`MAX_UNCONFIRMED`] instances.
 pub(crate) async fn carry_out(
     context: &mut Context,
+    command: RequestCommand,
     args: RequestArgs,
-    ask: impl FnOnce(&Selection<'_, '_>, Timestamp) -> Result<RequestKind, CliError>,
+    ask: impl Fn(&Selection<'_, '_>, Timestamp) -> Result<RequestKind, CliError>,
 ) -> Result<(), CliError> {
     let (configuration, organisation) = context.organisation().await?;
-    let progress = progress::if_terminal();
     let scope = args.targets.scope();
-    let fleet_view::FleetView {
+    let wanted = WantedRequest {
+        configuration: &configuration,
+        targets: InstanceSelector::from(args.targets),
+        actor: by(args.by.as_deref()),
+        ask,
+    };
+    let mut progress = progress::if_terminal();
+    let mut view = fleet_view::observe(&organisation, &scope, progress.as_ref()).await?;
+    let mut confirmed = None;
+    if !args.dry_run {
+        let now = context.clock.now();
+        let seen = wanted.evaluate(&view.fleet, now);
+        let request = wanted.decide(&mut view.failures, &view.fleet, &seen, None, now)?;
+        drop(progress);
+        confirmed = confirm(command, args.confirm.confirmation(), request.steps())?;
+        progress = progress::if_terminal();
+    }
+    if confirmed.is_some() {
+        // The fleet may have changed, or an edge may have passed, while the prompt waited.
+        view = fleet_view::observe(&organisation, &scope, progress.as_ref()).await?;
+    }
+    let FleetView {
         fleet,
         locations,
-        failures,
-    } = fleet_view::observe(&organisation, &scope, progress.as_ref()).await?;
-    let targets = InstanceSelector::from(args.targets);
-    let is_there = |id: &InstanceId| fleet.instances.iter().any(|one| one.id == *id);
-    let found = !targets.is_empty() && targets.ids.iter().all(is_there);
-    let failures = if found {
-        failures
-    } else {
-        // A selected instance may be in an account-region that failed.
-        all_answered(failures)?;
-        Vec::new()
-    };
+        mut failures,
+    } = view;
     let now = context.clock.now();
-    let world = World::without_request(&configuration.schedule_set, &fleet.instances);
-    let seen = EvaluatedInstance::all(&world, now);
-    let selection = match for_change(
-        &targets,
-        &seen,
-        &configuration.schedule_set,
-        configuration.api.limit,
-    ) {
-        Ok(selection) => selection,
-        Err(error) => return Err(selecting(error, failures)),
-    };
-    let kind = ask(&selection, now)?;
-    let request = DecidedRequest::decide(
-        &selection,
-        &configuration.schedule_set,
-        &fleet,
-        (kind, by(args.by.as_deref())),
-        now,
-    );
+    let seen = wanted.evaluate(&fleet, now);
+    let request = wanted.decide(&mut failures, &fleet, &seen, confirmed.as_ref(), now)?;
     let mut outcomes = Vec::new();
     let instances = if args.dry_run {
         request.dry_run()
@@ -157,6 +183,102 @@ pub(crate) async fn carry_out(
     all_answered(failures)
 }
 
+/// A request before its instances are selected.
+struct WantedRequest<'c, A> {
+    configuration: &'c Configuration,
+    targets: InstanceSelector,
+    actor: Actor,
+    ask: A,
+}
+
+impl<A> WantedRequest<'_, A>
+where
+    A: Fn(&Selection<'_, '_>, Timestamp) -> Result<RequestKind, CliError>,
+{
+    fn evaluate<'a>(
+        &'a self,
+        fleet: &'a ObservedFleet,
+        now: Timestamp,
+    ) -> Vec<EvaluatedInstance<'a>> {
+        let world = World::without_request(&self.configuration.schedule_set, &fleet.instances);
+        EvaluatedInstance::all(&world, now)
+    }
+
+    /// Selects the instances and decides about them; after a confirmation, only about those that were `confirmed`.
+    fn decide<'s, 'a>(
+        &'a self,
+        failures: &mut Vec<AccountRegionError>,
+        fleet: &'a ObservedFleet,
+        seen: &'s [EvaluatedInstance<'a>],
+        confirmed: Option<&BTreeSet<InstanceId>>,
+        now: Timestamp,
+    ) -> Result<DecidedRequest<'s, 'a>, CliError> {
+        let is_there = |id: &InstanceId| fleet.instances.iter().any(|one| one.id == *id);
+        let InstanceSelector { ids, names, .. } = &self.targets;
+        let is_known = !self.targets.is_empty() && names.is_empty() && ids.iter().all(is_there);
+        if !is_known {
+            // A selected instance, or another one with its name, may be in an account-region that failed.
+            all_answered(std::mem::take(failures))?;
+        }
+        let schedule_set = &self.configuration.schedule_set;
+        let limit = self.configuration.api.limit;
+        let selection = for_change(&self.targets, seen, schedule_set, limit);
+        let mut selection =
+            selection.map_err(|error| selecting(error, std::mem::take(failures)))?;
+        if let Some(confirmed) = confirmed {
+            let is_confirmed = |one: &&EvaluatedInstance<'_>| confirmed.contains(&one.instance.id);
+            selection.chosen.retain(is_confirmed);
+        }
+        let kind = (self.ask)(&selection, now)?;
+        let request = (kind, self.actor.clone());
+        Ok(DecidedRequest::decide(
+            &selection,
+            schedule_set,
+            fleet,
+            request,
+            now,
+        ))
+    }
+}
+
+/// Asks for confirmation if there are several steps. Returns the confirmed instances, or `None` if there was no question.
+fn confirm(
+    command: RequestCommand,
+    confirmation: Confirmation,
+    steps: &[Step],
+) -> Result<Option<BTreeSet<InstanceId>>, CliError> {
+    /// Number of instances that the question names. The rest are counted.
+    const NAMED: usize = 8;
+    if steps.len() <= MAX_UNCONFIRMED || confirmation == Confirmation::Assumed {
+        return Ok(None);
+    }
+    let (verb, declined) = command.verbs();
+    let mut names: Vec<String> = steps
+        .iter()
+        .take(NAMED)
+        .map(|step| {
+            step.name
+                .clone()
+                .unwrap_or_else(|| step.instance.to_string())
+        })
+        .collect();
+    if steps.len() > NAMED {
+        names.push(format!("and {} more", count(steps.len() - NAMED)));
+    }
+    let instances = counted(steps.len(), "instance");
+    let title = format!("{}{}", verb[..1].to_uppercase(), &verb[1..]);
+    let change = UnconfirmedChange {
+        action: &format!("{verb} {instances}"),
+        reason: None,
+        question: &format!("{title} {instances}: {}?", names.join(", ")),
+        declined,
+        hint: "pass --yes, or check with --dry-run first",
+    };
+    confirmation.require(&change, &mut Prompt::stdio())?;
+    let confirmed = steps.iter().map(|step| step.instance.clone());
+    Ok(Some(confirmed.collect()))
+}
+
 /// Fails if every instance was skipped.
 fn refused(changes: &RequestedChanges, first: Option<&Skip>) -> Result<(), CliError> {
     let nothing = changes
@@ -174,23 +296,21 @@ fn refused(changes: &RequestedChanges, first: Option<&Skip>) -> Result<(), CliEr
 
 /// Resolves the end of an override. A wall time is in the zone of the schedules that manage the instances.
 fn lasting(
-    end: OverrideEnd,
+    option: &str,
+    end: TimeExpression,
     selection: &Selection<'_, '_>,
     now: Timestamp,
 ) -> Result<RequestDuration, CliError> {
     let zone = if end.needs_zone() {
-        zone(selection)?
+        zone(option, selection)?
     } else {
         TimeZone::UTC
     };
-    let usage = |why: String, hint: String| {
-        CliError::new(Exit::Usage, format!("`--until` is {why}")).hint(hint)
-    };
-    let until = end.instant(&zone, now).unwrap_or(Timestamp::MAX);
-    RequestDuration::until(until, now).map_err(|bad| usage(bad.to_string(), bad.hint()))
+    RequestDuration::ending(end, &zone, now)
+        .map_err(|bad| CliError::new(Exit::Usage, format!("`{option}` is {bad}")).hint(bad.hint()))
 }
 
-fn zone(selection: &Selection<'_, '_>) -> Result<TimeZone, CliError> {
+fn zone(option: &str, selection: &Selection<'_, '_>) -> Result<TimeZone, CliError> {
     let mut zones: Vec<TimeZone> = Vec::new();
     for seen in &selection.chosen {
         if let Some(schedule) = &seen.assessment.schedule
@@ -200,7 +320,7 @@ fn zone(selection: &Selection<'_, '_>) -> Result<TimeZone, CliError> {
         }
     }
     match zones.as_slice() {
-        [] => Ok(TimeZone::UTC),
+        [] => Ok(TimeZone::system()),
         [zone] => Ok(zone.clone()),
         several => {
             let names: Vec<&str> = several
@@ -208,12 +328,12 @@ fn zone(selection: &Selection<'_, '_>) -> Result<TimeZone, CliError> {
                 .map(|zone| zone.iana_name().unwrap_or("UTC"))
                 .collect();
             let message = format!(
-                "`--until` is a wall time, but the schedules of these instances use {} zones: {}",
+                "`{option}` is a wall time, but the schedules of these instances use {} zones: {}",
                 several.len(),
                 names.join(", ")
             );
             Err(CliError::new(Exit::Usage, message).hint(
-                "use an instant, such as 2026-11-23T22:00:00+01:00, or a duration with --for",
+                "use an instant, such as 2026-11-27T22:00:00+01:00, or a length, such as 2h30m",
             ))
         }
     }

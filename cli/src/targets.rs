@@ -2,23 +2,24 @@
 
 use clap::Args;
 use curfew_aws::fleet::Scope;
-use curfew_core::instance::InstanceId;
 use curfew_core::schedule::{ScheduleName, known_schedules};
-use curfew_core::select::{InstanceSelector, SelectError, SelectionScope, TagFilter};
+use curfew_core::select::{
+    InstanceSelector, InstanceTarget, SelectError, SelectionScope, TagFilter,
+};
 
 use super::{CliError, Exit};
 
-/// Selects instances by ID, or by schedule and tags combined.
+/// Selects instances by ID or name, or by schedule and tags combined.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TargetArgs {
-    /// IDs of the instances to select
+    /// IDs or names of the instances; a name that several have is refused
     #[arg(value_name = "INSTANCE")]
-    instances: Vec<InstanceId>,
-    /// Select instances managed by this schedule (repeatable)
+    instances: Vec<InstanceTarget>,
+    /// Select the instances of this schedule (repeatable)
     #[arg(long, value_name = "NAME", conflicts_with = "instances")]
     schedule: Vec<ScheduleName>,
-    /// Select instances with this tag; * and ? are wildcards (repeatable; all must match)
-    #[arg(long, value_name = "KEY:VALUE", conflicts_with = "instances")]
+    /// Select the instances with this tag, such as Team=dev*; with * and ? as wildcards (repeatable; all must match)
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "instances")]
     tag: Vec<TagFilter>,
     /// Select all matching instances, however many
     #[arg(long, conflicts_with = "instances")]
@@ -28,18 +29,15 @@ pub(crate) struct TargetArgs {
 impl TargetArgs {
     /// Returns the scope of the observation that the selection needs.
     pub(crate) fn scope(&self) -> Scope {
-        if self.instances.is_empty() {
-            Scope::All
-        } else {
-            Scope::Only(self.instances.iter().cloned().collect())
-        }
+        let selector = InstanceSelector::from(self.clone());
+        let ids = selector.sufficient_ids().cloned();
+        ids.map_or(Scope::All, Scope::Only)
     }
 }
 
 impl From<TargetArgs> for InstanceSelector {
     fn from(args: TargetArgs) -> Self {
-        Self {
-            ids: args.instances.into_iter().collect(),
+        let mut selector = Self {
             schedules: args.schedule.into_iter().collect(),
             tags: args.tag,
             scope: if args.all {
@@ -47,7 +45,10 @@ impl From<TargetArgs> for InstanceSelector {
             } else {
                 SelectionScope::Named
             },
-        }
+            ..Self::default()
+        };
+        selector.extend(args.instances);
+        selector
     }
 }
 
@@ -58,14 +59,22 @@ impl From<SelectError> for CliError {
         let (exit, hint) = match &error {
             SelectError::TargetRequired { .. } => (
                 Exit::Usage,
-                "pass an instance ID, --schedule, --tag or --all".to_owned(),
+                "pass the name or the ID of an instance, --schedule, --tag or --all".to_owned(),
             ),
             SelectError::TooMany { .. } => {
                 (Exit::Usage, "pass --all to select all of them".to_owned())
             }
+            SelectError::AmbiguousName { .. } => (
+                Exit::Usage,
+                "pass the ID of the one that is meant, or several IDs".to_owned(),
+            ),
             SelectError::UnknownInstance { .. } => (
                 Exit::NothingMatched,
-                "nothing was changed; check the ID, the region and the account".to_owned(),
+                "check the ID, the region and the account".to_owned(),
+            ),
+            SelectError::UnknownName { .. } => (
+                Exit::NothingMatched,
+                format!("check the name, the region and the account; {STATUS}"),
             ),
             SelectError::UnknownSchedule { known, .. } => {
                 (Exit::NothingMatched, known_schedules(known))
@@ -76,13 +85,11 @@ impl From<SelectError> for CliError {
             ),
             SelectError::NotManaged { .. } => (
                 Exit::NothingMatched,
-                "nothing was changed; Curfew only changes instances that a schedule manages"
-                    .to_owned(),
+                "Curfew only changes instances that a schedule manages".to_owned(),
             ),
             SelectError::Protected { .. } => (
                 Exit::NothingMatched,
-                "nothing was changed; remove it from the selection, or resolve the reason"
-                    .to_owned(),
+                "remove it from the selection, or resolve the reason".to_owned(),
             ),
             SelectError::NothingMatched
             | SelectError::LeftAlone { .. }

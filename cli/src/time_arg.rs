@@ -1,26 +1,25 @@
-//! Parses the past times that options accept: `yesterday`, `2h`, `2026-11-01`.
+//! Resolves the times that options accept, in the zone of a schedule.
 
-use jiff::civil::{Date, DateTime};
+use curfew_config::Configuration;
+use curfew_core::schedule::ScheduleName;
+use curfew_core::schedule_set::ScheduleSet;
+use curfew_core::time_expression::{TimeDirection, TimeExpression};
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp, ToSpan, Zoned};
 
 use super::{CliError, Exit};
 
-/// Parses `text`, the value of `option`, relative to `now`. Dates and days are in `zone`. Fails if `text` is not a past time.
+/// Resolves the value of `option` at `now`. Fails if the year is out of range.
 pub(crate) fn instant(
     option: &str,
-    text: &str,
-    now: Timestamp,
+    expression: TimeExpression,
+    direction: TimeDirection,
     zone: &TimeZone,
+    now: Timestamp,
 ) -> Result<Timestamp, CliError> {
-    parse(text.trim(), &now.to_zoned(zone.clone())).ok_or_else(|| {
-        let message = format!(
-            "`{option} {}` is not a time in the past",
-            text.escape_debug()
-        );
-        CliError::new(Exit::Usage, message).hint(
-            "use `2h`, `30d`, `today`, `yesterday`, `2026-11-01`, `2026-11-01T08:00` or `2026-11-01T08:00:00Z`",
-        )
+    expression.instant(direction, zone, now).ok_or_else(|| {
+        let message = format!("`{option}` is outside the years 1970 to 2199");
+        CliError::new(Exit::Usage, message)
     })
 }
 
@@ -33,95 +32,66 @@ pub(crate) fn in_order(since: Timestamp, until: Timestamp) -> Result<(), CliErro
     Err(CliError::new(Exit::Usage, message))
 }
 
-fn parse(text: &str, now: &Zoned) -> Option<Timestamp> {
-    let zone = now.time_zone();
-    let midnight = |date: Date| {
-        Some(
-            zone.to_ambiguous_zoned(date.at(0, 0, 0, 0))
-                .compatible()
-                .ok()?
-                .timestamp(),
-        )
-    };
-    match text {
-        "now" => return Some(now.timestamp()),
-        "today" => return midnight(now.date()),
-        "yesterday" => return midnight(now.date().yesterday().ok()?),
-        _ => {}
+/// Returns the zone of wall times: that of the named schedule, otherwise that of all schedules if they share one, otherwise that of
+/// this machine.
+pub(crate) fn zone(configuration: &Configuration, schedule: Option<&ScheduleName>) -> TimeZone {
+    zone_of(&configuration.schedule_set, schedule).unwrap_or_else(TimeZone::system)
+}
+
+fn zone_of(schedule_set: &ScheduleSet, schedule: Option<&ScheduleName>) -> Option<TimeZone> {
+    let schedules = &schedule_set.schedules;
+    if let Some(named) = schedule.and_then(|name| schedules.get(name)) {
+        return Some(named.timetable.time_zone().clone());
     }
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Some(at);
-    }
-    if let Ok(date) = text.parse::<Date>()
-        && text.len() == "2026-11-01".len()
-    {
-        return midnight(date);
-    }
-    if let Ok(local) = text.parse::<DateTime>()
-        && text.contains(['T', ' '])
-    {
-        return Some(
-            zone.to_ambiguous_zoned(local)
-                .compatible()
-                .ok()?
-                .timestamp(),
-        );
-    }
-    let length: Span = text.parse().ok()?;
-    let before = now.checked_sub(length).ok()?;
-    let is_past = length.is_positive() && before.checked_add(1.nanosecond()).ok()? <= *now;
-    is_past.then(|| before.timestamp())
+    let mut zones = schedules.values().map(|one| one.timetable.time_zone());
+    let first = zones.next()?;
+    zones.all(|zone| zone == first).then(|| first.clone())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use curfew_core::schedule::Schedule;
+    use curfew_core::timetable::Timetable;
+
     use super::*;
 
-    fn parsed(text: &str) -> Option<String> {
-        let zone = TimeZone::get("Europe/Paris").unwrap();
-        let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
-        instant("--since", text, now, &zone)
-            .ok()
-            .map(|at| at.to_string())
+    #[test]
+    fn wall_times_are_in_the_zone_of_the_schedule_or_of_all_schedules() {
+        let set = |zones: &[(&str, &str)]| {
+            let mut set = ScheduleSet {
+                tag: ScheduleSet::DEFAULT_TAG.to_owned(),
+                schedules: BTreeMap::new(),
+            };
+            for (name, zone) in zones {
+                let text = format!("Mon-Fri 08:00-20:00 {zone}");
+                let timetable = Timetable::parse_inline(&text).unwrap();
+                let name: ScheduleName = name.parse().unwrap();
+                set.schedules
+                    .insert(name.clone(), Schedule::new(name, timetable));
+            }
+            set
+        };
+        let zone = |set: &ScheduleSet, schedule: Option<&str>| {
+            let schedule = schedule.map(|name| name.parse().unwrap());
+            let zone = zone_of(set, schedule.as_ref());
+            zone.map(|zone| zone.iana_name().unwrap().to_owned())
+        };
+        let one = set(&[("office", "Europe/Paris"), ("lab", "Europe/Paris")]);
+        let two = set(&[("office", "Europe/Paris"), ("nyc", "America/New_York")]);
+        assert_eq!(zone(&one, None).as_deref(), Some("Europe/Paris"));
+        assert_eq!(zone(&two, None), None);
+        assert_eq!(zone(&two, Some("nyc")).as_deref(), Some("America/New_York"));
+        // A schedule that the configuration no longer has, in `history`.
+        assert_eq!(zone(&two, Some("gone")), None);
+        assert_eq!(zone(&set(&[]), None), None);
     }
 
     #[test]
-    fn past_times_have_several_forms_and_dates_use_the_zone() {
-        for (text, at) in [
-            ("2h", "2026-11-24T10:00:00Z"),
-            ("90d", "2026-08-26T11:00:00Z"),
-            ("1h30m", "2026-11-24T10:30:00Z"),
-            ("today", "2026-11-23T23:00:00Z"),
-            ("yesterday", "2026-11-22T23:00:00Z"),
-            ("2026-11-01", "2026-10-31T23:00:00Z"),
-            ("2026-11-01T08:00", "2026-11-01T07:00:00Z"),
-            ("2026-11-01 08:00", "2026-11-01T07:00:00Z"),
-            ("2026-11-01T08:00:00Z", "2026-11-01T08:00:00Z"),
-            ("2026-11-01T08:00:00+02:00", "2026-11-01T06:00:00Z"),
-        ] {
-            assert_eq!(parsed(text).as_deref(), Some(at), "{text}");
-        }
-    }
-
-    #[test]
-    fn an_invalid_time_is_rejected() {
-        for text in [
-            "",
-            "soon",
-            "-2h",
-            "0s",
-            "2",
-            "2026-13-01",
-            "20:00",
-            "2026-11",
-        ] {
-            assert_eq!(parsed(text), None, "{text}");
-        }
-        let now = "2026-11-24T12:00:00Z".parse().unwrap();
-        let error = instant("--since", "soon", now, &TimeZone::UTC).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`--since soon` is not a time in the past"
-        );
+    fn since_must_be_before_until() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert!(in_order(at(1), at(2)).is_ok());
+        assert_eq!(in_order(at(2), at(2)).unwrap_err().exit(), Exit::Usage);
     }
 }

@@ -27,7 +27,7 @@ pub enum Lookup {
 pub struct FoundFile {
     /// The path of the file.
     pub path: PathBuf,
-    /// Whether it was found in the current folder without being named; commands then print its path.
+    /// Whether it was found in the current folder without being named.
     pub is_from_folder: bool,
 }
 

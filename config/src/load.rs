@@ -100,7 +100,7 @@ impl ConfigurationError {
                 format!("`{}` is there: name it with --config", path.display())
             }
             Self::NoFile { ignored: None } => {
-                "write `curfew.toml` (docs/reference/configuration.md and config/examples show how), or name another file with --config".to_owned()
+                "`curfew init` writes one; name another file with --config".to_owned()
             }
             Self::NotTrusted { path, .. } => {
                 format!("read it, and name it if it is meant: --config {}", path.display())

@@ -16,7 +16,7 @@ pub struct ApiError {
     pub message: String,
     /// How to resolve the error.
     pub hint: String,
-    /// The instances to choose from, if the request named none.
+    /// The instances to choose from, if the request named none, or a name that several have.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<InstanceChoice>,
 }
@@ -32,6 +32,8 @@ pub enum ErrorCode {
     BadParameter,
     /// 400: the request names no target, and several instances are managed.
     TargetRequired,
+    /// 400: several instances have the requested name.
+    AmbiguousName,
     /// 400: the request is for more instances than it may change without `all=true`, or has too many parameters.
     TooMany,
     /// 401: the credentials are missing or wrong.
@@ -82,7 +84,11 @@ impl ErrorCode {
     /// The HTTP status.
     pub fn status(self) -> u16 {
         match self {
-            Self::BadBody | Self::BadParameter | Self::TargetRequired | Self::TooMany => 400,
+            Self::BadBody
+            | Self::BadParameter
+            | Self::TargetRequired
+            | Self::AmbiguousName
+            | Self::TooMany => 400,
             Self::Unauthorized => 401,
             Self::Forbidden | Self::Denied => 403,
             Self::UnknownPath
@@ -174,7 +180,7 @@ impl From<SelectError> for ApiError {
         let (code, hint) = match &error {
             SelectError::TargetRequired { .. } => (
                 ErrorCode::TargetRequired,
-                "name one with `instance=ID`, several with `schedule=NAME` or `tag=Key:Value`, or use `all=true`".to_owned(),
+                "name one with `instance=NAME` or `instance=ID`, several with `schedule=NAME` or `tag=Key:Value`, or use `all=true`".to_owned(),
             ),
             SelectError::NothingManaged => (
                 ErrorCode::NothingMatched,
@@ -184,9 +190,13 @@ impl From<SelectError> for ApiError {
                 ErrorCode::TooMany,
                 "add `all=true` to change all of them".to_owned(),
             ),
-            SelectError::UnknownInstance { .. } => (
+            SelectError::UnknownInstance { .. } | SelectError::UnknownName { .. } => (
                 ErrorCode::UnknownInstance,
-                "nothing was changed; check the id, the region and the account".to_owned(),
+                "nothing was changed; check the id or the name, the region and the account".to_owned(),
+            ),
+            SelectError::AmbiguousName { .. } => (
+                ErrorCode::AmbiguousName,
+                "nothing was changed; name the one that is meant by its id".to_owned(),
             ),
             SelectError::UnknownSchedule { known, .. } => (ErrorCode::UnknownSchedule, known_schedules(known)),
             SelectError::NothingMatched => (ErrorCode::NothingMatched, STATUS.to_owned()),

@@ -1,10 +1,9 @@
 //! Parses a route and its parameters, from a query, a body or a direct command, into a valid API command.
 
 use curfew_core::configuration::duration;
-use curfew_core::instance::InstanceId;
 use curfew_core::request::{RequestDuration, RequestKind};
 use curfew_core::schedule::ScheduleName;
-use curfew_core::select::{InstanceSelector, SelectionScope, TagFilter};
+use curfew_core::select::{InstanceSelector, InstanceTarget, SelectionScope, TagFilter};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -126,9 +125,12 @@ fn change(ask: RequestKind, parameters: &mut RequestParameters) -> Result<ApiCom
 }
 
 fn targets(parameters: &mut RequestParameters) -> Result<InstanceSelector, ApiError> {
-    let ids = parameters.all("instance", |text| {
-        text.parse::<InstanceId>().map_err(|error| {
-            ApiError::bad_parameter(format!("`instance`: {error}"), "`/status` lists the ids")
+    let instances = parameters.all("instance", |text| {
+        text.parse::<InstanceTarget>().map_err(|error| {
+            ApiError::bad_parameter(
+                format!("`instance`: {error}"),
+                "`/status` lists the ids and names",
+            )
         })
     })?;
     let schedules = parameters.all("schedule", |text| {
@@ -139,8 +141,7 @@ fn targets(parameters: &mut RequestParameters) -> Result<InstanceSelector, ApiEr
             )
         })
     })?;
-    let targets = InstanceSelector {
-        ids: ids.into_iter().collect(),
+    let mut targets = InstanceSelector {
         schedules: schedules.into_iter().collect(),
         tags: parameters.all("tag", tag)?,
         scope: if parameters.flag("all")? {
@@ -148,13 +149,15 @@ fn targets(parameters: &mut RequestParameters) -> Result<InstanceSelector, ApiEr
         } else {
             SelectionScope::Named
         },
+        ..InstanceSelector::default()
     };
-    // `all` with ids only lifts the limit on their number.
+    targets.extend(instances);
+    // `all` with instances only lifts the limit on their number.
     let filtered = !targets.schedules.is_empty() || !targets.tags.is_empty();
-    if !targets.ids.is_empty() && filtered {
+    if targets.is_by_instance() && filtered {
         return Err(ApiError::bad_parameter(
             "`instance` can't be combined with `schedule` or `tag`",
-            "use ids alone, or schedule and tags",
+            "use instances alone, or schedule and tags",
         ));
     }
     Ok(targets)

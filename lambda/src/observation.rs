@@ -34,11 +34,8 @@ impl App {
         targets: &InstanceSelector,
         deadline: Deadline,
     ) -> Result<FleetObservation, ApiError> {
-        let scope = if targets.ids.is_empty() {
-            Scope::All
-        } else {
-            Scope::Only(targets.ids.clone())
-        };
+        let ids = targets.sufficient_ids().cloned();
+        let scope = ids.map_or(Scope::All, Scope::Only);
         let read = self.configuration.current(&self.clock, MAX_AGE);
         let home = self.organisations.home();
         let (configuration, prefetched) = if self.organisations.is_home_only() {
@@ -78,13 +75,20 @@ impl App {
 }
 
 impl FleetObservation {
-    /// Fails if the unreachable account-regions are needed to resolve `targets`: to find an id, or the only managed instance.
+    /// Fails if the unreachable account-regions are needed to resolve `targets`: to find an id, the only instance with a name, or the only
+    /// managed instance.
     pub(crate) fn is_sufficient_for(&self, targets: &InstanceSelector) -> Result<(), ApiError> {
         let Some(unanswered) = ApiError::combine(&self.unanswered) else {
             return Ok(());
         };
         if targets.is_empty() {
             return Err(unanswered.with_context("the only managed instance can't be determined"));
+        }
+        if let Some(name) = targets.names.first() {
+            let name = name.escape_debug();
+            return Err(unanswered.with_context(&format!(
+                "the only instance named `{name}` can't be determined"
+            )));
         }
         let is_observed = |id: &InstanceId| self.fleet.instances.iter().any(|one| one.id == *id);
         match targets.ids.iter().find(|id| !is_observed(id)) {
@@ -107,7 +111,7 @@ impl FleetObservation {
 
     /// Returns the errors of the unreachable account-regions, combined, if `targets` may select instances there.
     pub(crate) fn unreachable(&self, targets: &InstanceSelector) -> Option<ApiError> {
-        let may_select = targets.scope == SelectionScope::All || targets.ids.is_empty();
+        let may_select = targets.scope == SelectionScope::All || targets.sufficient_ids().is_none();
         ApiError::combine(&self.unanswered).filter(|_| may_select)
     }
 }

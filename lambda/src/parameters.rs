@@ -225,6 +225,7 @@ mod tests {
                         "i-0abc1235",
                     ),
                 },
+                names: {},
                 schedules: {},
                 tags: [],
                 scope: Named,
@@ -239,7 +240,7 @@ mod tests {
         let query = |route, query: &str| read(route, &request(query, "", ""));
         let body = |body: &str| read(Route::Stop, &request("", "text/plain", body));
         let errors: Vec<String> = [
-            query(Route::Stop, "instance=web"),
+            query(Route::Stop, "instance="),
             query(Route::Stop, "instances=i-0abc1234"),
             query(Route::Stop, "token=s3cr3t"),
             query(Route::Stop, "all=yes"),
@@ -275,12 +276,12 @@ mod tests {
         .map(|command| command.unwrap_err().to_string())
         .collect();
         insta::assert_snapshot!(errors.join("\n"), @r#"
-        `instance`: `web` is not an instance id: `i-` and 8 or 17 hexadecimal digits, such as `i-0abc1234def567890`; `/status` lists the ids
+        `instance`: an instance has an id, such as `i-0abc1234def567890`, or a name of up to 256 characters; `/status` lists the ids and names
         `stop` has no parameter `instances`; allowed: `instance`, `schedule`, `tag`, `all`, `for`, `until`, `dry_run`
         `stop` has no parameter `token`; allowed: `instance`, `schedule`, `tag`, `all`, `for`, `until`, `dry_run`
         `all` is `yes`; use `true` or `false`
         `all` is given 2 times; give it once
-        `instance` can't be combined with `schedule` or `tag`; use ids alone, or schedule and tags
+        `instance` can't be combined with `schedule` or `tag`; use instances alone, or schedule and tags
         `schedule`: `none` can't name a schedule: in an instance's tag it means that no schedule manages it; `/schedules` lists the names
         `tag` is `Environment`; use a key and a value, such as `tag=Environment:dev*`
         `for`: `-2h` is not a length of time: it must be positive; such as `for=2h`

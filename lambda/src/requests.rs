@@ -31,7 +31,7 @@ impl App {
         deadline: Deadline,
     ) -> Result<StatusResponse, ApiError> {
         let observation = self.observe(targets, deadline).await?;
-        if !targets.ids.is_empty() {
+        if targets.is_by_instance() {
             observation.is_sufficient_for(targets)?;
         }
         let (schedule_set, now) = (&observation.schedule_set, observation.now);

@@ -16,45 +16,43 @@ use serde::Serialize;
 
 use super::plan::{PlannedPasses, describe, next, plan_passes, tally};
 use crate::alike;
-use crate::confirm::Prompt;
+use crate::confirm::{ConfirmArgs, Confirmation, Prompt, UnconfirmedChange};
 use crate::error::all_answered;
 use crate::fleet_view::{InstanceLocations, UnansweredRegion, WithAccount, carry_out, failure};
 use crate::output::{OutputTarget, count};
 use crate::progress;
 use crate::table::{ATTENTION, Cell, Column, Table};
 use crate::view::View;
-use crate::{CliError, Context, Exit};
+use crate::{CliError, Context};
 
 /// The options of `apply`.
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArgs {
-    /// Skip the confirmation prompt; required if standard input is not a terminal
-    #[arg(long, short)]
-    yes: bool,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
 }
 
 pub(crate) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), CliError> {
-    let asks = !args.yes;
+    let confirmation = args.confirm.confirmation();
     let mut prompt = Prompt::stdio();
-    if asks && !prompt.is_interactive() {
-        let message = "refusing to apply without confirmation: standard input is not a terminal";
-        let hint = "pass --yes, or check with `curfew plan` first";
-        return Err(CliError::new(Exit::Usage, message).hint(hint));
-    }
+    let change = UnconfirmedChange {
+        action: "apply",
+        reason: None,
+        question: "Apply?",
+        declined: "nothing was applied",
+        hint: "pass --yes, or check with `curfew plan` first",
+    };
+    confirmation.check_possible(&change, &prompt)?;
     let (configuration, organisation) = context.organisation().await?;
     let progress = progress::if_terminal();
     let mut planned =
         plan_passes(context, &configuration, &organisation, progress.as_ref()).await?;
     let mut unconfirmed = Vec::new();
-    if asks && !planned.plan.steps.is_empty() {
+    if confirmation == Confirmation::Ask && !planned.plan.steps.is_empty() {
         let target = OutputTarget::stderr();
-        let question = describe(&planned.plan, &planned.locations, target).render(target);
-        if !prompt.confirm(&format!("{question}\nApply? [y/N] ")) {
-            return Err(CliError::new(
-                Exit::Failed,
-                "nothing was applied: not confirmed",
-            ));
-        }
+        let plan = describe(&planned.plan, &planned.locations, target).render(target);
+        let question = &format!("{plan}\nApply?");
+        confirmation.require(&UnconfirmedChange { question, ..change }, &mut prompt)?;
         // The fleet may have changed, or an edge may have passed, while the prompt waited.
         let confirmed = planned.plan;
         planned = plan_passes(context, &configuration, &organisation, progress.as_ref()).await?;

@@ -13,8 +13,8 @@ use curfew_deploy::trigger_rules;
 use curfew_deploy::{Auth, Deployment, LambdaRolePolicy, OverlapPolicy};
 
 use super::outputs;
-use crate::confirm::Prompt;
-use crate::guard::{Confirmation, before_deploying, before_dropping};
+use crate::confirm::{ConfirmArgs, Prompt};
+use crate::guard::{before_deploying, before_dropping};
 use crate::progress;
 use crate::{CliError, Context, Exit};
 
@@ -27,9 +27,8 @@ pub(crate) struct DeployArgs {
     /// Lambda code [default: the installed package, or the one built with this program]
     #[arg(long, value_name = "FILE")]
     lambda_zip: Option<PathBuf>,
-    /// Skip all confirmation prompts
-    #[arg(long, short)]
-    yes: bool,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
     /// Deploy even if another stack manages the same accounts and regions
     #[arg(long)]
     allow_overlap: bool,
@@ -54,11 +53,7 @@ pub(crate) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<()
         changes.warnings.extend(loss.map(warning));
         return context.output.print(&changes, preview::render);
     }
-    let confirmation = if args.yes {
-        Confirmation::Assumed
-    } else {
-        Confirmation::Ask
-    };
+    let confirmation = args.confirm.confirmation();
     before_deploying(
         &configuration,
         &connection,

@@ -9,7 +9,7 @@ use curfew_core::stack_name::StackName;
 use curfew_deploy::preflight::check_single_cloud;
 use curfew_deploy::{InstanceTags, StackResources};
 
-use crate::confirm::Prompt;
+use crate::confirm::{ConfirmArgs, Confirmation, Prompt, UnconfirmedChange};
 use crate::output::{OutputTarget, count, table, table_for};
 use crate::progress;
 use crate::{CliError, Context, Exit};
@@ -17,9 +17,8 @@ use crate::{CliError, Context, Exit};
 /// The options of `destroy`.
 #[derive(Debug, Args)]
 pub(crate) struct DestroyArgs {
-    /// Skip the confirmation prompt
-    #[arg(long, short)]
-    yes: bool,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
     /// Keep the curfew:* tags on the instances, for another deployment
     #[arg(long)]
     keep_tags: bool,
@@ -44,9 +43,7 @@ pub(crate) async fn destroy(context: &mut Context, args: DestroyArgs) -> Result<
             confirmation_table(&found, OutputTarget::stderr())
         );
         let _gone = io::stderr().write_all(shown.as_bytes());
-        if !args.yes {
-            ask(&connection, stack, &found)?;
-        }
+        confirm(args.confirm.confirmation(), &connection, stack, &found)?;
     }
     let progress = progress::stderr();
     let removed = curfew_deploy::destroy(&connection, stack, tags, progress.as_ref()).await?;
@@ -60,13 +57,13 @@ pub(crate) async fn destroy(context: &mut Context, args: DestroyArgs) -> Result<
     }
 }
 
-/// Prompts for confirmation. Fails if the answer is not yes or standard input is not a terminal.
-fn ask(connection: &Connection, stack: &StackName, found: &StackResources) -> Result<(), CliError> {
-    let mut prompt = Prompt::stdio();
-    if !prompt.is_interactive() {
-        let message = "refusing to destroy without confirmation: standard input is not a terminal";
-        return Err(CliError::new(Exit::Failed, message).hint("pass --yes"));
-    }
+/// Asks for confirmation. Fails if the answer is not yes or standard input is not a terminal.
+fn confirm(
+    confirmation: Confirmation,
+    connection: &Connection,
+    stack: &StackName,
+    found: &StackResources,
+) -> Result<(), CliError> {
     let region = connection.region();
     let place = connection
         .endpoint()
@@ -75,17 +72,16 @@ fn ask(connection: &Connection, stack: &StackName, found: &StackResources) -> Re
     for sentence in found.kept.iter().chain(&found.failed) {
         exceptions.extend(["note: ", sentence, "\n"]);
     }
-    let question = format!(
-        "{exceptions}Remove these resources of the stack `{stack}` in {place}? Instances are kept. [y/N] "
-    );
-    if prompt.confirm(&question) {
-        Ok(())
-    } else {
-        Err(CliError::new(
-            Exit::Failed,
-            "nothing was removed: not confirmed",
-        ))
-    }
+    let change = UnconfirmedChange {
+        action: "destroy",
+        reason: None,
+        question: &format!(
+            "{exceptions}Remove these resources of the stack `{stack}` in {place}? Instances are kept."
+        ),
+        declined: "nothing was removed",
+        hint: "pass --yes",
+    };
+    confirmation.require(&change, &mut Prompt::stdio())
 }
 
 /// Formats the removed resources as a table.

@@ -7,6 +7,8 @@ use curfew_core::explain::Explanation;
 use curfew_core::human_time;
 use curfew_core::instance::InstanceId;
 use curfew_core::schedule::{Schedule, ScheduleName};
+use curfew_core::select::InstanceTarget;
+use curfew_core::time_expression::{TimeDirection, TimeExpression};
 use curfew_core::timetable::{Desired, Edge};
 use curfew_core::world::World;
 use curfew_journal::{HistoryFilter, Journal, JournalEntry, JournalError};
@@ -20,34 +22,46 @@ use crate::fleet_view;
 use crate::output::{moment, or_dash};
 use crate::progress;
 use crate::view::View;
-use crate::{CliError, Context, Exit};
+use crate::{CliError, Context, time_arg};
 
 /// The options of `explain`.
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// Instance ID (or use --schedule)
+    /// ID or name of an instance (or use --schedule)
     #[arg(required_unless_present = "schedule", conflicts_with = "schedule")]
-    instance: Option<InstanceId>,
+    instance: Option<InstanceTarget>,
     /// Schedule name (no credentials needed)
     #[arg(long, value_name = "NAME")]
     schedule: Option<ScheduleName>,
-    /// Explain the schedule at this instant [default: now]
-    #[arg(long, value_name = "INSTANT")]
-    at: Option<Timestamp>,
+    /// Explain the state at this time, such as "friday 18:00" [default: now]
+    #[arg(long, value_name = "WHEN")]
+    at: Option<TimeExpression>,
 }
 
 pub(crate) async fn explain(context: &mut Context, args: ExplainArgs) -> Result<(), CliError> {
-    let at = args.at.unwrap_or_else(|| context.clock.now());
     match args.instance {
-        Some(id) => instance(context, id, at).await,
+        Some(target) => instance(context, target, args.at).await,
         None => {
             let configuration = context.configuration()?;
             let name = args
                 .schedule
                 .expect("clap requires an instance or a schedule");
-            schedule(context, named(&configuration, &name)?, at)
+            let found = named(&configuration, &name)?;
+            let at = resolved(context, args.at, found.timetable.time_zone())?;
+            schedule(context, found, at)
         }
     }
+}
+
+/// Resolves `--at` in the zone of the schedule.
+fn resolved(
+    context: &Context,
+    at: Option<TimeExpression>,
+    zone: &TimeZone,
+) -> Result<Timestamp, CliError> {
+    let now = context.clock.now();
+    let at = at.map(|when| time_arg::instant("--at", when, TimeDirection::Future, zone, now));
+    Ok(at.transpose()?.unwrap_or(now))
 }
 
 /// The desired state of a schedule at an instant, and the reason.
@@ -108,22 +122,35 @@ pub(crate) struct InstanceExplained {
     transitions: Option<Vec<JournalEntry>>,
 }
 
-async fn instance(context: &mut Context, id: InstanceId, at: Timestamp) -> Result<(), CliError> {
+async fn instance(
+    context: &mut Context,
+    target: InstanceTarget,
+    at: Option<TimeExpression>,
+) -> Result<(), CliError> {
     let (configuration, organisation) = context.organisation().await?;
-    let scope = Scope::Only([id.clone()].into());
+    let scope = match &target {
+        InstanceTarget::Id(id) => Scope::Only([id.clone()].into()),
+        InstanceTarget::Name(_) => Scope::All,
+    };
     let fleet = {
         let progress = progress::if_terminal();
         fleet_view::observe(&organisation, &scope, progress.as_ref()).await?
     };
     let found = fleet.fleet.instances;
-    let Some(instance) = found.first() else {
-        // The instance may be in an account-region that failed.
+    if matches!(target, InstanceTarget::Name(_)) || found.is_empty() {
+        // The instance, or another one with its name, may be in an account-region that failed.
         all_answered(fleet.failures)?;
-        let place = fleet_view::place(&organisation);
-        let message = format!("there is no instance `{id}` in {place}");
-        return Err(CliError::new(Exit::NothingMatched, message)
-            .hint("check the ID, the region and the account"));
-    };
+    }
+    let instance = target.find(&found).map_err(|error| {
+        let is_absent = error.claims_absence();
+        let error = CliError::from(error);
+        if is_absent {
+            error.within(&fleet_view::place(&organisation))
+        } else {
+            error
+        }
+    })?;
+    let id = instance.id.clone();
     let world = World::without_request(&configuration.schedule_set, &found);
     let zone = configuration
         .schedule_set
@@ -131,6 +158,7 @@ async fn instance(context: &mut Context, id: InstanceId, at: Timestamp) -> Resul
         .map_or(TimeZone::UTC, |schedule| {
             schedule.timetable.time_zone().clone()
         });
+    let at = resolved(context, at, &zone)?;
     let explained = InstanceExplained {
         explanation: Explanation::of(instance, &world, at),
         transitions: transitions(&configuration, &id)?,

@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use clap::Args;
+use curfew_config::Configuration;
 use curfew_core::human_time;
 use curfew_core::instance::{AccountId, InstanceState, Region};
 use curfew_core::schedule::ScheduleName;
 use curfew_core::state_tags::Cause;
+use curfew_core::time_expression::{TimeDirection, TimeExpression};
 use curfew_core::transition::TransitionSource;
 use curfew_journal::{HistoryFilter, Journal, JournalEntry};
 use jiff::Timestamp;
@@ -31,12 +33,12 @@ pub(crate) struct HistoryArgs {
     /// Show only this instance, by ID or name (repeatable)
     #[arg(long, value_name = "ID|NAME")]
     instance: Vec<String>,
-    /// Show entries from this time on: 2h, 30d, today, yesterday, 2026-11-01, 2026-11-01T08:00
+    /// Show entries from this time on, such as 2h, yesterday, friday or 2026-11-01
     #[arg(long, value_name = "WHEN")]
-    since: Option<String>,
+    since: Option<TimeExpression>,
     /// Show entries before this time
     #[arg(long, value_name = "WHEN")]
-    until: Option<String>,
+    until: Option<TimeExpression>,
     /// Show only instances managed by this schedule
     #[arg(long, value_name = "NAME")]
     schedule: Option<ScheduleName>,
@@ -58,7 +60,7 @@ pub(crate) fn history(context: &mut Context, args: &HistoryArgs) -> Result<(), C
     let configuration = context.configuration()?;
     let format = context.output.format();
     let journal = Journal::read(&configuration.state_dir())?;
-    let filter = args.filter(context, format)?;
+    let filter = args.filter(context, &configuration, format)?;
     if args.edges {
         let entries = args.cut(journal.edges(&filter)?, format);
         print(context, format, &edges::VIEW, &entries)
@@ -190,16 +192,20 @@ const VIEW: EntryView<JournalEntry, 14> = EntryView {
 };
 
 impl HistoryArgs {
-    fn filter(&self, context: &Context, format: Format) -> Result<HistoryFilter, CliError> {
+    fn filter(
+        &self,
+        context: &Context,
+        configuration: &Configuration,
+        format: Format,
+    ) -> Result<HistoryFilter, CliError> {
         let now = context.clock.now();
-        let zone = TimeZone::system();
-        let instant = |option, text: &Option<String>| {
-            let text = text.as_deref();
-            text.map(|text| time_arg::instant(option, text, now, &zone))
+        let zone = time_arg::zone(configuration, self.schedule.as_ref());
+        let instant = |option, when: Option<TimeExpression>| {
+            when.map(|when| time_arg::instant(option, when, TimeDirection::Past, &zone, now))
                 .transpose()
         };
-        let since = instant("--since", &self.since)?;
-        let until = instant("--until", &self.until)?;
+        let since = instant("--since", self.since)?;
+        let until = instant("--until", self.until)?;
         if let (Some(since), Some(until)) = (since, until) {
             time_arg::in_order(since, until)?;
         }

@@ -2,13 +2,11 @@
 
 use std::path::Path;
 
-use clap::CommandFactory as _;
-
-use crate::{Cli, CliError, Exit};
+use crate::{CliError, Exit, help};
 
 /// Writes one page for the program and one for each command.
 pub(crate) fn man(directory: &Path) -> Result<(), CliError> {
-    let command = Cli::command();
+    let command = help::command();
     clap_mangen::generate_to(command, directory).map_err(|error| {
         let message = format!(
             "man pages can't be written to `{}`: {error}",

@@ -4,12 +4,14 @@ use clap::Args;
 use curfew_config::Configuration;
 use curfew_core::human_time;
 use curfew_core::schedule::{Schedule, ScheduleName, known_schedules};
+use curfew_core::time_expression::{TimeDirection, TimeExpression};
 use curfew_core::timetable::{Action, Edge};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::table::{Cell, Column, Table};
+use crate::time_arg;
 use crate::view::View;
 use crate::{CliError, Context, Exit};
 
@@ -19,9 +21,9 @@ pub(crate) struct NextArgs {
     /// List only the edges of this schedule [default: all]
     #[arg(long, value_name = "NAME")]
     schedule: Option<ScheduleName>,
-    /// List edges after this instant [default: now]
-    #[arg(long, value_name = "INSTANT")]
-    from: Option<Timestamp>,
+    /// List edges after this time, such as friday or 2026-12-24 [default: now]
+    #[arg(long, value_name = "WHEN")]
+    from: Option<TimeExpression>,
     /// Number of edges
     #[arg(long, default_value_t = 10, value_name = "N")]
     count: usize,
@@ -49,7 +51,12 @@ struct NextEdges {
 
 pub(crate) fn next(context: &mut Context, args: &NextArgs) -> Result<(), CliError> {
     let configuration = context.configuration()?;
-    let from = args.from.unwrap_or_else(|| context.clock.now());
+    let now = context.clock.now();
+    let zone = time_arg::zone(&configuration, args.schedule.as_ref());
+    let from = args
+        .from
+        .map(|when| time_arg::instant("--from", when, TimeDirection::Future, &zone, now));
+    let from = from.transpose()?.unwrap_or(now);
     let schedules: Vec<&Schedule> = match &args.schedule {
         Some(name) => vec![named(&configuration, name)?],
         None => configuration.schedule_set.schedules.values().collect(),

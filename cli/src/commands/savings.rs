@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use clap::{Args, ValueEnum};
 use curfew_core::human_time;
 use curfew_core::schedule::ScheduleName;
+use curfew_core::time_expression::{TimeDirection, TimeExpression};
 use curfew_journal::savings::{By, RecordedHistory, SavingsLine, SavingsQuery, savings as answer};
 use curfew_journal::{HistoryFilter, Journal};
 use jiff::tz::TimeZone;
@@ -20,12 +21,12 @@ use crate::{CliError, Context, csv, time_arg};
 /// The options of `savings`.
 #[derive(Debug, Args)]
 pub(crate) struct SavingsArgs {
-    /// Start of the report: 30d, 2026-11-01, yesterday
+    /// Start of the report, such as 30d, yesterday or 2026-11-01
     #[arg(long, default_value = "30d", value_name = "WHEN")]
-    since: String,
+    since: TimeExpression,
     /// End of the report [default: now]
     #[arg(long, value_name = "WHEN")]
-    until: Option<String>,
+    until: Option<TimeExpression>,
     /// Group the report by this
     #[arg(long, default_value = "schedule", value_name = "WHAT")]
     by: Grouping,
@@ -108,9 +109,11 @@ struct SavingsRow {
 pub(crate) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), CliError> {
     let configuration = context.configuration()?;
     let (now, zone) = (context.clock.now(), TimeZone::system());
-    let since = time_arg::instant("--since", &args.since, now, &zone)?;
-    let until = args.until.as_deref();
-    let until = until.map(|text| time_arg::instant("--until", text, now, &zone));
+    let written_in = time_arg::zone(&configuration, args.schedule.as_ref());
+    let instant =
+        |option, when| time_arg::instant(option, when, TimeDirection::Past, &written_in, now);
+    let since = instant("--since", args.since)?;
+    let until = args.until.map(|when| instant("--until", when));
     let until = until.transpose()?.unwrap_or(now).min(now);
     time_arg::in_order(since, until)?;
     let journal = Journal::read(&configuration.state_dir())?;

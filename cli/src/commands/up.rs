@@ -1,21 +1,27 @@
 //! `curfew up`: runs the emulator, the demo and the daemon on this machine until Ctrl-C.
 
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::progress::Progress;
-use curfew_config::{Configuration, LoadOptions};
+use curfew_config::{ApiAuth, Configuration, ConfigurationError, LoadOptions, Lookup};
 use curfew_daemon::logging;
 use curfew_deploy::Outputs;
-use curfew_emulator::{Emulator, Installed, demo};
+use curfew_emulator::demo::{self, LaunchedFleet, LaunchedInstance};
+use curfew_emulator::{Emulator, Installed};
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::deploy::deployment;
-use super::outputs;
 use super::run::{Daemon, HangupAction, LogLines, keep_private, on_signal};
+use crate::output::count;
 use crate::progress;
 use crate::{CliError, Context, Exit};
 
@@ -36,6 +42,9 @@ pub(crate) struct UpArgs {
     /// Install the emulator and exit
     #[arg(long)]
     install_only: bool,
+    /// Open the page in the browser
+    #[arg(long)]
+    open: bool,
     /// Format of log lines
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
     log: LogLines,
@@ -44,8 +53,7 @@ pub(crate) struct UpArgs {
 pub(crate) async fn up(context: &mut Context, args: UpArgs) -> Result<(), CliError> {
     keep_private();
     logging::init(args.log.into(), context.global.verbose);
-    let mut overrides = context.flags();
-    overrides.fallback = Some(("the demo configuration", DEMO));
+    let overrides = overrides(context)?;
     let configuration = curfew_config::load(&overrides)?;
     let shutdown = on_signal(HangupAction::Shutdown)?;
     let progress = progress::stderr();
@@ -69,6 +77,11 @@ pub(crate) async fn up(context: &mut Context, args: UpArgs) -> Result<(), CliErr
         overrides: &overrides,
         installed: &installed,
         port: args.port,
+        page: if args.open {
+            Page::Opened
+        } else {
+            Page::Printed
+        },
         progress: progress.as_ref(),
     };
     let Some(emulator) = unless_cancelled(&shutdown, setup.start())
@@ -80,6 +93,45 @@ pub(crate) async fn up(context: &mut Context, args: UpArgs) -> Result<(), CliErr
     let result = serve(context, &setup, emulator, &shutdown).await;
     progress.note("Stopped.");
     result
+}
+
+/// Returns the layers of the configuration: the named file, otherwise `./curfew.toml`, otherwise the demo's, which is written to the
+/// state directory so that other commands can use it. The file of the system is not used: it may have real destinations.
+fn overrides(context: &Context) -> Result<LoadOptions, CliError> {
+    let mut overrides = context.flags();
+    if overrides.file.is_some() {
+        return Ok(overrides);
+    }
+    match curfew_config::find(None, Lookup::Folder) {
+        Ok(found) if found.is_from_folder => overrides.file = Some(found.path),
+        Ok(_) | Err(ConfigurationError::NoFile { .. }) => {
+            overrides.fallback = Some(("the demo configuration", DEMO));
+            let folder = curfew_config::load(&overrides)?.state_dir();
+            overrides.fallback = None;
+            overrides.file = Some(demo_file(&folder)?);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(overrides)
+}
+
+/// Writes the demo's configuration to `folder`, unless the user has it already and may have changed it.
+fn demo_file(folder: &Path) -> Result<PathBuf, CliError> {
+    let path = folder.join("demo.toml");
+    let written = fs::create_dir_all(folder).and_then(|()| {
+        let mut file = File::create_new(&path)?;
+        // The first line is for editors, and relative to the examples.
+        let (_, text) = DEMO.split_once('\n').unwrap_or_default();
+        file.write_all(text.as_bytes())
+    });
+    match written {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            let message = format!("`{}` can't be written: {error}", path.display());
+            Err(CliError::new(Exit::Failed, message)
+                .hint("name a configuration file: --config FILE"))
+        }
+        _ => Ok(std::path::absolute(&path).unwrap_or(path)),
+    }
 }
 
 /// Deploys the demo and runs the daemon until the shutdown. Always stops the emulator at the end.
@@ -127,7 +179,15 @@ struct LocalSetup<'a> {
     overrides: &'a LoadOptions,
     installed: &'a Installed,
     port: u16,
+    page: Page,
     progress: &'a dyn Progress,
+}
+
+/// Whether the page is opened in the browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Page {
+    Printed,
+    Opened,
 }
 
 impl LocalSetup<'_> {
@@ -145,16 +205,37 @@ impl LocalSetup<'_> {
     ) -> Result<Option<Connection>, CliError> {
         let connection = self.connect(emulator).await?;
         let connection = connection.correcting(&context.clock);
-        let Some(outputs) = unless_cancelled(shutdown, self.deploy_demo(context, &connection))
-            .await
-            .transpose()?
+        let Some((outputs, fleet)) =
+            unless_cancelled(shutdown, self.deploy_demo(context, &connection))
+                .await
+                .transpose()?
         else {
             return Ok(None);
         };
+        let report = UpReport {
+            page_url: format!("{}/", outputs.api_url),
+            outputs,
+            endpoint: emulator.endpoint(),
+            region: connection.region().to_string(),
+            configuration: self.overrides.file.clone(),
+            instances: fleet.instances,
+        };
+        let auth = self.configuration.api.auth;
         context
             .output
-            .print(&outputs, |outputs| next_steps(outputs, emulator))?;
+            .print(&report, |report| report.next_steps(auth))?;
+        if self.page == Page::Opened {
+            self.open(report.browser_url());
+        }
         Ok(Some(connection))
+    }
+
+    /// Opens the page in the browser. A failure is only noted: the URL is printed.
+    fn open(&self, url: &str) {
+        if let Err(error) = open_browser(url) {
+            self.progress
+                .note(&format!("the browser could not be opened: {error}"));
+        }
     }
 
     async fn connect(&self, emulator: &Emulator) -> Result<Connection, CliError> {
@@ -179,15 +260,18 @@ impl LocalSetup<'_> {
         &self,
         context: &Context,
         connection: &Connection,
-    ) -> Result<Outputs, CliError> {
+    ) -> Result<(Outputs, LaunchedFleet), CliError> {
         self.progress.begin("Launching the demo fleet");
-        let launched = demo::launch(connection).await?;
-        self.progress.end(&match launched.as_slice() {
-            [] => "The demo fleet is running".to_owned(),
+        let fleet = demo::fleet(&self.configuration.schedule_set);
+        let launched = demo::launch(connection, &fleet).await?;
+        self.progress.end(&match launched.new.as_slice() {
+            [] => "The demo fleet is there".to_owned(),
+            names if names.len() > 8 => format!("Launched {} instances", count(names.len())),
             names => format!("Launched {}", names.join(", ")),
         });
         let deployment = deployment(context, self.configuration, connection, None)?;
-        Ok(curfew_deploy::deploy(connection, &deployment, self.progress).await?)
+        let outputs = curfew_deploy::deploy(connection, &deployment, self.progress).await?;
+        Ok((outputs, launched))
     }
 
     /// Restarts the emulator whenever it exits, until the shutdown. An exit loses the state in memory, so the demo is deployed
@@ -209,7 +293,7 @@ impl LocalSetup<'_> {
             drop(emulator);
             emulator = self.restart(shutdown).await?;
             match unless_cancelled(shutdown, self.deploy_demo(context, connection)).await {
-                Some(Ok(outputs)) => info!(api_url = outputs.api_url, "emulator restarted"),
+                Some(Ok((outputs, _))) => info!(api_url = outputs.api_url, "emulator restarted"),
                 Some(Err(error)) => {
                     error!(%error, "emulator restarted, but the stack could not be deployed");
                 }
@@ -238,16 +322,195 @@ async fn unless_cancelled<T>(
     shutdown.run_until_cancelled(work).await
 }
 
-fn next_steps(outputs: &Outputs, emulator: &Emulator) -> String {
-    // Uses the name of the running program: a local build is not in the PATH.
-    let curfew = std::env::args()
-        .next()
-        .unwrap_or_else(|| "curfew".to_owned());
-    format!(
-        "\nCurfew is up on {}\n\n{}\nIn another terminal:\n  export AWS_ENDPOINT_URL={} CURFEW_CONFIG=config/examples/demo.toml\n  \
-         {curfew} status\n  {curfew} history\n\nPress Ctrl-C to stop.\n",
-        outputs.api_url,
-        outputs::examples(outputs),
-        emulator.endpoint(),
-    )
+/// Opens `url` with the program in `$BROWSER`, which a Codespace sets, otherwise with that of the desktop.
+fn open_browser(url: &str) -> io::Result<()> {
+    match std::env::var("BROWSER") {
+        Ok(program) if !program.is_empty() => open::with_detached(url, program),
+        _ => open::that_detached(url),
+    }
+}
+
+/// What runs, and how to use it.
+#[derive(Serialize)]
+struct UpReport {
+    /// The URL of the page on this machine.
+    page_url: String,
+    #[serde(flatten)]
+    outputs: Outputs,
+    /// The endpoint of the emulator.
+    endpoint: String,
+    region: String,
+    configuration: Option<PathBuf>,
+    /// The demo fleet.
+    instances: Vec<LaunchedInstance>,
+}
+
+impl UpReport {
+    /// The URL of the page for the browser: in a Codespace, the forwarded one.
+    fn browser_url(&self) -> &str {
+        self.outputs
+            .forwarded_url
+            .as_deref()
+            .unwrap_or(&self.page_url)
+    }
+
+    fn next_steps(&self, auth: ApiAuth) -> String {
+        // Uses the name of the running program: a local build is not in the PATH.
+        let curfew = std::env::args()
+            .next()
+            .unwrap_or_else(|| "curfew".to_owned());
+        let mut text = format!("\nCurfew is up. Its page:\n  {}\n", self.page_url);
+        if let Some(url) = &self.outputs.forwarded_url {
+            let _infallible = write!(text, "In the browser of this Codespace:\n  {url}/\n");
+        }
+        let _infallible = write!(text, "\nThe API, for scripts:\n{}", self.curls(auth));
+        let configuration = self.configuration.iter();
+        let files: Vec<String> = configuration
+            .map(|path| path.display().to_string())
+            .collect();
+        let file = files.concat();
+        let name = self
+            .instances
+            .first()
+            .map_or("--all", |first| first.name.as_str());
+        let _infallible = write!(
+            text,
+            "
+The configuration, which is read again when you change it:
+  {file}
+
+In another terminal:
+  export CURFEW_CONFIG={file}
+  export AWS_ENDPOINT_URL={} AWS_REGION={}
+  {curfew} status
+  {curfew} stop {name}
+  {curfew} history
+
+The emulated instances are records: no machine runs. Press Ctrl-C to stop.
+",
+            self.endpoint, self.region
+        );
+        text
+    }
+
+    /// Returns `curl` commands for an instance of the fleet, with the header that the API requires.
+    fn curls(&self, auth: ApiAuth) -> String {
+        let (header, note) = match auth {
+            ApiAuth::Auto | ApiAuth::None => ("", ""),
+            ApiAuth::Token => (
+                " -H \"Authorization: Bearer $TOKEN\"",
+                "  # TOKEN is the one whose digest is in the configuration; `curfew token new` makes one\n",
+            ),
+            ApiAuth::Iam => (
+                " --aws-sigv4 aws:amz:us-east-1:execute-api --user test:test",
+                "",
+            ),
+        };
+        let url = &self.outputs.api_url;
+        let curl = |path: &str| format!("  curl -s{header} '{url}/{path}'\n");
+        let mut text = format!("{note}{}", curl("status"));
+        if let Some(first) = self.instances.first() {
+            text += &curl(&format!("stop?instance={}", first.id));
+            text += &curl(&format!("start?instance={}&for=2h", first.id));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(forwarded_url: Option<&str>) -> UpReport {
+        let api = "http://127.0.0.1:4566/restapis/a1b2/prod/_user_request_";
+        UpReport {
+            page_url: format!("{api}/"),
+            outputs: Outputs {
+                api_url: api.to_owned(),
+                forwarded_url: forwarded_url.map(str::to_owned),
+                api_id: "a1b2".to_owned(),
+                stage: "prod".to_owned(),
+                function: "curfew-curfew".to_owned(),
+                queue_url: "http://127.0.0.1:4566/queue/q".to_owned(),
+                rules: Vec::new(),
+            },
+            endpoint: "http://127.0.0.1:4566".to_owned(),
+            region: "us-east-1".to_owned(),
+            configuration: Some("/home/alice/.local/state/curfew/demo.toml".into()),
+            instances: vec![LaunchedInstance {
+                id: "i-0abc1234def567890".to_owned(),
+                name: "office-1".to_owned(),
+            }],
+        }
+    }
+
+    fn shown(report: &UpReport, auth: ApiAuth) -> String {
+        let program = std::env::args().next().unwrap();
+        report.next_steps(auth).replace(&program, "curfew")
+    }
+
+    #[test]
+    fn the_page_the_api_and_the_configuration_are_printed_in_this_order() {
+        insta::assert_snapshot!(shown(&report(None), ApiAuth::None), @r#"
+        Curfew is up. Its page:
+          http://127.0.0.1:4566/restapis/a1b2/prod/_user_request_/
+
+        The API, for scripts:
+          curl -s 'http://127.0.0.1:4566/restapis/a1b2/prod/_user_request_/status'
+          curl -s 'http://127.0.0.1:4566/restapis/a1b2/prod/_user_request_/stop?instance=i-0abc1234def567890'
+          curl -s 'http://127.0.0.1:4566/restapis/a1b2/prod/_user_request_/start?instance=i-0abc1234def567890&for=2h'
+
+        The configuration, which is read again when you change it:
+          /home/alice/.local/state/curfew/demo.toml
+
+        In another terminal:
+          export CURFEW_CONFIG=/home/alice/.local/state/curfew/demo.toml
+          export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_REGION=us-east-1
+          curfew status
+          curfew stop office-1
+          curfew history
+
+        The emulated instances are records: no machine runs. Press Ctrl-C to stop.
+        "#);
+    }
+
+    #[test]
+    fn curl_uses_this_machine_and_the_browser_the_forwarded_url() {
+        let forwarded = "https://disco-4566.app.github.dev/restapis/a1b2/prod/_user_request_";
+        let report = report(Some(forwarded));
+        let text = shown(&report, ApiAuth::None);
+        let browser = format!("In the browser of this Codespace:\n  {forwarded}/\n");
+        assert!(text.contains(&browser), "{text}");
+        for line in text.lines().filter(|line| line.contains("curl")) {
+            assert!(line.contains("'http://127.0.0.1:4566/"), "{line}");
+        }
+        assert_eq!(report.browser_url(), forwarded);
+    }
+
+    #[test]
+    fn curl_has_the_header_that_the_api_requires() {
+        let text = shown(&report(None), ApiAuth::Token);
+        for line in text.lines().filter(|line| line.contains("curl -s")) {
+            assert!(
+                line.contains(r#"-H "Authorization: Bearer $TOKEN""#),
+                "{line}"
+            );
+        }
+        assert!(text.contains("`curfew token new`"), "{text}");
+        let text = shown(&report(None), ApiAuth::Iam);
+        assert!(text.contains("--aws-sigv4"), "{text}");
+    }
+
+    #[test]
+    fn a_changed_demo_configuration_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("state");
+        let file = demo_file(&folder).unwrap();
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(DEMO.starts_with("#:schema ") && DEMO.ends_with(&text));
+        assert!(text.starts_with("# The schedules of `curfew up`"), "{text}");
+        fs::write(&file, "[managing]\n").unwrap();
+        assert_eq!(demo_file(&folder).unwrap(), file);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "[managing]\n");
+    }
 }

@@ -1,6 +1,8 @@
 //! Commands that make no AWS call: standard output, standard error and exit code, in a cleared environment.
 
+mod completion;
 mod edges;
+mod init;
 mod lookup;
 mod place;
 mod private;
@@ -39,6 +41,102 @@ fn next_lists_the_coming_edges() {
         edge("start", "2026-12-28T07:00:00Z", "2026-12-28T08:00:00"),
     ];
     assert_eq!(edges, json!({"edges": expected}));
+}
+
+#[test]
+fn times_are_in_the_zone_of_the_schedule() {
+    let place = Place::with(
+        "[schedules.nyc]\ntimezone = 'America/New_York'\nrunning = 'Mon-Fri 08:00-20:00'\n\
+         [schedules.office]\ntimezone = 'Europe/Paris'\nrunning = 'Mon-Fri 08:00-20:00'\n",
+    );
+    let explained = |schedule: &str| {
+        let when = "2026-11-27 08:00";
+        place.json(&["explain", "--schedule", schedule, "--at", when])["at"].clone()
+    };
+    assert_eq!(explained("nyc"), "2026-11-27T13:00:00Z");
+    assert_eq!(explained("office"), "2026-11-27T07:00:00Z");
+    // Every form is accepted, and another one is refused with all of them.
+    for when in [
+        "22:00",
+        "friday",
+        "fri 18:00",
+        "tomorrow",
+        "2h30m",
+        "2026-11-27",
+    ] {
+        place.json(&["next", "--from", when]);
+        place.json(&["explain", "--schedule", "nyc", "--at", when]);
+        assert_eq!(
+            place.fails(&["history", "--since", when]).0,
+            3,
+            "no journal"
+        );
+    }
+    for command in [
+        ["next", "--from"].as_slice(),
+        &["explain", "--schedule", "nyc", "--at"],
+        &["history", "--since"],
+        &["savings", "--until"],
+        &["start", "web", "--until"],
+        &["stop", "web", "--for"],
+    ] {
+        let (code, stderr) = place.fails(&[command, &["soon"]].concat());
+        assert_eq!(code, 2, "{stderr}");
+        let forms =
+            "`soon` is not a time; use `22:00`, `friday`, `friday 18:00`, `tomorrow 08:00`, ";
+        assert!(stderr.contains(forms), "{command:?}: {stderr}");
+    }
+}
+
+#[test]
+fn errors_are_one_line_of_json_with_o_json() {
+    let place = Place::with(OFFICE);
+    for (arguments, code, name) in [
+        (
+            ["next", "--schedule", "ofice"].as_slice(),
+            3,
+            "nothing_matched",
+        ),
+        (&["history"], 3, "nothing_matched"),
+        (&["status"], 2, "usage"),
+        (&["check", "missing.toml"], 2, "usage"),
+        (
+            &["apply", "--endpoint-url", "http://127.0.0.1:1"],
+            2,
+            "usage",
+        ),
+        (
+            &[
+                "plan",
+                "--endpoint-url",
+                "http://127.0.0.1:1",
+                "--region",
+                "eu-west-3",
+            ],
+            5,
+            "unreachable",
+        ),
+        // Errors of the arguments themselves.
+        (&["next", "--from", "soon"], 2, "usage"),
+        (&["stop", "--tag", "Team"], 2, "usage"),
+        (&["frobnicate"], 2, "usage"),
+    ] {
+        for format in [["-o", "json"].as_slice(), &["--output=json"], &["-ojson"]] {
+            let (found, stderr) = place.fails(&[arguments, format].concat());
+            assert_eq!(found, code, "{arguments:?}: {stderr}");
+            assert_eq!(stderr.lines().count(), 1, "{stderr}");
+            let document: serde_json::Value = serde_json::from_str(&stderr).unwrap();
+            let error = document["error"].as_object().unwrap();
+            assert_eq!(error["code"], name, "{stderr}");
+            assert!(!error["message"].as_str().unwrap().is_empty());
+            assert!(error.contains_key("hint"), "{stderr}");
+        }
+    }
+    // Help is no error.
+    place
+        .curfew(&["stop", "--help", "-o", "json"])
+        .assert()
+        .success();
 }
 
 #[test]
@@ -288,14 +386,13 @@ fn every_command_has_help_with_the_exit_codes() {
     assert!(help.contains("4 not authorised"), "{help}");
     let commands = help
         .lines()
-        .skip_while(|line| *line != "Commands:")
-        .skip(1)
-        .take_while(|line| !line.is_empty());
+        .skip_while(|line| !line.starts_with("Try"))
+        .take_while(|line| *line != "Global options:");
     let names = commands.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     let names: Vec<&str> = names
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    assert!(names.len() > 15, "{names:?}");
+    assert!(names.len() > 25, "{names:?}");
     for name in names.into_iter().filter(|name| *name != "help") {
         place.curfew(&[name, "--help"]).assert().success();
     }

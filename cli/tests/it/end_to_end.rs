@@ -42,7 +42,7 @@ fn eventbridge_triggers_the_lambda_which_stops_and_starts_on_time() {
             .unwrap()
             .to_owned()
     };
-    let (web, batch) = (id("web-1"), id("batch-1"));
+    let (web, batch) = (id("office-1"), id("night-stop-1"));
 
     // Several instances are managed: the error lists the choices, and nothing changes.
     let (status, body) = Sandbox::get(&format!("{url}/stop"));
@@ -263,7 +263,7 @@ fn the_actor_of_a_token_is_journalled_and_the_token_is_not() {
         "#
     ));
     let mut up = sandbox.up();
-    let (url, web) = (up.api_url(), sandbox.id("web-1"));
+    let (url, web) = (up.api_url(), sandbox.id("office-1"));
     let stop = format!("{url}/stop?instance={web}&for=2h");
     let (status, body) = Sandbox::get(&stop);
     assert_eq!(
@@ -378,7 +378,7 @@ fn a_killed_emulator_is_restarted_and_the_journal_loses_nothing() {
         "[daemon]\npoll = '1s'\n[schedules.office]\ntimezone = 'UTC'\nstop = '0 0 1 1 *'",
     );
     let mut up = sandbox.up();
-    let web = sandbox.id("web-1");
+    let web = sandbox.id("office-1");
     let (status, body) = Sandbox::get(&format!("{}/stop?instance={web}", up.api_url()));
     assert_eq!(status, 200, "{body}");
     sandbox.eventually("the journal has it", || sandbox.history().len() == 1);

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::support::Sandbox;
+use crate::support::{Sandbox, test_fleet};
 use aws_sdk_cloudformation::types::{Capability, Parameter, Stack, StackStatus};
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, Target};
 use curfew_aws::connect::{ConnectOptions, Connection};
@@ -167,7 +167,7 @@ async fn the_emulator_enforces_the_role_of_the_function() {
     })
     .await
     .unwrap();
-    demo::launch(&conn).await.unwrap();
+    demo::launch(&conn, &test_fleet()).await.unwrap();
     std::fs::write(emulator.directory.path().join("curfew.toml"), CONFIGURATION).unwrap();
     let outputs = emulator.curfew(&["--config", "curfew.toml", "deploy", "-o", "json"]);
     let outputs: serde_json::Value = serde_json::from_str(&outputs).unwrap();

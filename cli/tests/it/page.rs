@@ -86,7 +86,7 @@ fn the_page_explains_request_signing() {
     assert_eq!(sandbox.processes(), Vec::<String>::new());
 }
 
-/// Schedules without an edge in the next hours, so that only the tests change the demo fleet.
+/// Schedules without an edge in the next hours, so that only the tests change the demo fleet: `web-1`, `batch-1` and `lab-1`.
 fn schedules() -> String {
     let paris = TimeZone::get("Europe/Paris").unwrap();
     let now = crate::support::minute::now();
@@ -102,9 +102,11 @@ fn schedules() -> String {
         [schedules.office]
         timezone = "Europe/Paris"
         running = "Mon-Sun {from:02}:00-{to:02}:00"
+        match = {{ tags = {{ Name = "web-1" }} }}
         [schedules.night-stop]
         timezone = "Europe/Paris"
         stop = "0 {stop} * * *"
+        match = {{ tags = {{ Name = "batch-1" }} }}
         [schedules.lab]
         timezone = "Europe/Paris"
         running = "Mon-Sun {from:02}:00-{to:02}:00"

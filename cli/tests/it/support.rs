@@ -14,6 +14,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use curfew_aws::progress::Silent;
+use curfew_emulator::demo::DemoInstance;
 use curfew_emulator::{Emulator, cache_directory};
 use curfew_journal::Journal;
 use serde_json::Value;
@@ -22,6 +23,21 @@ use tokio::runtime::Runtime;
 
 pub(crate) use self::place::Place;
 pub(crate) use self::process::CurfewProcess;
+
+/// The instances of tests that need no `curfew up`: `web-1` and `batch-1` name a schedule, `lab-1` has the tag of a `match`.
+pub(crate) fn test_fleet() -> Vec<DemoInstance> {
+    let instance = |name: &str, key: &str, value: &str| DemoInstance {
+        name: name.to_owned(),
+        tags: [("Name", name), (key, value)]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+    };
+    vec![
+        instance("web-1", "Schedule", "office"),
+        instance("batch-1", "Schedule", "night-stop"),
+        instance("lab-1", "Environment", "lab"),
+    ]
+}
 
 /// The files, port and emulator of one test.
 pub(crate) struct Sandbox {

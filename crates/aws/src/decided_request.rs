@@ -54,9 +54,9 @@ impl<'s, 'a> DecidedRequest<'s, 'a> {
         }
     }
 
-    /// The number of decided steps.
-    pub fn steps(&self) -> usize {
-        self.decided.steps.len()
+    /// The decided steps.
+    pub fn steps(&self) -> &[Step] {
+        &self.decided.steps
     }
 
     /// The first instance without a step.

@@ -31,6 +31,7 @@ pub mod status;
 pub mod step;
 mod string_newtype;
 pub mod tag_problem;
+pub mod time_expression;
 pub mod timetable;
 pub mod token;
 pub mod transition;

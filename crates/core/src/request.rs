@@ -1,9 +1,7 @@
 //! Requests by a person or a program: plain starts and stops, and overrides.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::str::FromStr;
 
-use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,7 +9,7 @@ use crate::instance::{Instance, InstanceId};
 use crate::state_tags::{
     Actor, OVERRIDE_TAG, Override, REQUEST_TAG, RecordedRequest, whole_second,
 };
-use crate::timetable::instant_of_wall;
+use crate::time_expression::{TimeDirection, TimeExpression};
 
 /// A request for some of the instances of a pass.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,6 +127,22 @@ impl RequestDuration {
             Ok(Self::Until(until))
         }
     }
+
+    /// An override from `now` until the time that a user wrote, in `zone`. Fails as [`Self::until`] does.
+    pub fn ending(
+        end: TimeExpression,
+        zone: &TimeZone,
+        now: Timestamp,
+    ) -> Result<Self, InvalidOverrideEnd> {
+        match end.length() {
+            Some(length) if length > LONGEST_OVERRIDE => Err(InvalidOverrideEnd::TooFar),
+            Some(length) => Ok(Self::length(length, now)),
+            None => {
+                let at = end.instant(TimeDirection::Future, zone, now);
+                Self::until(at.unwrap_or(Timestamp::MAX), now)
+            }
+        }
+    }
 }
 
 /// An instant that can't be the end of an override.
@@ -155,151 +169,9 @@ impl InvalidOverrideEnd {
     }
 }
 
-/// The end of an override as users write it: a time of day, a date and a time, or an instant.
-///
-/// ```
-/// use curfew_core::request::OverrideEnd;
-/// use jiff::tz::TimeZone;
-///
-/// let paris = TimeZone::get("Europe/Paris")?;
-/// let now = "2026-11-23T20:30:00Z".parse()?; // 21:30 there
-/// let at = |text: &str| text.parse::<OverrideEnd>().unwrap().instant(&paris, now).unwrap().to_string();
-/// assert_eq!(at("22:00"), "2026-11-23T21:00:00Z");
-/// assert_eq!(at("21:00"), "2026-11-24T20:00:00Z", "that has passed today");
-/// assert_eq!(at("2026-11-27 08:00"), "2026-11-27T07:00:00Z");
-/// assert_eq!(at("2026-11-27T08:00:00+05:30"), "2026-11-27T02:30:00Z");
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// Wall times follow the policy of schedules: in a fold, the first occurrence; in a gap, the instant of the clock change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OverrideEnd {
-    /// An instant, such as `2026-11-23T22:00:00Z`.
-    Instant(Timestamp),
-    /// A date and a wall time, such as `2026-11-23T22:00`.
-    On(DateTime),
-    /// The next occurrence of a wall time, such as `22:00`.
-    Next(Time),
-}
-
-impl OverrideEnd {
-    /// Whether the instant depends on the time zone.
-    pub fn needs_zone(self) -> bool {
-        !matches!(self, Self::Instant(_))
-    }
-
-    /// Resolves the end at `now` in `zone`; none if the year is out of the range of schedules.
-    pub fn instant(self, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
-        match self {
-            Self::Instant(at) => Some(at),
-            Self::On(wall) => instant_of_wall(zone, wall),
-            Self::Next(time) => {
-                let today = zone.to_datetime(now).date();
-                // Three days: a clock change, or a day that the zone skips, may leave today and tomorrow without this time.
-                let days = today.series(jiff::Span::new().days(1)).take(3);
-                days.filter_map(|day| instant_of_wall(zone, day.to_datetime(time)))
-                    .find(|at| *at > now)
-            }
-        }
-    }
-}
-
-impl FromStr for OverrideEnd {
-    type Err = MalformedOverrideEnd;
-
-    fn from_str(text: &str) -> Result<Self, MalformedOverrideEnd> {
-        let text = text.trim();
-        if let Ok(at) = text.parse() {
-            return Ok(Self::Instant(at));
-        }
-        // To the minute: overrides that end at a second of the day have no use.
-        let minute = |time: Time| time.second() == 0 && time.subsec_nanosecond() == 0;
-        let date = text.contains('-').then(|| text.parse::<DateTime>().ok());
-        match date.map_or_else(
-            || text.parse().ok().map(Self::Next),
-            |wall| wall.map(Self::On),
-        ) {
-            Some(end @ Self::On(wall)) if text.contains(':') && minute(wall.time()) => Ok(end),
-            Some(end @ Self::Next(time)) if text.contains(':') && minute(time) => Ok(end),
-            _ => Err(MalformedOverrideEnd(text.chars().take(40).collect())),
-        }
-    }
-}
-
-/// The text is not a valid end of an override.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is neither a time (`22:00`), nor a day and a time (`2026-11-23T22:00`), nor an instant (`2026-11-23T22:00:00Z`)", .0.escape_debug())]
-pub struct MalformedOverrideEnd(String);
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    fn instant(text: &str, zone: &str, now: &str) -> String {
-        let end: OverrideEnd = text.parse().unwrap();
-        let zone = TimeZone::get(zone).unwrap();
-        end.instant(&zone, now.parse().unwrap())
-            .unwrap()
-            .to_string()
-    }
-
-    #[test]
-    fn a_time_of_day_is_the_next_one_on_the_clock_of_its_zone() {
-        let next = |text, now| instant(text, "Europe/Paris", now);
-        assert_eq!(
-            next("22:00", "2026-11-23T21:00:00Z"),
-            "2026-11-24T21:00:00Z",
-            "exactly then is over"
-        );
-        assert_eq!(
-            next("00:30", "2026-11-23T22:45:00Z"),
-            "2026-11-23T23:30:00Z",
-            "tomorrow there, today in UTC"
-        );
-        // The clock jumps from 02:00 to 03:00 at 01:00 UTC, and shows 02:30 twice at the end of October.
-        assert_eq!(
-            next("02:30", "2026-03-28T23:00:00Z"),
-            "2026-03-29T01:00:00Z"
-        );
-        assert_eq!(
-            next("02:30", "2026-10-24T23:00:00Z"),
-            "2026-10-25T00:30:00Z"
-        );
-        assert_eq!(
-            next("02:30", "2026-10-25T00:45:00Z"),
-            "2026-10-26T01:30:00Z"
-        );
-        // Samoa had no 30 December 2011.
-        assert_eq!(
-            instant("09:00", "Pacific/Apia", "2011-12-30T09:00:00Z"),
-            "2011-12-30T10:00:00Z"
-        );
-    }
-
-    #[test]
-    fn an_invalid_end_is_refused_with_examples() {
-        for bad in [
-            "",
-            "22",
-            "tomorrow",
-            "2026-11-23",
-            "25:00",
-            "22:00:30",
-            "2026-11-23T22:00:30",
-            "2026-13-01T22:00",
-        ] {
-            let error = bad.parse::<OverrideEnd>().unwrap_err().to_string();
-            assert!(error.contains("`22:00`"), "{bad}: {error}");
-        }
-        assert_eq!(
-            "9999-12-31T23:59"
-                .parse::<OverrideEnd>()
-                .unwrap()
-                .instant(&TimeZone::UTC, Timestamp::UNIX_EPOCH),
-            None
-        );
-    }
 
     #[test]
     fn request_tags_are_added_to_an_answer_that_does_not_have_them_yet() {
@@ -377,11 +249,20 @@ mod tests {
     }
 
     #[test]
-    fn only_an_instant_needs_no_zone() {
-        let needs_zone = |text: &str| text.parse::<OverrideEnd>().unwrap().needs_zone();
-        assert!(!needs_zone("2026-11-23T22:00:00Z"));
-        assert!(needs_zone("2026-11-23T22:00"));
-        assert!(needs_zone("22:00"));
+    fn an_end_is_a_length_or_a_time_in_the_zone() {
+        let now: Timestamp = "2026-11-23T18:00:00.5Z".parse().unwrap();
+        let paris = TimeZone::get("Europe/Paris").unwrap();
+        let ending = |text: &str| RequestDuration::ending(text.parse().unwrap(), &paris, now);
+        let until = |text: &str| Ok(RequestDuration::Until(text.parse().unwrap()));
+        assert_eq!(ending("2h30m"), until("2026-11-23T20:30:01Z"));
+        assert_eq!(ending("31d"), until("2026-12-24T18:00:01Z"));
+        assert_eq!(ending("32d"), Err(InvalidOverrideEnd::TooFar));
+        assert_eq!(ending("friday 18:00"), until("2026-11-27T17:00:00Z"));
+        assert!(matches!(
+            ending("today"),
+            Err(InvalidOverrideEnd::Over { .. })
+        ));
+        assert_eq!(ending("9999-12-31"), Err(InvalidOverrideEnd::TooFar));
     }
 
     #[test]
@@ -401,15 +282,5 @@ mod tests {
             until("2026-12-24T18:00:01Z"),
             Err(InvalidOverrideEnd::TooFar)
         );
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_panics(text in ".{0,30}", now in 0_i64..4_000_000_000) {
-            if let Ok(end) = text.parse::<OverrideEnd>() {
-                let at = end.instant(&TimeZone::UTC, Timestamp::from_second(now).unwrap());
-                prop_assert!(!matches!(end, OverrideEnd::Next(_)) || at.is_some());
-            }
-        }
     }
 }

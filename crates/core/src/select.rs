@@ -17,11 +17,14 @@ use crate::skip::{Skip, SkipReason};
 use crate::step::Step;
 use crate::world::World;
 
-/// The instances that a command applies to. Ids can't be combined with schedules or tags; schedules and tags are combined by AND.
+/// The instances that a command applies to. Ids and names can't be combined with schedules or tags; schedules and tags are combined by
+/// AND.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InstanceSelector {
     /// The ids of exactly these instances.
     pub ids: BTreeSet<InstanceId>,
+    /// The names of exactly these instances: each is the value of the tag `Name` of one instance only.
+    pub names: BTreeSet<String>,
     /// Instances managed by one of these schedules.
     pub schedules: BTreeSet<ScheduleName>,
     /// Instances with all of these tags.
@@ -31,16 +34,110 @@ pub struct InstanceSelector {
 }
 
 impl InstanceSelector {
-    /// Whether neither ids, schedules, tags nor all instances are selected.
+    /// Whether neither ids, names, schedules, tags nor all instances are selected.
     pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+        !self.is_by_instance()
             && self.schedules.is_empty()
             && self.tags.is_empty()
             && self.scope == SelectionScope::Named
     }
+
+    /// Whether instances are selected by their ids or names.
+    pub fn is_by_instance(&self) -> bool {
+        !self.ids.is_empty() || !self.names.is_empty()
+    }
+
+    /// The ids to observe, if these suffice for the selection: names have to be looked up among all instances.
+    pub fn sufficient_ids(&self) -> Option<&BTreeSet<InstanceId>> {
+        (!self.ids.is_empty() && self.names.is_empty()).then_some(&self.ids)
+    }
 }
 
-/// The scope of a command without ids.
+impl Extend<InstanceTarget> for InstanceSelector {
+    fn extend<T: IntoIterator<Item = InstanceTarget>>(&mut self, targets: T) {
+        for target in targets {
+            match target {
+                InstanceTarget::Id(id) => drop(self.ids.insert(id)),
+                InstanceTarget::Name(name) => drop(self.names.insert(name)),
+            }
+        }
+    }
+}
+
+/// One instance as users write it: by its id, or by its name if only one instance has it.
+///
+/// ```
+/// use curfew_core::select::InstanceTarget;
+///
+/// let target = |text: &str| text.parse::<InstanceTarget>().unwrap();
+/// assert!(matches!(target("i-0abc1234def567890"), InstanceTarget::Id(_)));
+/// assert!(matches!(target("web-1"), InstanceTarget::Name(_)));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InstanceTarget {
+    /// The id.
+    Id(InstanceId),
+    /// The value of the tag `Name`.
+    Name(String),
+}
+
+impl InstanceTarget {
+    /// Finds the instance. Fails if there is none, or if several have the name.
+    pub fn find<'a>(
+        &self,
+        instances: impl IntoIterator<Item = &'a Instance>,
+    ) -> Result<&'a Instance, SelectError> {
+        let mut instances = instances.into_iter();
+        match self {
+            Self::Id(id) => {
+                let unknown = || SelectError::UnknownInstance {
+                    first: id.clone(),
+                    more: 0,
+                };
+                instances.find(|one| one.id == *id).ok_or_else(unknown)
+            }
+            Self::Name(name) => {
+                let named = instances.filter(|one| one.name() == Some(name));
+                let found: Vec<&Instance> = named.collect();
+                match found.as_slice() {
+                    [] => Err(SelectError::UnknownName { name: name.clone() }),
+                    [only] => Ok(only),
+                    several => Err(SelectError::AmbiguousName {
+                        name: name.clone(),
+                        found: several.len(),
+                        choices: several
+                            .iter()
+                            .take(SelectError::CHOICES)
+                            .map(|one| InstanceChoice::of(one))
+                            .collect(),
+                    }),
+                }
+            }
+        }
+    }
+}
+
+impl FromStr for InstanceTarget {
+    type Err = InvalidTarget;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTarget> {
+        /// The limit of AWS for the value of a tag.
+        const MAX_CHARACTERS: usize = 256;
+        let text = text.trim();
+        if text.is_empty() || text.chars().count() > MAX_CHARACTERS {
+            return Err(InvalidTarget);
+        }
+        let id = text.parse().map(Self::Id);
+        Ok(id.unwrap_or_else(|_| Self::Name(text.to_owned())))
+    }
+}
+
+/// The text is empty, or too long for the value of a tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an instance has an id, such as `i-0abc1234def567890`, or a name of up to 256 characters")]
+pub struct InvalidTarget;
+
+/// The scope of a command without ids or names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SelectionScope {
     /// Only instances that match, up to a limit.
@@ -50,12 +147,14 @@ pub enum SelectionScope {
     All,
 }
 
-/// A filter by tag, written `Key:Value`; the value may have the wildcards `*` and `?`.
+/// A filter by tag, written `Key=Value` or `Key:Value`; the value may have the wildcards `*` and `?`. If there is a `=`, it is the first
+/// one that separates, otherwise the first `:`.
 ///
 /// ```
 /// use curfew_core::select::TagFilter;
 ///
-/// assert!("Environment:dev*".parse::<TagFilter>().is_ok());
+/// assert_eq!("Environment=dev*".parse::<TagFilter>(), "Environment:dev*".parse());
+/// assert!("aws:cloudformation:stack-name=web".parse::<TagFilter>().is_ok());
 /// assert!("Environment".parse::<TagFilter>().is_err());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +177,7 @@ impl FromStr for TagFilter {
     type Err = InvalidTagFilter;
 
     fn from_str(text: &str) -> Result<Self, InvalidTagFilter> {
-        match text.split_once(':') {
+        match text.split_once('=').or_else(|| text.split_once(':')) {
             Some((key, value)) if !key.is_empty() && !value.is_empty() => Ok(Self {
                 key: key.to_owned(),
                 value: Pattern::new(value),
@@ -90,7 +189,7 @@ impl FromStr for TagFilter {
 
 /// The text is not a tag's key and value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a tag is a key and a value, such as `Environment:dev*`")]
+#[error("a tag is a key and a value, such as `Environment=dev*`")]
 pub struct InvalidTagFilter;
 
 /// An observed instance, and its evaluation before any request.
@@ -151,10 +250,7 @@ impl<'a> EvaluatedInstance<'a> {
     }
 
     fn choice(&self) -> InstanceChoice {
-        InstanceChoice {
-            id: self.instance.id.clone(),
-            name: self.instance.name().map(str::to_owned),
-        }
+        InstanceChoice::of(self.instance)
     }
 }
 
@@ -165,7 +261,7 @@ pub enum Eligibility<'a> {
     Managed,
     /// Curfew never starts or stops such an instance, or its schedule is unknown, malformed or ambiguous.
     Protected(&'a Skip),
-    /// Another tool manages it: it can be selected only by its id.
+    /// Another tool manages it: it can be selected only by its id or name.
     Owned(&'a Skip),
     /// No schedule manages it.
     Unmanaged(&'a Skip),
@@ -215,8 +311,8 @@ impl<'s, 'a> Selection<'s, 'a> {
 /// instead of stopping a fleet.
 pub const DEFAULT_LIMIT: usize = 100;
 
-/// Selects the instances to change. Fails if nothing matches, if ids or schedules are unknown, or if more than `limit` instances match
-/// and the scope is not [`SelectionScope::All`].
+/// Selects the instances to change. Fails if nothing matches, if ids, names or schedules are unknown, if a name is ambiguous, or if more
+/// than `limit` instances match and the scope is not [`SelectionScope::All`].
 pub fn for_change<'s, 'a>(
     selector: &InstanceSelector,
     instances: &'s [EvaluatedInstance<'a>],
@@ -225,10 +321,10 @@ pub fn for_change<'s, 'a>(
 ) -> Result<Selection<'s, 'a>, SelectError> {
     let selection = if selector.is_empty() {
         single_managed(instances)?
-    } else if selector.ids.is_empty() {
-        by_match(selector, instances, schedule_set)?
+    } else if selector.is_by_instance() {
+        by_instance(selector, instances)?
     } else {
-        by_id(selector, instances)?
+        by_match(selector, instances, schedule_set)?
     };
     let found = selection.chosen.len();
     if found > limit && selector.scope == SelectionScope::Named {
@@ -237,12 +333,16 @@ pub fn for_change<'s, 'a>(
     Ok(selection)
 }
 
-fn by_id<'s, 'a>(
+fn by_instance<'s, 'a>(
     selector: &InstanceSelector,
     instances: &'s [EvaluatedInstance<'a>],
 ) -> Result<Selection<'s, 'a>, SelectError> {
-    check_ids(selector, instances)?;
-    for one in instances {
+    let ids = resolved(selector, instances)?;
+    let chosen = instances
+        .iter()
+        .filter(|one| ids.contains(&one.instance.id));
+    let chosen: Vec<&EvaluatedInstance<'a>> = chosen.collect();
+    for one in &chosen {
         match one.eligibility() {
             Eligibility::Managed | Eligibility::Owned(_) => {}
             Eligibility::Protected(skip) => {
@@ -260,27 +360,31 @@ fn by_id<'s, 'a>(
         }
     }
     Ok(Selection {
-        chosen: instances.iter().collect(),
+        chosen,
         skipped: Vec::new(),
     })
 }
 
-/// Refuses ids that EC2 does not know.
-fn check_ids(
+/// The ids that are selected, and those of the names. Fails if EC2 does not know one of them, or if several instances have a name.
+fn resolved(
     selector: &InstanceSelector,
     instances: &[EvaluatedInstance<'_>],
-) -> Result<(), SelectError> {
-    let mut unknown = selector
-        .ids
-        .iter()
-        .filter(|id| !instances.iter().any(|one| one.instance.id == **id));
-    match unknown.next() {
-        None => Ok(()),
-        Some(first) => Err(SelectError::UnknownInstance {
+) -> Result<BTreeSet<InstanceId>, SelectError> {
+    let observed: BTreeSet<&InstanceId> = instances.iter().map(|one| &one.instance.id).collect();
+    let mut unknown = selector.ids.iter().filter(|id| !observed.contains(id));
+    if let Some(first) = unknown.next() {
+        return Err(SelectError::UnknownInstance {
             first: first.clone(),
             more: unknown.count(),
-        }),
+        });
     }
+    let mut ids = selector.ids.clone();
+    for name in &selector.names {
+        let target = InstanceTarget::Name(name.clone());
+        let found = target.find(instances.iter().map(|one| one.instance))?;
+        ids.insert(found.id.clone());
+    }
+    Ok(ids)
 }
 
 /// Refuses schedules that the configuration does not have.
@@ -371,18 +475,20 @@ fn single_managed<'s, 'a>(
     }
 }
 
-/// Selects the instances that a status lists, and counts the unmanaged ones that it does not list. Fails if ids or schedules are
-/// unknown.
+/// Selects the instances that a status lists, and counts the unmanaged ones that it does not list. Fails if ids, names or schedules are
+/// unknown, or a name is ambiguous.
 pub fn for_status<'a>(
     selector: &InstanceSelector,
     instances: Vec<EvaluatedInstance<'a>>,
     schedule_set: &ScheduleSet,
 ) -> Result<(Vec<EvaluatedInstance<'a>>, usize), SelectError> {
-    check_ids(selector, &instances)?;
+    let ids = resolved(selector, &instances)?;
     check_schedules(selector, schedule_set)?;
-    let all = selector.scope == SelectionScope::All || !selector.ids.is_empty();
+    let by_instance = selector.is_by_instance();
+    let all = selector.scope == SelectionScope::All || by_instance;
     let (shown, left_out): (Vec<_>, Vec<_>) = instances
         .into_iter()
+        .filter(|one| !by_instance || ids.contains(&one.instance.id))
         .filter(|one| one.matches(selector))
         .partition(|one| all || !matches!(one.eligibility(), Eligibility::Unmanaged(_)));
     Ok((shown, left_out.len()))
@@ -418,6 +524,22 @@ pub enum SelectError {
         /// The number of further unknown ids.
         more: usize,
     },
+    /// No instance has this name.
+    #[error("there is no instance named `{}`", name.escape_debug())]
+    UnknownName {
+        /// The unknown name.
+        name: String,
+    },
+    /// Several instances have this name.
+    #[error("{found} instances are named `{}`: {}", name.escape_debug(), ids_of(choices, *found))]
+    AmbiguousName {
+        /// The name.
+        name: String,
+        /// The number of instances with this name.
+        found: usize,
+        /// The first of them, at most 20.
+        choices: Vec<InstanceChoice>,
+    },
     /// The configuration has no such schedule.
     #[error("there is no schedule `{name}`")]
     UnknownSchedule {
@@ -429,7 +551,7 @@ pub enum SelectError {
     /// No managed instance matches the schedules and tags.
     #[error("no managed instance fits what was named")]
     NothingMatched,
-    /// No schedule manages an instance that is selected by its id.
+    /// No schedule manages an instance that is selected by its id or name.
     #[error("{which}: {detail}")]
     NotManaged {
         /// The selected instance.
@@ -437,7 +559,7 @@ pub enum SelectError {
         /// The reason, as one sentence.
         detail: String,
     },
-    /// Curfew never starts or stops an instance that is selected by its id.
+    /// Curfew never starts or stops an instance that is selected by its id or name.
     #[error("{which}: {detail}")]
     Protected {
         /// The selected instance.
@@ -469,22 +591,24 @@ impl SelectError {
     pub fn claims_absence(&self) -> bool {
         match self {
             Self::UnknownInstance { .. }
+            | Self::UnknownName { .. }
             | Self::NothingMatched
             | Self::NothingManaged
             | Self::LeftAlone { .. }
             | Self::AllLeftAlone { .. } => true,
             Self::TargetRequired { .. }
             | Self::TooMany { .. }
+            | Self::AmbiguousName { .. }
             | Self::UnknownSchedule { .. }
             | Self::NotManaged { .. }
             | Self::Protected { .. } => false,
         }
     }
 
-    /// The instances to choose from, if the selector is empty.
+    /// The instances to choose from, if the selector is empty or a name ambiguous.
     pub fn choices(&self) -> &[InstanceChoice] {
         match self {
-            Self::TargetRequired { choices, .. } => choices,
+            Self::TargetRequired { choices, .. } | Self::AmbiguousName { choices, .. } => choices,
             _ => &[],
         }
     }
@@ -500,6 +624,15 @@ pub struct InstanceChoice {
     pub name: Option<String>,
 }
 
+impl InstanceChoice {
+    fn of(instance: &Instance) -> Self {
+        Self {
+            id: instance.id.clone(),
+            name: instance.name().map(str::to_owned),
+        }
+    }
+}
+
 impl fmt::Display for InstanceChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
@@ -510,9 +643,17 @@ impl fmt::Display for InstanceChoice {
 }
 
 fn listed(choices: &[InstanceChoice], all: usize) -> String {
-    let mut labels: Vec<String> = choices.iter().map(ToString::to_string).collect();
-    if all > choices.len() {
-        labels.push(format!("and {} more", all - choices.len()));
+    joined(choices.iter().map(ToString::to_string), all)
+}
+
+fn ids_of(choices: &[InstanceChoice], all: usize) -> String {
+    joined(choices.iter().map(|choice| format!("`{}`", choice.id)), all)
+}
+
+fn joined(labels: impl Iterator<Item = String>, all: usize) -> String {
+    let mut labels: Vec<String> = labels.collect();
+    if all > labels.len() {
+        labels.push(format!("and {} more", all - labels.len()));
     }
     labels.join(", ")
 }

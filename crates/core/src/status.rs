@@ -114,7 +114,7 @@ impl InstanceStatus {
                     | SkipCode::OneTimeSpot
                     | SkipCode::UnknownSpot
                     | SkipCode::UnknownState
-                    | SkipCode::NoMemory
+                    | SkipCode::TagLimitReached
                     | SkipCode::MalformedOverride
                     | SkipCode::MalformedRequest
                     | SkipCode::WaitingToRetry
@@ -137,7 +137,7 @@ impl InstanceStatus {
                     | SkipCode::OverrideIgnored
                     | SkipCode::Overridden
                     | SkipCode::AsDesired
-                    | SkipCode::ManualOverride
+                    | SkipCode::ChangedByUser
                     | SkipCode::NothingDue,
                 )
                 | None => false,

@@ -171,11 +171,11 @@ fn body(route: Route) -> Value {
 fn meaning(parameter: ApiParameter) -> &'static str {
     match parameter {
         ApiParameter::Instance => {
-            "The id of an instance; repeatable. Can't be combined with `schedule` or `tag`."
+            "The id of an instance, or its name if no other instance has it; repeatable. Can't be combined with `schedule` or `tag`."
         }
         ApiParameter::Schedule => "Selects the instances that this schedule manages; repeatable.",
         ApiParameter::Tag => {
-            "Selects the instances with this tag, written `Key:Value`; `*` and `?` are wildcards in the value. Repeatable: all must match."
+            "Selects the instances with this tag, written `Key=Value` or `Key:Value`; `*` and `?` are wildcards in the value. Repeatable: all must match."
         }
         ApiParameter::All => "Selects all matching or named instances, whatever their number.",
         ApiParameter::For => {
@@ -194,13 +194,13 @@ fn meaning(parameter: ApiParameter) -> &'static str {
 fn schema_of(parameter: ApiParameter) -> Value {
     match parameter {
         ApiParameter::Instance => {
-            json!({"type": "string", "pattern": "^i-([0-9a-f]{8}|[0-9a-f]{17})$"})
+            json!({"type": "string", "minLength": 1, "maxLength": 256, "pattern": r"\S", "examples": ["i-0abc1234def567890", "web-1"]})
         }
         ApiParameter::Schedule => {
             let pattern = "^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$";
             json!({"type": "string", "pattern": pattern, "examples": ["office"]})
         }
-        ApiParameter::Tag => json!({"type": "string", "pattern": "^[^:]+:.+$"}),
+        ApiParameter::Tag => json!({"type": "string", "pattern": "^([^=]+=.+|[^=:]+:[^=]+)$"}),
         ApiParameter::All | ApiParameter::DryRun => json!({"type": "boolean", "default": false}),
         ApiParameter::For => json!({"type": "string", "examples": ["2h"]}),
         ApiParameter::Until => json!({"type": "string", "format": "date-time"}),
@@ -296,10 +296,10 @@ fn failure(route: Route, schemas: &mut SchemaGenerator) -> Value {
 /// Lists the error codes of an operation.
 fn codes(route: Route, method: &str) -> Vec<ErrorCode> {
     use ErrorCode::{
-        BadBody, BadParameter, Denied, Forbidden, Internal, NoCapacity, NoConfiguration,
-        NoCredentials, NotFound, NotManaged, NothingMatched, OutOfTime, Protected, Refused,
-        TargetRequired, Throttled, TooMany, Unauthorized, UnknownInstance, UnknownSchedule,
-        Unreachable, UpstreamError, WrongState,
+        AmbiguousName, BadBody, BadParameter, Denied, Forbidden, Internal, NoCapacity,
+        NoConfiguration, NoCredentials, NotFound, NotManaged, NothingMatched, OutOfTime, Protected,
+        Refused, TargetRequired, Throttled, TooMany, Unauthorized, UnknownInstance,
+        UnknownSchedule, Unreachable, UpstreamError, WrongState,
     };
     let cloud = [
         Denied,
@@ -316,7 +316,12 @@ fn codes(route: Route, method: &str) -> Vec<ErrorCode> {
         Route::Healthz => configuration.to_vec(),
         Route::Schedules => [&configuration[..], &[Unauthorized]].concat(),
         Route::Status => {
-            let own = [Unauthorized, UnknownInstance, UnknownSchedule];
+            let own = [
+                Unauthorized,
+                AmbiguousName,
+                UnknownInstance,
+                UnknownSchedule,
+            ];
             [&configuration[..], &own, &cloud].concat()
         }
         Route::Start | Route::Stop | Route::Resume => {
@@ -324,6 +329,7 @@ fn codes(route: Route, method: &str) -> Vec<ErrorCode> {
                 Unauthorized,
                 Forbidden,
                 TargetRequired,
+                AmbiguousName,
                 UnknownInstance,
                 UnknownSchedule,
                 NothingMatched,

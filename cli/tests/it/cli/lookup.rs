@@ -55,7 +55,7 @@ fn commands_fail_without_a_configuration_file() {
         assert_eq!(
             stderr,
             "error: there is no configuration file: none is named (--config, CURFEW_CONFIG), and `/etc/curfew/curfew.toml` is not there\n  \
-             hint: write `curfew.toml` (docs/reference/configuration.md and config/examples show how), or name another file with --config\n",
+             hint: `curfew init` writes one; name another file with --config\n",
             "{command}"
         );
     }
@@ -68,22 +68,26 @@ fn commands_fail_without_a_configuration_file() {
 }
 
 #[test]
-fn the_file_in_the_current_folder_is_used_with_a_note() {
+fn the_file_in_the_current_folder_is_used_and_named_with_v_and_in_errors() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("curfew.toml"), OFFICE).unwrap();
-    let (code, stdout, stderr) = curfew(folder.path(), &["-o", "json", "rules"]);
-    assert_eq!(
-        (code, stderr.as_str()),
-        (
-            0,
-            "note: using the configuration in `/folder/curfew.toml`\n"
-        )
+    let note = "note: using the configuration in `/folder/curfew.toml`\n";
+    let (code, _, stderr) = curfew(folder.path(), &["-v", "rules"]);
+    assert_eq!((code, stderr.as_str()), (0, note));
+    let (code, _, stderr) = curfew(folder.path(), &["next", "--schedule", "ofice"]);
+    assert_eq!(code, 3);
+    assert!(
+        stderr.ends_with("  configuration: /folder/curfew.toml\n"),
+        "{stderr}"
     );
+    let (code, stdout, stderr) = curfew(folder.path(), &["-o", "json", "rules"]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
     let rules: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(rules["rules"][0]["schedules"][0], "office", "{stdout}");
-    // No note for a file that is named.
-    let (code, _, stderr) = curfew(folder.path(), &["--config", "curfew.toml", "rules"]);
-    assert_eq!((code, stderr.as_str()), (0, ""));
+    // The user has named the file.
+    let named = ["--config", "curfew.toml", "next", "--schedule", "ofice"];
+    let (_, _, stderr) = curfew(folder.path(), &named);
+    assert!(!stderr.contains("configuration:"), "{stderr}");
 }
 
 #[test]

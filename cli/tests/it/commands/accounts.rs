@@ -54,7 +54,9 @@ fn skipped_instances_have_region_and_account() {
     let cloud = organisation(idle("web"), idle("billing"));
     let plan = cloud.json(&["plan"]);
     assert_eq!(accounts(&plan["skipped"]), BOTH);
-    let resumed = cloud.run(&["resume", "--all", "-o", "json"]).json();
+    let resumed = cloud
+        .run(&["resume", "--all", "--yes", "-o", "json"])
+        .json();
     assert_eq!(accounts(&resumed["instances"]), BOTH);
 }
 

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan, tz::TimeZone};
 use serde_json::json;
 
 use crate::commands::cloud::{Cloud, CommandResult, due, idle, lines, now};
+use crate::support::terminal::Terminal;
 
 /// Exit code and standard error, with instance ids replaced by names.
 fn summary(cloud: &Cloud, output: &CommandResult) -> String {
@@ -42,16 +43,16 @@ fn several_managed_instances_are_listed_as_choices() {
     let output = cloud.run(&["stop"]);
     insta::assert_snapshot!(summary(&cloud, &output), @r#"
     2: error: which one? Curfew manages 2 instances: `i-db` (db), `i-web` (web)
-      hint: pass an instance ID, --schedule, --tag or --all
+      hint: pass the name or the ID of an instance, --schedule, --tag or --all
     "#);
     let stray = cloud.id("stray");
     insta::assert_snapshot!(summary(&cloud, &cloud.run(&["stop", stray.as_str()])), @r#"
     3: error: `i-stray` (stray): no schedule manages it: it has no managing tag, and no schedule's `match` takes it
-      hint: nothing was changed; Curfew only changes instances that a schedule manages
+      hint: Curfew only changes instances that a schedule manages
     "#);
     insta::assert_snapshot!(summary(&cloud, &cloud.run(&["stop", "i-0abc1234def567890"])), @r#"
     3: error: there is no instance `i-0abc1234def567890`
-      hint: nothing was changed; check the ID, the region and the account
+      hint: check the ID, the region and the account
     "#);
     insta::assert_snapshot!(summary(&cloud, &cloud.run(&["stop", "--schedule", "ofice"])), @r#"
     3: error: there is no schedule `ofice`
@@ -103,9 +104,96 @@ fn more_than_100_instances_require_all() {
       hint: pass --all to select all of them
     "#);
     assert_eq!(cloud.changes(), 0);
-    let changes = cloud.json(&["stop", "--schedule", "year", "--all"]);
+    let changes = cloud.json(&["stop", "--schedule", "year", "--all", "--yes"]);
     assert_eq!(changes["instances"].as_array().unwrap().len(), 101);
     assert_eq!(cloud.ec2.calls_of(ApiAction::StopInstances).len(), 2);
+}
+
+#[test]
+fn a_name_is_enough_if_only_one_instance_has_it() {
+    let cloud = Cloud::with([idle("web"), idle("db"), idle("db")]);
+    let changes = cloud.json(&["stop", "web"]);
+    assert_eq!(
+        lines(&changes["instances"], &["before", "result"]),
+        ["web | running | stopping"]
+    );
+    let before = cloud.changes();
+    let output = cloud.run(&["stop", "db"]);
+    assert_eq!(output.code, 2);
+    assert!(
+        output
+            .stderr
+            .starts_with("error: 2 instances are named `db`: `i-")
+            && output
+                .stderr
+                .ends_with("`\n  hint: pass the ID of the one that is meant, or several IDs\n"),
+        "{output:?}"
+    );
+    let output = cloud.run(&["stop", "bd"]);
+    insta::assert_snapshot!(summary(&cloud, &output), @r#"
+    3: error: there is no instance named `bd`
+      hint: check the name, the region and the account; `curfew status --all` lists every instance with the reason it is skipped
+    "#);
+    assert_eq!(cloud.changes(), before);
+    let status = cloud.json(&["status", "web"]);
+    assert_eq!(status["instances"].as_array().unwrap().len(), 1);
+    let explained = cloud.json(&["explain", "web"]);
+    assert_eq!(explained["name"], "web");
+    assert_eq!(cloud.run(&["explain", "db"]).code, 2);
+    assert_eq!(cloud.run(&["explain", "bd"]).code, 3);
+}
+
+#[test]
+fn several_instances_need_one_confirmation() {
+    let cloud = Cloud::with([idle("web"), idle("db"), idle("tool").tag("Team", "shop")]);
+    // One instance needs none, however it is selected.
+    cloud.json(&["stop", "--tag", "Team=shop", "--for", "1h"]);
+    let before = cloud.changes();
+    for command in ["start", "stop", "resume"] {
+        let output = cloud.run(&[command, "web", "db"]);
+        assert_eq!(output.code, 2, "{output:?}");
+        let message = format!(
+            "error: refusing to {command} 2 instances without confirmation: standard input is not a terminal\n  \
+             hint: pass --yes, or check with --dry-run first\n"
+        );
+        assert_eq!(output.stderr, message);
+    }
+    assert_eq!(cloud.changes(), before, "nothing was changed");
+    cloud.json(&["stop", "web", "db", "--dry-run"]);
+
+    let mut terminal = Terminal::run(cloud.curfew(&["stop", "web", "db"]));
+    terminal
+        .until("Stop 2 instances: ")
+        .until("? [y/N] ")
+        .type_in("n\n");
+    let (code, screen) = terminal.end();
+    assert_eq!(code, 1);
+    assert!(
+        screen.ends_with("error: nothing was stopped: not confirmed\n"),
+        "{screen}"
+    );
+    assert_eq!(cloud.changes(), before);
+
+    let mut terminal = Terminal::run(cloud.curfew(&["stop", "--schedule", "year"]));
+    terminal.until("? [y/N] ").type_in("y\n");
+    let (code, screen) = terminal.end();
+    assert_eq!(code, 0, "{screen}");
+    assert!(cloud.state("web").starts_with("stop") && cloud.state("db").starts_with("stop"));
+    let changes = cloud.json(&["start", "web", "db", "--yes"]);
+    assert_eq!(changes["instances"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn only_confirmed_instances_are_changed() {
+    let cloud = Cloud::with([idle("web"), idle("db")]);
+    let mut terminal = Terminal::run(cloud.curfew(&["stop", "--all"]));
+    terminal.until("Stop 2 instances: ").until("? [y/N] ");
+    cloud.ec2.launch(idle("late"));
+    terminal.type_in("y\n");
+    let (code, screen) = terminal.end();
+    assert_eq!(code, 0, "{screen}");
+    assert_eq!(cloud.state("late"), "running", "{screen}");
+    assert!(cloud.state("web").starts_with("stop"), "{screen}");
 }
 
 #[test]
@@ -158,10 +246,12 @@ fn a_time_of_day_is_in_the_zone_of_the_managing_schedule() {
     assert_eq!(ends.strftime("%H:%M").to_string(), text);
     assert_eq!(ends.date(), local.date().tomorrow().unwrap());
 
+    // A length needs no zone.
+    cloud.json(&["start", "--all", "--until", "2h", "--dry-run"]);
     let output = cloud.run(&["start", "--all", "--until", "22:00"]);
     insta::assert_snapshot!(summary(&cloud, &output), @r#"
     2: error: `--until` is a wall time, but the schedules of these instances use 2 zones: Europe/Paris, Asia/Kolkata
-      hint: use an instant, such as 2026-11-23T22:00:00+01:00, or a duration with --for
+      hint: use an instant, such as 2026-11-27T22:00:00+01:00, or a length, such as 2h30m
     "#);
     let output = cloud.run(&["start", "--all", "--until", "2020-01-01T00:00:00Z"]);
     assert!(

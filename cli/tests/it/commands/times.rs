@@ -92,7 +92,7 @@ fn record(cloud: &Cloud) {
         instance: instance.clone(),
         transition: Some(transition),
         event: None,
-        sighting: Some(sighting),
+        known_state: Some(sighting),
     };
     journal.record(&[record]).unwrap();
     let edge = EdgeRecord {

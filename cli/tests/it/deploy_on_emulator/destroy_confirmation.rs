@@ -11,6 +11,7 @@ use crate::deploy_on_emulator::lab::{
     Lab, curfew, deploy, deployment, overlapping, stack_resources, write_state_tags,
 };
 use crate::support::terminal::Terminal;
+use crate::support::test_fleet;
 
 /// Runs the command on a terminal and types `answer` at its prompt. Returns the exit code and the terminal's text.
 async fn run_and_answer(command: Command, answer: &'static str) -> (i32, String) {
@@ -31,7 +32,7 @@ async fn destroy_lists_removed_and_kept_resources_before_the_prompt() {
     deploy(&conn, &wanted).await;
     // Tags that both stacks may have written are kept.
     deploy(&conn, &overlapping("other")).await;
-    demo::launch(&conn).await.unwrap();
+    demo::launch(&conn, &test_fleet()).await.unwrap();
     write_state_tags(&conn).await;
     let before = stack_resources(&conn, &wanted.stack).await;
     let folder = tempfile::tempdir().unwrap();
@@ -58,7 +59,7 @@ async fn destroy_lists_removed_and_kept_resources_before_the_prompt() {
         .await
         .unwrap();
     let message = String::from_utf8(piped.stderr).unwrap();
-    assert_eq!(piped.status.code(), Some(1), "{message}");
+    assert_eq!(piped.status.code(), Some(2), "{message}");
     assert!(
         message.ends_with("error: refusing to destroy without confirmation: standard input is not a terminal\n  hint: pass --yes\n"),
         "{message}"

@@ -39,7 +39,7 @@ async fn dropping_the_schedules_of_another_file_needs_confirmation() {
     assert_eq!(code, Some(2), "{stderr}");
     let file = one.path().join("curfew.toml");
     assert!(
-        stderr.contains("error: this would drop the schedule `office`, which `"),
+        stderr.contains("error: refusing to deploy without confirmation: this would drop the schedule `office`, which `"),
         "{stderr}"
     );
     assert!(

@@ -9,18 +9,20 @@ use std::time::Duration;
 use curfew_emulator::{EmulatorError, demo};
 
 use crate::deploy_on_emulator::lab::{Lab, deploy, deployment, processes_in, start};
+use crate::support::test_fleet;
 
 #[tokio::test]
 async fn the_demo_fleet_is_launched_once() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
-    assert_eq!(
-        demo::launch(&conn).await.unwrap(),
-        ["web-1", "batch-1", "lab-1"]
-    );
-    assert_eq!(demo::launch(&conn).await.unwrap(), [""; 0]);
+    let fleet = test_fleet();
+    let first = demo::launch(&conn, &fleet).await.unwrap();
+    assert_eq!(first.new, ["web-1", "batch-1", "lab-1"]);
+    let second = demo::launch(&conn, &fleet).await.unwrap();
+    assert_eq!(second.new, [""; 0]);
+    assert_eq!(second.instances, first.instances);
     let lab = lab.restarted().await;
-    assert_eq!(demo::launch(&conn).await.unwrap(), [""; 0]);
+    assert_eq!(demo::launch(&conn, &fleet).await.unwrap(), second);
     lab.close().await;
 }
 

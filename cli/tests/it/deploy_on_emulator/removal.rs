@@ -16,6 +16,7 @@ use crate::deploy_on_emulator::lab::{
     BUCKET, Lab, deploy, deployment, destroy, fleet, keys, overlapping, s3, stack_resources,
     write_state_tags,
 };
+use crate::support::test_fleet;
 
 #[tokio::test]
 async fn removing_a_stack_keeps_a_stack_whose_name_starts_the_same() {
@@ -68,7 +69,7 @@ async fn state_tags_are_removed_and_instances_are_kept() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let wanted = deployment("demo");
-    demo::launch(&conn).await.unwrap();
+    demo::launch(&conn, &test_fleet()).await.unwrap();
     let before = fleet(&conn).await;
     write_state_tags(&conn).await;
     let tagged = fleet(&conn).await;
@@ -133,7 +134,7 @@ async fn state_tags_are_kept_without_permission_to_list_stacks() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let wanted = deployment("demo");
-    demo::launch(&conn).await.unwrap();
+    demo::launch(&conn, &test_fleet()).await.unwrap();
     write_state_tags(&conn).await;
     let before = fleet(&conn).await;
     deploy(&conn, &wanted).await;
@@ -181,7 +182,7 @@ async fn state_tags_are_kept_if_no_resource_of_the_name_exists() {
     let lab = Lab::open().await;
     let (home, _) = lab.connect().await;
     let wanted = deployment("demo");
-    demo::launch(&home).await.unwrap();
+    demo::launch(&home, &test_fleet()).await.unwrap();
     deploy(&home, &wanted).await;
     write_state_tags(&home).await;
     let before = fleet(&home).await;
@@ -237,7 +238,7 @@ async fn tags_that_could_not_be_removed_are_removed_by_the_next_run() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let wanted = deployment("demo");
-    demo::launch(&conn).await.unwrap();
+    demo::launch(&conn, &test_fleet()).await.unwrap();
     let before = fleet(&conn).await;
     write_state_tags(&conn).await;
     deploy(&conn, &wanted).await;

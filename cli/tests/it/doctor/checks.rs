@@ -12,6 +12,7 @@ use curfew_emulator::{Emulator, cache_directory, demo};
 use curfew_model::{ApiAction, ApiRequest, Denial, Launch, Model, SdkCallRecorder};
 
 use crate::doctor::fixtures::{aws, configuration, connect};
+use crate::support::test_fleet;
 
 /// Returns one line for each check, except for the checks of this machine.
 fn verdicts(report: &DoctorReport) -> Vec<String> {
@@ -51,7 +52,7 @@ async fn doctor_checks_a_deployment_on_the_emulator() {
     let clock = Clock::system();
     let run_checks = async || doctor::run_checks(&conn, &configuration, &clock).await;
 
-    demo::launch(&unrecorded).await.unwrap();
+    demo::launch(&unrecorded, &test_fleet()).await.unwrap();
     let report = run_checks().await;
     assert_eq!(
         verdicts(&report),

@@ -12,6 +12,8 @@ use curfew_deploy::MEMBER_ROLE;
 use curfew_emulator::demo;
 use tokio::runtime::Runtime;
 
+use super::test_fleet;
+
 /// An account-region of the emulator.
 pub(crate) struct Place {
     connection: Connection,
@@ -43,7 +45,7 @@ impl Place {
 
     pub(crate) fn launch_the_demo_fleet(&self) {
         self.runtime
-            .block_on(demo::launch(&self.connection))
+            .block_on(demo::launch(&self.connection, &test_fleet()))
             .unwrap();
     }
 

@@ -22,7 +22,7 @@ async fn a_missing_target_lists_the_choices() {
           }
         ],
         "code": "target_required",
-        "hint": "name one with `instance=ID`, several with `schedule=NAME` or `tag=Key:Value`, or use `all=true`",
+        "hint": "name one with `instance=NAME` or `instance=ID`, several with `schedule=NAME` or `tag=Key:Value`, or use `all=true`",
         "message": "which one? Curfew manages 2 instances: `i-006c45d188009454f` (db), `i-0e220a8397b1dcdaf` (web)"
       },
       "request_id": "c0ffee"
@@ -48,12 +48,33 @@ async fn an_unknown_id_fails_the_request() {
             "/stop?instance={web}&instance=i-0abc1234def567890"
         ))
         .await;
-    insta::assert_snapshot!(answer.error_text(), @"404 unknown_instance: there is no instance `i-0abc1234def567890`; nothing was changed; check the id, the region and the account");
+    insta::assert_snapshot!(answer.error_text(), @"404 unknown_instance: there is no instance `i-0abc1234def567890`; nothing was changed; check the id or the name, the region and the account");
     assert_eq!(world.changes(), 0);
     assert_eq!(
         world.get("/status?instance=i-0abc1234").await.error_code(),
         (404, "unknown_instance")
     );
+}
+
+#[tokio::test]
+async fn a_name_selects_the_only_instance_that_has_it() {
+    let world = World::with([at_work("web"), at_work("db"), at_work("db")]).await;
+    let answer = world.get("/stop?instance=web&dry_run=true").await;
+    assert_eq!(answer.status, 200, "{:?}", answer.body);
+    let changes = answer.body["instances"].as_array().unwrap();
+    assert_eq!(
+        (changes.len(), &changes[0]["name"]),
+        (1, &serde_json::json!("web"))
+    );
+    let answer = world.get("/status?instance=web").await;
+    assert_eq!(answer.body["instances"].as_array().unwrap().len(), 1);
+
+    let answer = world.get("/stop?instance=we").await;
+    insta::assert_snapshot!(answer.error_text(), @"404 unknown_instance: there is no instance named `we`; nothing was changed; check the id or the name, the region and the account");
+    let answer = world.get("/stop?instance=db").await;
+    assert_eq!(answer.error_code(), (400, "ambiguous_name"));
+    assert_eq!(answer.body["error"]["choices"].as_array().unwrap().len(), 2);
+    assert_eq!(world.changes(), 0);
 }
 
 #[tokio::test]

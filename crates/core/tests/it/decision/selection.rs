@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use curfew_core::instance::{Instance, InstanceState::*, RootDevice};
 use curfew_core::select::{
-    DEFAULT_LIMIT, EvaluatedInstance, InstanceSelector, SelectError, SelectionScope, TagFilter,
-    for_change, for_status,
+    DEFAULT_LIMIT, EvaluatedInstance, InstanceSelector, InstanceTarget, SelectError,
+    SelectionScope, TagFilter, for_change, for_status,
 };
 use curfew_core::world::World;
 use jiff::Timestamp;
@@ -53,6 +53,17 @@ fn ids(ids: &[&str]) -> InstanceSelector {
     }
 }
 
+/// Ids and names, as users write them.
+fn instances(texts: &[&str]) -> InstanceSelector {
+    let mut selector = InstanceSelector::default();
+    selector.extend(
+        texts
+            .iter()
+            .map(|text| text.parse::<InstanceTarget>().unwrap()),
+    );
+    selector
+}
+
 fn schedule(name: &str) -> InstanceSelector {
     InstanceSelector {
         schedules: BTreeSet::from([name.parse().unwrap()]),
@@ -75,7 +86,9 @@ fn everything() -> InstanceSelector {
 }
 
 fn named(targets: &InstanceSelector, instance: &Instance) -> bool {
-    targets.ids.is_empty() || targets.ids.contains(&instance.id)
+    targets
+        .sufficient_ids()
+        .is_none_or(|ids| ids.contains(&instance.id))
 }
 
 /// The names of the instances that a change selects and of those that it skips; if ids are given, only these are observed.
@@ -124,6 +137,7 @@ fn a_selector_is_unnamed_only_without_ids_schedules_tags_and_all() {
     assert!(InstanceSelector::default().is_empty());
     for targets in [
         ids(&[ONE]),
+        instances(&["one"]),
         schedule("office"),
         tag("Team:web"),
         everything(),
@@ -349,14 +363,51 @@ fn a_status_counts_unmanaged_instances_and_lists_them_only_if_selected() {
 }
 
 #[test]
+fn a_name_selects_the_only_instance_that_has_it() {
+    assert_eq!(changed(&instances(&["one"])), changed(&ids(&[ONE])));
+    assert_eq!(
+        changed(&instances(&["two", ONE])),
+        changed(&ids(&[ONE, TWO]))
+    );
+    assert_eq!(
+        changed(&instances(&["one", ONE])),
+        changed(&ids(&[ONE])),
+        "the same twice"
+    );
+    assert_eq!(
+        shown(&instances(&["lost"])).unwrap(),
+        (vec!["lost".to_owned()], 0)
+    );
+    insta::assert_snapshot!(refused(&instances(&["on"])), @"there is no instance named `on` (absence: true)");
+    insta::assert_snapshot!(refused(&instances(&["i-web"])), @"there is no instance named `i-web` (absence: true)");
+    insta::assert_snapshot!(refused(&instances(&["one", "lost"])), @"`i-00000004` (lost): no schedule manages it: it has no managing tag, and no schedule's `match` takes it (absence: false)");
+    let unknown = shown(&instances(&["on"])).unwrap_err();
+    assert!(matches!(unknown, SelectError::UnknownName { .. }));
+}
+
+#[test]
+fn an_ambiguous_name_is_refused_with_the_ids() {
+    let mut cloud = fleet();
+    cloud.add("one", Stopped, &[("Schedule", "office")]);
+    let error = change_of(&cloud, &instances(&["two", "one"]), DEFAULT_LIMIT).unwrap_err();
+    insta::assert_snapshot!(error, @"2 instances are named `one`: `i-00000001`, `i-00000008`");
+    assert!(!error.claims_absence());
+    assert_eq!(error.choices().len(), 2);
+    // Each can be selected by its id.
+    let (chosen, _) = change_of(&cloud, &ids(&["i-00000008"]), DEFAULT_LIMIT).unwrap();
+    assert_eq!(chosen, ["one"]);
+}
+
+#[test]
 fn a_tag_filter_has_a_key_and_a_value() {
-    for bad in ["Team", "Team:", ":web", ":", ""] {
+    for bad in ["Team", "Team:", ":web", ":", "", "Team=", "=web", "="] {
         assert!(bad.parse::<TagFilter>().is_err(), "{bad}");
     }
     let cloud = fleet();
     let instance = &cloud.machines[&ONE.parse().unwrap()].instance;
     let fits = |filter: &str| filter.parse::<TagFilter>().unwrap().matches(instance);
-    assert!(fits("Team:web"));
+    assert!(fits("Team:web") && fits("Team=web") && fits("Team=w*"));
+    assert!(!fits("Team=Name:web"));
     assert!(fits("Name:o?e"));
     assert!(!fits("Team:data"));
     assert!(!fits("team:web"), "keys are case-sensitive");
