@@ -190,15 +190,15 @@ fn check_succeeds_or_reports_every_error_and_exits_with_2() {
     insta::assert_snapshot!(stderr, @r"
     error: 3 errors in the configuration
 
-    curfew.toml:2:13: error: `schedules.office.timezone`: `Mars` is not an IANA time zone; write one such as `Europe/Paris` or `America/New_York`
+    curfew.toml:2:13: error: `schedules.office.timezone`: `Mars` is not an IANA time zone; did you mean `Pacific/Marquesas`?
       |
     2 | timezone = 'Mars'
       |             ^^^^
 
-    curfew.toml:3:12: error: `schedules.office.running`: `Mon-Fry 08:00-20:00`: `Fry` is not a day of the week
+    curfew.toml:3:12: error: `schedules.office.running`: `Mon-Fry 08:00-20:00`: `Mon-Fry` is not a day of the week; write `Mon`–`Sun`, as in `Mon-Fri`, `Sat,Sun`, `Mon#1` or `FriL`
       |
     3 | running = 'Mon-Fry 08:00-20:00'
-      |            ^^^^^^^^^^^^^^^^^^^
+      |            ^^^^^^^
 
     curfew.toml:4:1: error: `schedules.office.enforced`: `enforced` is not a key here; did you mean `enforce`?
       |
@@ -248,8 +248,8 @@ fn check_warns_of_crons_that_never_fire() {
         place.prints(&["check"]),
         format!(
             "`curfew.toml` is valid: 1 schedule (x), 1 warning\n\n\
-             curfew.toml:3:9: warning: `schedules.x.stop`: {warning}\n  |\n\
-             3 | stop = \"0 18 31 2,4 *\"\n  |         ^^^^^^^^^^^^^\n"
+             curfew.toml:3:8: warning: `schedules.x.stop`: {warning}\n  |\n\
+             3 | stop = \"0 18 31 2,4 *\"\n  |        ^^^^^^^^^^^^^^^\n"
         )
     );
     assert_eq!(place.json(&["check"])["warnings"][0]["message"], warning);

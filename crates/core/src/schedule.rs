@@ -247,9 +247,9 @@ impl Pattern {
 }
 
 impl PatternPart {
-    fn example(&self) -> char {
+    fn example(self) -> char {
         match self {
-            Self::Literal(character) => *character,
+            Self::Literal(character) => character,
             Self::Any | Self::One => 'x',
         }
     }

@@ -1,4 +1,4 @@
-//! Items of a DynamoDB table, with or without the types of their attributes.
+//! Items of a `DynamoDB` table, with or without the types of their attributes.
 
 use serde_json::{Map, Value};
 

@@ -1,4 +1,4 @@
-//! Instance Scheduler on AWS: the JSON of its command line, the items of its DynamoDB table, or its CloudFormation resources.
+//! Instance Scheduler on AWS: the JSON of its command line, the items of its `DynamoDB` table, or its CloudFormation resources.
 //!
 //! Follows its sources: `handler/cli/cli_request_handler.py` (the output of the command line),
 //! `handler/cfn_schedule.py` (the properties of a template), `model/` (validation).

@@ -213,7 +213,7 @@ fn failed_checks_have_hints() {
         text.contains("\n                     curfew.toml:2:1: error: `stack.nam`: "),
         "{text}"
     );
-    assert_eq!(text.lines().count(), 9, "{text}");
+    assert_eq!(text.lines().count(), 10, "{text}");
 }
 
 #[test]

@@ -1,9 +1,11 @@
-//! YAML: CloudFormation templates of Instance Scheduler, and policies of Cloud Custodian; and the items of a DynamoDB table.
+//! YAML: CloudFormation templates of Instance Scheduler, and policies of Cloud Custodian; and the items of a `DynamoDB` table.
+
+use std::fmt::Write as _;
 
 use curfew_import::{Imported, custodian, instance_scheduler};
 
 /// Returns the TOML without the comments at its head, and the refusals.
-fn body(imported: Imported) -> (String, Vec<String>) {
+fn body(imported: &Imported) -> (String, Vec<String>) {
     let lines = imported
         .toml
         .lines()
@@ -40,7 +42,7 @@ Resources:
 
 #[test]
 fn a_template_in_yaml_is_the_same_as_in_json() {
-    let (toml, refused) = body(instance_scheduler(TEMPLATE).unwrap());
+    let (toml, refused) = body(&instance_scheduler(TEMPLATE).unwrap());
     assert_eq!(refused, [""; 0]);
     let office: toml::Table = toml.parse().unwrap();
     let office = &office["schedules"]["office"];
@@ -96,7 +98,7 @@ policies:
 
 #[test]
 fn policies_in_yaml_are_read_with_anchors_and_merge_keys() {
-    let (toml, refused) = body(custodian(POLICIES).unwrap());
+    let (toml, refused) = body(&custodian(POLICIES).unwrap());
     assert_eq!(refused, [""; 0]);
     let json = r#"{"policies": [
         {"name": "stop-after-hours", "resource": "ec2",
@@ -105,7 +107,7 @@ fn policies_in_yaml_are_read_with_anchors_and_merge_keys() {
         {"name": "start-in-the-morning", "resource": "aws.ec2",
          "filters": [{"type": "onhour", "tag": "custodian_downtime", "default_tz": "et", "onhour": 7}], "actions": ["start"]}
     ]}"#;
-    assert_eq!(body(custodian(json).unwrap()), (toml.clone(), refused));
+    assert_eq!(body(&custodian(json).unwrap()), (toml.clone(), refused));
     assert!(
         toml.contains("America/New_York") && toml.contains("\"0 7 * * MON-FRI\""),
         "{toml}"
@@ -133,7 +135,7 @@ const OFFICE: &str = "[schedules.office]\ntimezone = \"Europe/Paris\"\n\
 
 #[test]
 fn the_items_of_the_table_are_read_with_and_without_types() {
-    let (toml, refused) = body(instance_scheduler(SCAN).unwrap());
+    let (toml, refused) = body(&instance_scheduler(SCAN).unwrap());
     assert_eq!(refused, [""; 0]);
     assert_eq!(toml.trim_start(), OFFICE);
     let plain = r#"{"type": "period", "name": "weekdays", "begintime": "08:00", "endtime": "20:00", "weekdays": ["mon-fri"],
@@ -145,7 +147,7 @@ fn the_items_of_the_table_are_read_with_and_without_types() {
         format!(r#"{{"Items": [{schedule}, {plain}]}}"#),
         format!(r#"{{"Item": {plain}}}{{"Item": {schedule}}}"#),
     ] {
-        let (toml, refused) = body(instance_scheduler(&document).unwrap());
+        let (toml, refused) = body(&instance_scheduler(&document).unwrap());
         assert_eq!(
             (toml.trim_start(), refused),
             (OFFICE, Vec::new()),
@@ -157,7 +159,7 @@ fn the_items_of_the_table_are_read_with_and_without_types() {
 #[test]
 fn a_scan_that_ended_early_and_items_of_other_tables_are_refused() {
     let partial = SCAN.replace("\"ConsumedCapacity\": null", "\"NextToken\": \"x\"");
-    let (_, refused) = body(instance_scheduler(&partial).unwrap());
+    let (_, refused) = body(&instance_scheduler(&partial).unwrap());
     assert_eq!(
         refused,
         ["`document`: is the first part of a longer list of items; scan the complete table"]
@@ -177,7 +179,7 @@ fn small_texts_that_would_fill_the_memory_are_refused() {
     let mut laughs = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
     for level in 1..9 {
         let aliases = vec![format!("*a{}", level - 1); 9].join(", ");
-        laughs += &format!("a{level}: &a{level} [{aliases}]\n");
+        let _ = writeln!(laughs, "a{level}: &a{level} [{aliases}]");
     }
     let large = format!(
         "a: &a \"{}\"\nb: [{}]\n",
@@ -196,9 +198,8 @@ fn small_texts_that_would_fill_the_memory_are_refused() {
         deep.contains("nested more than 64 levels deep") || deep.contains("recursion"),
         "{deep}"
     );
-    let block: String = (0..200)
-        .map(|level| format!("{}a:\n", " ".repeat(level)))
-        .collect();
+    let lines: Vec<String> = (0..200).map(|level| " ".repeat(level) + "a:\n").collect();
+    let block = lines.concat();
     assert!(refusal(&block).contains("nested more than 64 levels deep"));
 }
 
