@@ -14,6 +14,7 @@ mod fit;
 mod fleet_view;
 mod guard;
 mod output;
+mod output_target;
 mod printable;
 pub mod progress;
 mod start_stop;
