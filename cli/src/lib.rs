@@ -19,6 +19,7 @@ mod help;
 mod json_reference;
 mod money;
 mod output;
+mod output_target;
 mod printable;
 pub mod progress;
 mod start_stop;

@@ -1,8 +1,7 @@
 //! Prints results to standard output as a table, JSON, JSON lines or CSV. Messages and progress go to standard error.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
-use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
 use curfew_core::human_time;
 use jiff::Timestamp;
@@ -10,6 +9,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::error::{CliError, Exit};
+pub(crate) use crate::output_target::OutputTarget;
 use crate::table::{Cell, Column, Table};
 use crate::view::View;
 
@@ -28,104 +28,6 @@ pub enum Format {
     Csv,
 }
 
-/// The stream that a view is written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OutputTarget {
-    kind: StreamKind,
-    width: Option<usize>,
-    colour: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum StreamKind {
-    /// A terminal: what is alike is grouped if there is much of it.
-    Terminal,
-    /// A file or a pipe: complete, with a line for each row.
-    Pipe,
-    /// `-o wide`: complete, with all columns.
-    Wide,
-}
-
-impl OutputTarget {
-    /// The width of a terminal that does not report one.
-    const USUAL_WIDTH: usize = 80;
-
-    /// Returns the target of standard output in this format.
-    fn stdout(format: Format) -> Self {
-        let target = Self::of(&io::stdout(), AutoStream::choice(&io::stdout()));
-        match format {
-            Format::Wide => Self {
-                kind: StreamKind::Wide,
-                width: None,
-                ..target
-            },
-            Format::Table | Format::Json | Format::Jsonl | Format::Csv => target,
-        }
-    }
-
-    /// Returns the target of standard error, where prompts are written.
-    pub(crate) fn stderr() -> Self {
-        Self::of(&io::stderr(), AutoStream::choice(&io::stderr()))
-    }
-
-    /// `choice` is the decision about colours by `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`, `TERM` and the stream.
-    fn of(stream: &(impl IsTerminal + std::os::fd::AsFd), choice: ColorChoice) -> Self {
-        let is_terminal = stream.is_terminal();
-        // `COLUMNS` applies to pipes too, as with `ps`. Shells set it without exporting it.
-        let columns = std::env::var("COLUMNS").ok();
-        let columns = columns.and_then(|text| text.parse().ok());
-        let reported = || {
-            let size = rustix::termios::tcgetwinsize(stream).ok()?;
-            (size.ws_col > 0).then_some(usize::from(size.ws_col))
-        };
-        let width = match columns.filter(|columns| *columns > 0) {
-            Some(columns) => Some(columns),
-            None if is_terminal => Some(reported().unwrap_or(Self::USUAL_WIDTH)),
-            None => None,
-        };
-        Self {
-            kind: if is_terminal {
-                StreamKind::Terminal
-            } else {
-                StreamKind::Pipe
-            },
-            width,
-            colour: choice != ColorChoice::Never,
-        }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn pipe(width: Option<usize>) -> Self {
-        Self {
-            kind: StreamKind::Pipe,
-            width,
-            colour: false,
-        }
-    }
-
-    /// Returns the number of columns; none if lines may have any length.
-    pub(crate) fn width(self) -> Option<usize> {
-        self.width
-    }
-
-    /// Returns whether long lists show what is alike in groups. Pipes and `-o wide` have a line for each row.
-    pub(crate) fn groups(self) -> bool {
-        self.kind == StreamKind::Terminal
-    }
-
-    pub(crate) fn is_terminal(self) -> bool {
-        self.kind == StreamKind::Terminal
-    }
-
-    pub(crate) fn is_wide(self) -> bool {
-        self.kind == StreamKind::Wide
-    }
-
-    pub(crate) fn has_colour(self) -> bool {
-        self.colour
-    }
-}
-
 /// Writes results to standard output in one format.
 #[derive(Debug)]
 pub struct Output {
@@ -139,7 +41,12 @@ impl Output {
     }
 
     pub(crate) fn target(&self) -> OutputTarget {
-        OutputTarget::stdout(self.format)
+        let target = OutputTarget::stdout();
+        if self.format == Format::Wide {
+            target.wide()
+        } else {
+            target
+        }
     }
 
     pub(crate) fn format(&self) -> Format {
@@ -181,7 +88,7 @@ impl Output {
 
 /// Renders a table for standard output, without borders so that other tools can parse it.
 pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    table_for(OutputTarget::stdout(Format::Table), header, rows)
+    table_for(OutputTarget::stdout(), header, rows)
 }
 
 /// Renders a table for standard output whose first column is text, and whose others are numbers.
@@ -220,12 +127,8 @@ fn rendered(
     let rows = rows.map(|row| row.into_iter().map(Cell::from).collect());
     let mut view = View::default();
     view.table(Table::new(columns, rows));
-    let plain = OutputTarget {
-        // The text is escaped when it is printed.
-        colour: false,
-        ..target
-    };
-    view.render(plain)
+    // The text is escaped when it is printed, its colours too.
+    view.render(target.without_colour())
 }
 
 /// Formats a number with thousands separators: `9,950`.

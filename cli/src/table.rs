@@ -413,9 +413,9 @@ mod tests {
     fn a_table_fits_its_terminal_and_keeps_ids_and_times() {
         let table = fleet();
         insta::assert_snapshot!(table.render(room(80)), @r"
-        INSTANCE             NAME              STATE    NEXT
-        i-0abc1234def567890  web\nserver of…   running  stop Fri 27 Nov 20:00 CET
-        i-0abc1234def567890  db                stopped  stop Fri 27 Nov 20:00 CET
+        INSTANCE             NAME                     STATE    NEXT
+        i-0abc1234def567890  web\nserver of the sho…  running  stop Fri 27 Nov 20:00 CET
+        i-0abc1234def567890  db                       stopped  stop Fri 27 Nov 20:00 CET
           its start failed 3 times (InsufficientInstanceCapacity); the next attempt is
           at Fri 27 Nov 17:00 CET
         ");
@@ -440,8 +440,8 @@ mod tests {
             colour: false,
         };
         insta::assert_snapshot!(fleet().render(room), @r"
-        INSTANCE             NAME                              STATE    NEXT                       WHEN    NOTE                                                                                                     TYPE
-        i-0abc1234def567890  web\nserver of the shop in Paris  running  stop Fri 27 Nov 20:00 CET  in 3 h  -                                                                                                        t3.micro
+        INSTANCE             NAME                              STATE    NEXT                       WHEN    NOTE                                                                                                  TYPE
+        i-0abc1234def567890  web\nserver of the shop in Paris  running  stop Fri 27 Nov 20:00 CET  in 3 h  -                                                                                                     t3.micro
         i-0abc1234def567890  db                                stopped  stop Fri 27 Nov 20:00 CET  in 3 h  its start failed 3 times (InsufficientInstanceCapacity); the next attempt is at Fri 27 Nov 17:00 CET  t3.micro
         ");
     }

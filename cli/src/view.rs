@@ -4,7 +4,7 @@
 use anstyle::Style;
 
 use crate::fit::{columns, wrap};
-use crate::output::OutputTarget;
+use crate::output_target::OutputTarget;
 use crate::printable;
 use crate::table::{Room, Table, painted};
 

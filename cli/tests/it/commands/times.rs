@@ -88,6 +88,18 @@ fn record(cloud: &Cloud) {
         instance_type: Some("t3.micro".to_owned()),
     };
     let mut journal = Journal::open(cloud.directory.path()).unwrap();
+    let begun = at - SignedDuration::from_mins(30);
+    let first = TransitionRecord {
+        instance: instance.clone(),
+        transition: None,
+        event: None,
+        sighting: Some(KnownState {
+            state: transition.from,
+            since: Some(begun),
+            ..sighting.clone()
+        }),
+    };
+    journal.record(&[first]).unwrap();
     let record = TransitionRecord {
         instance: instance.clone(),
         transition: Some(transition),
@@ -108,13 +120,18 @@ fn record(cloud: &Cloud) {
         account: account.clone(),
     };
     journal.record_edges(&[edge]).unwrap();
-    let coverage = CoverageObservation {
-        account,
-        region,
-        at: now(),
-        bridges: SignedDuration::from_mins(30),
+    let coverage = |at, bridges| CoverageObservation {
+        account: account.clone(),
+        region: region.clone(),
+        at,
+        bridges,
     };
-    journal.record_coverage(&[coverage]).unwrap();
+    let until = now();
+    let coverage = [
+        coverage(begun, SignedDuration::ZERO),
+        coverage(until, until.duration_since(begun)),
+    ];
+    journal.record_coverage(&coverage).unwrap();
 }
 
 #[test]
