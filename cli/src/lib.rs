@@ -11,6 +11,7 @@ mod csv;
 pub mod doctor;
 mod error;
 mod fleet_view;
+mod format;
 mod guard;
 mod help;
 mod output;

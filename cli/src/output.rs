@@ -2,27 +2,14 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use clap::ValueEnum;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::error::{CliError, Exit};
+pub use super::format::Format;
 use crate::printable;
-
-/// The format of the results.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// A table for reading.
-    Table,
-    /// One JSON document, with times in RFC 3339 UTC.
-    Json,
-    /// One JSON document per line (`history` and `savings` only).
-    Jsonl,
-    /// Comma-separated values (`history` and `savings` only).
-    Csv,
-}
 
 /// The kind of stream that a table is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
