@@ -18,7 +18,7 @@ use curfew_emulator::EmulatorError;
 use curfew_journal::JournalError;
 use serde::Serialize;
 
-use crate::output::Format;
+use crate::format::Format;
 use crate::printable;
 
 /// The exit codes of failed commands. The numbers are documented and stable.

@@ -13,6 +13,7 @@ pub mod doctor;
 mod error;
 mod fit;
 mod fleet_view;
+mod format;
 mod guard;
 mod help;
 #[cfg(test)]

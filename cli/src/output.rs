@@ -2,31 +2,16 @@
 
 use std::io::{self, Write};
 
-use clap::ValueEnum;
 use curfew_core::human_time;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::error::{CliError, Exit};
+pub use super::format::Format;
 pub(crate) use crate::output_target::OutputTarget;
 use crate::table::{Cell, Column, Table};
 use crate::view::View;
-
-/// The format of the results.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// A table for reading, as wide as the terminal.
-    Table,
-    /// A table with more columns and every row in full, however wide the terminal is.
-    Wide,
-    /// One JSON document, with times in RFC 3339 UTC.
-    Json,
-    /// One JSON document per line (`history` and `savings` only).
-    Jsonl,
-    /// Comma-separated values (`history` and `savings` only).
-    Csv,
-}
 
 /// Writes results to standard output in one format.
 #[derive(Debug)]
@@ -100,7 +85,7 @@ pub(crate) fn table_of_numbers(
         0 => Column::whole(name),
         _ => Column::number(name),
     });
-    rendered(OutputTarget::stdout(Format::Table), columns, rows)
+    rendered(OutputTarget::stdout(), columns, rows)
 }
 
 /// Renders a table for `target`: the first column is complete, and the last one is wrapped.

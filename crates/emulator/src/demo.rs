@@ -72,16 +72,16 @@ fn matching_tags(
         .iter()
         .map(|(key, pattern)| (key.clone(), matching_text(pattern)))
         .collect();
-    let takes = |schedule: &&Schedule| {
+    let is_taking = |schedule: &&Schedule| {
         let patterns = &schedule.matcher.tags;
         let fits = |(key, pattern): (&String, &Pattern)| {
             tags.get(key).is_some_and(|value| pattern.matches(value))
         };
         !patterns.is_empty() && patterns.iter().all(fits)
     };
-    let taken = schedule_set.schedules.values().filter(takes);
-    let by: Vec<_> = taken.map(|one| &one.name).collect();
-    (by == [&schedule.name] && !tags.contains_key(&schedule_set.tag)).then_some(tags)
+    let takers = schedule_set.schedules.values().filter(is_taking);
+    let names: Vec<_> = takers.map(|one| &one.name).collect();
+    (names == [&schedule.name] && !tags.contains_key(&schedule_set.tag)).then_some(tags)
 }
 
 /// A text that the pattern matches.

@@ -93,7 +93,7 @@ fn record(cloud: &Cloud) {
         instance: instance.clone(),
         transition: None,
         event: None,
-        sighting: Some(KnownState {
+        known_state: Some(KnownState {
             state: transition.from,
             since: Some(begun),
             ..sighting.clone()
