@@ -126,9 +126,9 @@ impl<'a> Fields<'a> {
                 .filter(|one| !is_null(one))
                 .collect();
             // With one choice, the fields are there unless the value is null.
-            let is_choice = key != "allOf" && choices.len() > 1;
+            let has_several = key != "allOf" && choices.len() > 1;
             for choice in choices {
-                self.collect(choice, path, in_choice || is_choice);
+                self.collect(choice, path, in_choice || has_several);
             }
         }
         if let Some(items) = schema.get("items") {

@@ -97,12 +97,11 @@ pub(super) fn notes(document: &SimulateDocument) -> Vec<String> {
                 "{number} of {of} instances have no cost: their type has no price in [prices], or their running time is not known."
             ));
         }
-        Some(_) => {}
         None if document.has_prices => notes.push(
             "No cost: the number of instances is not known; count them with --fleet, or give it with --count NAME=N."
                 .to_owned(),
         ),
-        None => {}
+        Some(_) | None => {}
     }
     if document.inline_count > 0 {
         notes.push(format!(

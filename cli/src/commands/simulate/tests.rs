@@ -10,13 +10,10 @@ fn schedule(line: &str) -> Schedule {
     Schedule::new("office".parse().unwrap(), timetable)
 }
 
-fn bound(date: &str) -> Option<Bound> {
-    Some(date.parse().unwrap())
-}
-
 fn between(schedule: &Schedule, [from, to]: [&str; 2], instances: &[InstanceCount]) -> Simulation {
     let zone = schedule.timetable.time_zone();
-    let span = Span::between(bound(from), bound(to), zone, Timestamp::UNIX_EPOCH).unwrap();
+    let [from, to]: [Bound; 2] = [from, to].map(|date| date.parse().unwrap());
+    let span = Span::between(Some(from), Some(to), zone, Timestamp::UNIX_EPOCH).unwrap();
     Simulation::of(schedule, span, instances)
 }
 
