@@ -8,11 +8,12 @@ use std::path::Path;
 use clap::CommandFactory as _;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::commands::{
-    apply, check, document, explain, next, notify, plan, rules, savings, simulate, status,
-    template, token,
+    apply, check, document, explain, init, next, notify, plan, rules, savings, simulate, status,
+    template, token, up,
 };
 use crate::doctor::DoctorReport;
 use crate::error::ErrorDocument;
@@ -41,6 +42,20 @@ struct Section {
     schema: Schema,
 }
 
+/// The transitions in the journal.
+#[derive(Serialize, JsonSchema)]
+struct Transitions {
+    /// The newest ones that were selected, in the order of their instants.
+    transitions: Vec<curfew_journal::JournalEntry>,
+}
+
+/// The edges in the journal.
+#[derive(Serialize, JsonSchema)]
+struct JournalledEdges {
+    /// The newest ones that were selected, in the order of their instants.
+    edges: Vec<curfew_journal::EdgeEntry>,
+}
+
 fn section<T: JsonSchema>(commands: &'static [&'static str]) -> Section {
     // As serialized: a field that is skipped when it is empty is optional.
     let settings = SchemaSettings::draft2020_12().for_serialize();
@@ -52,19 +67,21 @@ fn section<T: JsonSchema>(commands: &'static [&'static str]) -> Section {
 
 fn sections() -> Vec<Section> {
     vec![
-        section::<curfew_deploy::Outputs>(&["up", "deploy", "outputs"]),
+        section::<curfew_deploy::Outputs>(&["deploy", "outputs"]),
+        section::<up::UpReport>(&["up"]),
+        section::<init::WrittenFile>(&["init"]),
         section::<curfew_deploy::Preview>(&["deploy --dry-run"]),
         section::<curfew_deploy::StackResources>(&["destroy"]),
         section::<plan::PlanDocument<'_>>(&["plan"]),
         section::<apply::AppliedPlan<'_>>(&["apply"]),
         section::<status::StatusDocument<'_>>(&["status"]),
         section::<start_stop::ChangesDocument<'_>>(&["start", "stop", "resume"]),
-        section::<Vec<next::NextEdge>>(&["next"]),
+        section::<next::NextEdges>(&["next"]),
         section::<explain::InstanceExplained>(&["explain"]),
         section::<explain::ScheduleExplained>(&["explain --schedule"]),
         section::<simulate::SimulateDocument>(&["simulate"]),
-        section::<Vec<curfew_journal::JournalEntry>>(&["history"]),
-        section::<Vec<curfew_journal::EdgeEntry>>(&["history --edges"]),
+        section::<Transitions>(&["history"]),
+        section::<JournalledEdges>(&["history --edges"]),
         section::<savings::SavingsReport>(&["savings"]),
         section::<notify::NotifyDocument>(&["notify"]),
         section::<DoctorReport>(&["doctor"]),

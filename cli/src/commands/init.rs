@@ -51,9 +51,12 @@ struct Answers {
     tag: Option<TagPattern>,
 }
 
-#[derive(Serialize)]
-struct Written {
+/// The file that was written.
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct WrittenFile {
+    /// The path of the configuration file.
     file: PathBuf,
+    /// The names of its schedules.
     schedules: Vec<ScheduleName>,
 }
 
@@ -70,7 +73,7 @@ pub(crate) fn init(context: &mut Context, args: InitArgs) -> Result<(), CliError
         let _gone = std::fs::remove_file(&file);
         return Err(error);
     }
-    let written = Written {
+    let written = WrittenFile {
         file,
         schedules: vec![answers.schedule.clone()],
     };

@@ -44,8 +44,10 @@ pub(crate) struct NextEdge {
 }
 
 /// The JSON output.
-#[derive(Serialize)]
-struct NextEdges {
+/// The next edges.
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct NextEdges {
+    /// The edges in the order of their instants.
     edges: Vec<NextEdge>,
 }
 

@@ -331,15 +331,17 @@ fn open_browser(url: &str) -> io::Result<()> {
 }
 
 /// What runs, and how to use it.
-#[derive(Serialize)]
-struct UpReport {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(crate) struct UpReport {
     /// The URL of the page on this machine.
     page_url: String,
     #[serde(flatten)]
     outputs: Outputs,
     /// The endpoint of the emulator.
     endpoint: String,
+    /// The AWS region of the stack and the fleet.
     region: String,
+    /// The configuration file that the daemon runs with; null for the defaults.
     configuration: Option<PathBuf>,
     /// The demo fleet.
     instances: Vec<LaunchedInstance>,

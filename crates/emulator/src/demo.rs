@@ -114,7 +114,7 @@ pub struct LaunchedFleet {
 }
 
 /// An instance of the fleet in the emulator.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct LaunchedInstance {
     /// The instance's id.
     pub id: String,
