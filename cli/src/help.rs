@@ -669,8 +669,8 @@ mod tests {
                                     the profile]
               --profile <PROFILE>   Profile of the shared AWS configuration [default:
                                     AWS_PROFILE]
-          -o, --output <FORMAT>     Output format: table or json; for history and
-                                    savings also jsonl and csv [default: table]
+          -o, --output <FORMAT>     Output format; wide has more columns, jsonl and csv
+                                    are for history and savings only [default: table]
           -v, --verbose...          Log more to standard error (-vv for everything)
           -h, --help                Print help (see more with '--help')
           -V, --version             Print version
@@ -729,8 +729,8 @@ mod tests {
                                     the profile]
               --profile <PROFILE>   Profile of the shared AWS configuration [default:
                                     AWS_PROFILE]
-          -o, --output <FORMAT>     Output format: table or json; for history and
-                                    savings also jsonl and csv [default: table]
+          -o, --output <FORMAT>     Output format; wide has more columns, jsonl and csv
+                                    are for history and savings only [default: table]
           -v, --verbose...          Log more to standard error (-vv for everything)
 
         Examples:

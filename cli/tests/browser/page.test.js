@@ -155,7 +155,7 @@ test("a failure is shown at its instance, with a hint", async (t) => {
   await page.getByRole("button", { name: "Stop web-1" }).click();
   const alert = web.getByRole("alert");
   await alert.getByText("There is no instance i-0abc1234def567890").waitFor();
-  await alert.getByText("Nothing was changed; check the id, the region and the account").waitFor();
+  await alert.getByText("Nothing was changed; check the id or the name, the region and the account").waitFor();
   await alert.getByText(/^Request /).waitFor();
   await accessible(page, "an error");
   await picture(page, "error");

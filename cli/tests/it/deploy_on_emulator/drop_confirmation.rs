@@ -43,7 +43,10 @@ async fn dropping_the_schedules_of_another_file_needs_confirmation() {
         "{stderr}"
     );
     assert!(
-        stderr.contains(&format!(":{}` published\n", file.display())),
+        stderr.contains(&format!(
+            ":{}` published, and standard input is not a terminal\n",
+            file.display()
+        )),
         "{stderr}"
     );
     let dry_run = [&deploy[..], &["--dry-run"]].concat();
