@@ -168,6 +168,8 @@ impl Journal {
             .pragma_query_value(None, "user_version", |row| row.get(0))
             .map_err(|source| journal.failed("read", source))?;
         match migrations::newest() {
+            // The file has no tables yet: its writer is creating them.
+            _ if found == 0 => Err(JournalError::Missing { path: journal.path }),
             known if found > known => Err(JournalError::TooNew {
                 path: journal.path,
                 found,

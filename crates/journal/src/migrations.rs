@@ -1,6 +1,6 @@
 //! The journal's tables, and the migrations from older formats.
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 
 /// The migrations, each to the next format; `user_version` counts those done.
 pub(super) const MIGRATIONS: &[&str] = &[
@@ -94,13 +94,16 @@ pub(super) fn newest() -> u32 {
     u32::try_from(MIGRATIONS.len()).expect("migrations are few")
 }
 
-/// Migrates the journal from format `done` to the newest. Each step is a transaction.
+/// Migrates the journal from format `done` to the newest, in one transaction: nothing reads a format in between.
 pub(super) fn migrate(connection: &mut Connection, done: u32) -> rusqlite::Result<()> {
-    for (number, migration) in (1..).zip(MIGRATIONS).skip(done as usize) {
-        let step: Transaction<'_> = connection.transaction()?;
-        step.execute_batch(migration)?;
-        step.pragma_update(None, "user_version", number)?;
-        step.commit()?;
+    let pending = &MIGRATIONS[done as usize..];
+    if pending.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let transaction = connection.transaction()?;
+    for migration in pending {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "user_version", newest())?;
+    transaction.commit()
 }

@@ -242,6 +242,27 @@ const EDGES: &str = "
 const OLDER: [&[&str]; 3] = [&[FIRST], &[SECOND], &[SECOND, EDGES]];
 
 #[test]
+fn a_journal_that_is_being_created_is_missing_or_complete() {
+    for _ in 0..20 {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| drop(Journal::open(path).unwrap()));
+            let mut finished = false;
+            loop {
+                match Journal::read(path) {
+                    Ok(_) => break,
+                    Err(JournalError::Missing { .. }) if !finished => {
+                        finished = writer.is_finished();
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        });
+    }
+}
+
+#[test]
 fn a_journal_of_every_older_version_is_migrated_with_its_data() {
     assert_eq!(
         OLDER.len() + 1,
