@@ -51,8 +51,9 @@ pub(crate) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
     if confirmation == Confirmation::Ask && !planned.plan.steps.is_empty() {
         let target = OutputTarget::stderr();
         let plan = describe(&planned.plan, &planned.locations, target).render(target);
-        let question = &format!("{plan}\nApply?");
-        confirmation.require(&UnconfirmedChange { question, ..change }, &mut prompt)?;
+        // Standard output is for the results. The view is escaped already, and a question would escape its colours.
+        let _gone = writeln!(io::stderr(), "{plan}");
+        confirmation.require(&change, &mut prompt)?;
         // The fleet may have changed, or an edge may have passed, while the prompt waited.
         let confirmed = planned.plan;
         planned = plan_passes(context, &configuration, &organisation, progress.as_ref()).await?;
