@@ -58,6 +58,13 @@ impl Output {
         self.raw(format!("{}\n", text.trim_end()).as_bytes())
     }
 
+    /// Prints each entry as one line of JSON. Fails if standard output cannot be written.
+    pub(crate) fn json_lines(&self, entries: &[impl Serialize]) -> Result<(), CliError> {
+        let line = |entry| serde_json::to_string(entry).expect("results are plain data") + "\n";
+        let lines: String = entries.iter().map(line).collect();
+        self.raw(lines.as_bytes())
+    }
+
     /// Writes bytes unchanged. A closed pipe is not an error.
     pub fn raw(&self, bytes: &[u8]) -> Result<(), CliError> {
         match io::stdout().lock().write_all(bytes) {

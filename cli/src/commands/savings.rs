@@ -1,7 +1,6 @@
 //! `curfew savings`: stopped hours and savings from the journal. `simulate` estimates them from the schedules.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
 use curfew_core::human_time;
@@ -149,14 +148,7 @@ pub(crate) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), C
             COLUMNS,
             report.lines.iter().map(SavingsRow::cells),
         )),
-        Format::Jsonl => {
-            let mut text = String::new();
-            for row in &report.lines {
-                let json = serde_json::to_string(row).expect("a row is plain data");
-                writeln!(text, "{json}").expect("writing to memory does not fail");
-            }
-            context.output.raw(text.as_bytes())
-        }
+        Format::Jsonl => context.output.json_lines(&report.lines),
         Format::Json | Format::Table | Format::Wide => context
             .output
             .print(&report, |report| describe(report, now)),

@@ -173,8 +173,7 @@ fn show(output: &mut Output, seen: StatusView) -> Result<(), CliError> {
 /// Prints one refresh.
 fn watch(output: &Output, seen: &StatusView) -> Result<(), CliError> {
     if output.is_json() {
-        let line = serde_json::to_string(&seen.document()).expect("a status is plain data");
-        return output.raw(format!("{line}\n").as_bytes());
+        return output.json_lines(&[seen.document()]);
     }
     let target = output.target();
     let mut view = View::default();
