@@ -210,7 +210,6 @@ pub async fn main(cli: Cli) -> ExitCode {
     if let Err(error) = check_format(&cli.command, format) {
         return error.report(format, &mut std::io::stderr());
     }
-    let format = cli.global.output;
     let mut context = Context {
         output: Output::new(format),
         global: cli.global,

@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use crate::alike;
 use crate::confirm::{ConfirmArgs, Confirmation, MAX_UNCONFIRMED, Prompt, UnconfirmedChange};
 use crate::error::{all_answered, selecting};
 use crate::fleet_view::{
@@ -256,11 +257,7 @@ fn confirm(
     let mut names: Vec<String> = steps
         .iter()
         .take(NAMED)
-        .map(|step| {
-            step.name
-                .clone()
-                .unwrap_or_else(|| step.instance.to_string())
-        })
+        .map(|step| alike::label(&step.instance, step.name.as_ref()))
         .collect();
     if steps.len() > NAMED {
         names.push(format!("and {} more", count(steps.len() - NAMED)));
