@@ -88,7 +88,7 @@ pub(crate) fn list<K, T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::OutputTarget;
+    use crate::output_target::OutputTarget;
 
     #[test]
     fn groups_are_listed_by_size_with_their_first_names() {

@@ -51,7 +51,8 @@ use self::commands::{
 use self::start_stop::{ChangeArgs, RequestArgs};
 
 pub use error::{CliError, Exit};
-pub use output::{Format, Output};
+pub use format::Format;
+pub use output::Output;
 
 /// Starts and stops EC2 instances on a schedule.
 ///

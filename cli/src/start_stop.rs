@@ -25,8 +25,9 @@ use crate::error::{all_answered, selecting};
 use crate::fleet_view::{
     self, FleetView, InstanceLocations, UnansweredRegion, WithAccount, failure,
 };
-use crate::output::{OutputTarget, count, counted, moment_here, or_dash, table_for};
+use crate::output::{count, counted, moment_here, or_dash};
 use crate::progress;
+use crate::table::Table;
 use crate::targets::TargetArgs;
 use crate::{CliError, Context, Exit};
 
@@ -170,7 +171,6 @@ pub(crate) async fn carry_out(
         at: whole_second(now),
         instances,
     };
-    let target = context.output.target();
     let document = ChangesDocument {
         at: changes.at,
         instances: locations.with_accounts(&changes.instances, |change| &change.id),
@@ -178,7 +178,7 @@ pub(crate) async fn carry_out(
     };
     context
         .output
-        .print(&document, |_| describe(&changes, &locations, target))?;
+        .print(&document, |_| describe(&changes, &locations))?;
     failure(&outcomes)?;
     refused(&changes, request.first_skip())?;
     all_answered(failures)
@@ -350,11 +350,7 @@ fn by(given: Option<&str>) -> Actor {
     }
 }
 
-fn describe(
-    changes: &RequestedChanges,
-    locations: &InstanceLocations,
-    target: OutputTarget,
-) -> String {
+fn describe(changes: &RequestedChanges, locations: &InstanceLocations) -> Table {
     let row = |change: &Change| {
         let moment = |at| moment_here(at, changes.at);
         let override_ = change
@@ -384,7 +380,7 @@ fn describe(
         "override",
         "next edge",
     ]);
-    table_for(target, &header, changes.instances.iter().map(row))
+    Table::of_text(&header, changes.instances.iter().map(row))
 }
 
 /// Returns the JSON name of the verdict.

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::output::Format;
+use crate::format::Format;
 use crate::progress;
 use crate::table::{Cell, Column, Table, state_style};
 use crate::view::View;

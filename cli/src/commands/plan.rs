@@ -22,7 +22,8 @@ use crate::error::all_answered;
 use crate::fleet_view::{
     InstanceLocations, OBSERVING, UnansweredRegion, WithAccount, observed_count,
 };
-use crate::output::{OutputTarget, count, counted, moment_here};
+use crate::output::{count, counted, moment_here};
+use crate::output_target::OutputTarget;
 use crate::progress;
 use crate::table::{Cell, Column, Table};
 use crate::view::View;

@@ -12,7 +12,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::output::{Format, count, counted};
+use crate::format::Format;
+use crate::output::{count, counted};
 use crate::table::{Cell, Column, Table};
 use crate::view::View;
 use crate::{CliError, Context, csv, time_arg};

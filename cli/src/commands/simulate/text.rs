@@ -10,7 +10,8 @@ use super::facts::{
     amount, clock_change, common_span, facts, instances, local, notes, on_hours, span, wrapped,
 };
 use crate::money;
-use crate::output::table_of_numbers;
+use crate::table::Table;
+use crate::view::View;
 
 /// The character set of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,28 +57,28 @@ const LINE: usize = 80;
 const LABEL: usize = 12;
 
 /// Renders the table, all timelines, one below the other, and the legend.
-pub(super) fn render(document: &SimulateDocument, glyphs: Glyphs) -> String {
+pub(super) fn render(document: &SimulateDocument, glyphs: Glyphs) -> View {
     let common = common_span(document);
-    let mut text = common
-        .as_ref()
-        .map_or_else(String::new, |span| format!("{span}\n\n"));
+    let mut view = View::default();
+    if let Some(span) = &common {
+        view.line(span).gap();
+    }
     if document.schedules.len() > 1 || document.total.is_some() {
-        text += &summary(document);
-        text.push('\n');
+        view.table(summary(document)).gap();
     }
     for simulation in &document.schedules {
-        one(&mut text, simulation, glyphs, common.is_none());
-        text.push('\n');
+        let timeline = one(simulation, glyphs, common.is_none());
+        view.append(timeline.into()).gap();
     }
-    text += &legend(&document.schedules, glyphs);
+    view.append(legend(&document.schedules, glyphs).into());
     for note in notes(document) {
-        text += &(wrapped(&note, LINE).join("\n") + "\n");
+        view.append(wrapped(&note, LINE).join("\n").into());
     }
-    text
+    view
 }
 
 /// Renders the hours of each schedule and, if instances are counted, their cost and the total.
-fn summary(document: &SimulateDocument) -> String {
+fn summary(document: &SimulateDocument) -> Table {
     let hours = |simulation: &Simulation| {
         let share = simulation.off_share.map(money::percent);
         vec![
@@ -89,7 +90,7 @@ fn summary(document: &SimulateDocument) -> String {
     };
     let Some(total) = &document.total else {
         let rows = document.schedules.iter().map(hours);
-        return table_of_numbers(&["schedule", "runs", "24x7", "off"], rows);
+        return Table::of_numbers(&["schedule", "runs", "24x7", "off"], rows);
     };
     let rows = document.schedules.iter().flat_map(|simulation| {
         let none = simulation.costs.is_empty();
@@ -118,7 +119,7 @@ fn summary(document: &SimulateDocument) -> String {
         "24x7".to_owned(),
         "saved".to_owned(),
     ];
-    table_of_numbers(&header.each_ref().map(String::as_str), rows)
+    Table::of_numbers(&header.each_ref().map(String::as_str), rows)
 }
 
 fn total_row(total: &SimulatedTotal) -> Vec<String> {
@@ -129,7 +130,8 @@ fn total_row(total: &SimulatedTotal) -> Vec<String> {
     row
 }
 
-fn one(text: &mut String, simulation: &Simulation, glyphs: Glyphs, with_span: bool) {
+fn one(simulation: &Simulation, glyphs: Glyphs, with_span: bool) -> String {
+    let mut text = String::new();
     let width = simulation.days.iter().map(|day| day.cells.len()).max();
     let width = width.unwrap_or(0);
     let _ = writeln!(
@@ -168,6 +170,7 @@ fn one(text: &mut String, simulation: &Simulation, glyphs: Glyphs, with_span: bo
             let _ = writeln!(text, "{:LABEL$}{line}", "");
         }
     }
+    text
 }
 
 /// Lists the edges of the day.
@@ -211,5 +214,5 @@ fn legend(simulations: &[Simulation], glyphs: Glyphs) -> String {
             .any(|day| day.clock_change.is_some())
             .then(|| "* clocks change".to_owned()),
     );
-    words.join("  ") + "\n"
+    words.join("  ")
 }
