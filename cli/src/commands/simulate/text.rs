@@ -7,9 +7,11 @@ use curfew_core::timetable::{Action, Edge};
 
 use super::SimulateDocument;
 use super::facts::{
-    amount, clock_change, common_span, facts, instances, local, notes, on_hours, span, wrapped,
+    amount, clock_change, common_span, facts, instances, local, notes, number, on_hours, span,
 };
+use crate::fit::wrap;
 use crate::money;
+use crate::output::count;
 use crate::table::Table;
 use crate::view::View;
 
@@ -72,7 +74,7 @@ pub(super) fn render(document: &SimulateDocument, glyphs: Glyphs) -> View {
     }
     view.append(legend(&document.schedules, glyphs).into());
     for note in notes(document) {
-        view.append(wrapped(&note, LINE).join("\n").into());
+        view.append(wrap(&note, LINE).join("\n").into());
     }
     view
 }
@@ -123,9 +125,8 @@ fn summary(document: &SimulateDocument) -> Table {
 }
 
 fn total_row(total: &SimulatedTotal) -> Vec<String> {
-    let count = usize::try_from(total.count).unwrap_or(usize::MAX);
     let mut row = vec!["total".to_owned(), String::new(), String::new()];
-    row.push(crate::output::count(count));
+    row.push(count(number(total.count)));
     row.extend([total.cost, total.cost_always, total.saved].map(money::amount));
     row
 }
@@ -166,7 +167,7 @@ fn one(simulation: &Simulation, glyphs: Glyphs, with_span: bool) -> String {
         }
     }
     if let Some(note) = &simulation.note {
-        for line in wrapped(note, LINE - LABEL) {
+        for line in wrap(note, LINE - LABEL) {
             let _ = writeln!(text, "{:LABEL$}{line}", "");
         }
     }
