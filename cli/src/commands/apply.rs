@@ -309,7 +309,7 @@ fn summary(applied: &AppliedPlan<'_>, locations: &InstanceLocations, target: Out
         let line = |what: &String, group: &[&AppliedStep<'_>]| {
             let names = group.iter();
             let names = names.map(|one| alike::label(&one.step.instance, one.step.name.as_ref()));
-            format!("{what}: {}", alike::examples(names))
+            alike::named(what, names)
         };
         alike::list(&mut view, &groups, line, "`curfew history` shows all");
     }
