@@ -25,6 +25,11 @@ pub(crate) fn grouped<T, K: PartialEq>(
     groups
 }
 
+/// Says what a group has in common, and lists its first names: `stopped by alice: web-1, web-2, web-3 and 12 more`.
+pub(crate) fn named(common: &str, names: impl ExactSizeIterator<Item = String>) -> String {
+    format!("{common}: {}", examples(names))
+}
+
 /// Lists the first names of a group: `web-1, web-2, web-3 and 12 more`.
 pub(crate) fn examples(names: impl ExactSizeIterator<Item = String>) -> String {
     const FEW: usize = 3;
@@ -88,7 +93,7 @@ pub(crate) fn list<K, T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::OutputTarget;
+    use crate::output_target::OutputTarget;
 
     #[test]
     fn groups_are_listed_by_size_with_their_first_names() {

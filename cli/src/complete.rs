@@ -9,6 +9,8 @@ use clap_complete::engine::CompletionCandidate;
 use curfew_config::{Configuration, LoadOptions, Lookup};
 use curfew_journal::Journal;
 
+use crate::environment;
+
 /// The schedules of the configuration that begin with `current`.
 pub(crate) fn schedules(current: &OsStr) -> Vec<CompletionCandidate> {
     let configuration = configuration();
@@ -45,13 +47,9 @@ fn configuration() -> Option<Configuration> {
     let named = named(std::env::args_os()).or_else(|| std::env::var_os("CURFEW_CONFIG"));
     let named = named.map(PathBuf::from);
     let found = curfew_config::find(named.as_deref(), Lookup::Folder).ok()?;
-    let environment = std::env::vars_os().filter_map(|(key, value)| {
-        let (key, value) = (key.into_string().ok()?, value.into_string().ok()?);
-        key.starts_with("CURFEW__").then_some((key, value))
-    });
     curfew_config::load(&LoadOptions {
         file: Some(found.path),
-        environment: environment.collect(),
+        environment: environment(),
         ..LoadOptions::default()
     })
     .ok()

@@ -147,13 +147,10 @@ impl CliError {
     }
 
     fn wrap(exit: Exit, error: impl StdError + Send + Sync + 'static) -> Self {
+        let message = error.to_string();
         Self {
-            exit,
-            message: error.to_string(),
-            hint: None,
             source: Some(Box::new(error)),
-            more: Vec::new(),
-            configuration: None,
+            ..Self::new(exit, message)
         }
     }
 
@@ -260,31 +257,18 @@ impl From<ConfigurationError> for CliError {
 impl From<CloudError> for CliError {
     fn from(error: CloudError) -> Self {
         // The source chain of the SDK repeats the message.
-        Self {
-            exit: exit_of(error.kind),
-            message: error.to_string(),
-            hint: Some(error.hint().to_owned()),
-            source: None,
-            more: Vec::new(),
-            configuration: None,
-        }
+        Self::new(exit_of(error.kind), error.to_string()).hint(error.hint())
     }
 }
 
 impl From<AccountRegionError> for CliError {
     fn from(error: AccountRegionError) -> Self {
-        Self {
-            exit: match &error.failure {
-                AccountRegionFailure::Cloud(error) => exit_of(error.kind),
-                AccountRegionFailure::OutOfTime => Exit::Failed,
-                AccountRegionFailure::NoAnswer { .. } => Exit::Unreachable,
-            },
-            message: error.to_string(),
-            hint: Some(error.hint()),
-            source: None,
-            more: Vec::new(),
-            configuration: None,
-        }
+        let exit = match &error.failure {
+            AccountRegionFailure::Cloud(error) => exit_of(error.kind),
+            AccountRegionFailure::OutOfTime => Exit::Failed,
+            AccountRegionFailure::NoAnswer { .. } => Exit::Unreachable,
+        };
+        Self::new(exit, error.to_string()).hint(error.hint())
     }
 }
 

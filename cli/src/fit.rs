@@ -65,28 +65,31 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
 
 /// Splits text into words, and keeps the words of a time, such as `Fri 27 Nov 20:00 CET`, together.
 fn unbroken(text: &str) -> Vec<String> {
-    const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-    let mut words = text.split(' ').peekable();
+    let words: Vec<&str> = text.split(' ').collect();
+    let mut rest = words.as_slice();
     let mut all = Vec::new();
-    while let Some(word) = words.next() {
-        let mut whole = word.to_owned();
-        let is_day = DAYS.contains(&word.trim_start_matches('('));
-        let is_number = |next: &&str| next.parse::<u8>().is_ok_and(|day| day <= 31);
-        if is_day && words.peek().is_some_and(is_number) {
-            // The day, the month and perhaps the year, up to the wall time; then the zone.
-            let mut after_time = false;
-            for next in words.by_ref() {
-                whole.push(' ');
-                whole.push_str(next);
-                if after_time {
-                    break;
-                }
-                after_time = next.contains(':');
-            }
-        }
-        all.push(whole);
+    while !rest.is_empty() {
+        let (whole, after) = rest.split_at(words_of_time(rest).unwrap_or(1));
+        all.push(whole.join(" "));
+        rest = after;
     }
     all
+}
+
+/// Returns the number of words of the time at the beginning: the day, the month and perhaps the year, the wall time and the zone. A date
+/// without a time is not kept together.
+fn words_of_time(words: &[&str]) -> Option<usize> {
+    const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+    let is_day = DAYS.contains(&words.first()?.trim_start_matches('('));
+    let is_date = is_day && words.get(1)?.parse::<u8>().is_ok_and(|day| day <= 31);
+    let is_wall_time = |word: &&str| {
+        let hour = word.split_once(':').map(|(hour, _)| hour.parse::<u8>());
+        hour.is_some_and(|hour| hour.is_ok())
+    };
+    let wall_time = [3, 4]
+        .into_iter()
+        .find(|index| words.get(*index).is_some_and(is_wall_time))?;
+    is_date.then(|| (wall_time + 2).min(words.len()))
 }
 
 #[cfg(test)]
@@ -110,6 +113,15 @@ mod tests {
             [
                 "an override by alice keeps it running until",
                 "Fri 27 Nov 2026 20:00 CET (in 3 h)"
+            ]
+        );
+        let text = "Fri 25 Dec is excepted (`12-25`): nothing starts on that day";
+        assert_eq!(
+            wrap(text, 30),
+            [
+                "Fri 25 Dec is excepted",
+                "(`12-25`): nothing starts on",
+                "that day"
             ]
         );
         assert_eq!(wrap("", 10), [""]);

@@ -52,6 +52,21 @@ const PROGRAM: &[Example] = &[
     ),
 ];
 
+/// The examples of `token` and of its only command.
+const TOKEN_NEW: &[Example] = &[
+    ("Create a token for a person", "curfew token new alice"),
+    ("Create one shared token", "curfew token new"),
+];
+
+/// The examples of `notify` and of its only command.
+const NOTIFY_TEST: &[Example] = &[
+    (
+        "Send a test notification to all destinations",
+        "curfew notify test",
+    ),
+    ("Print the results as JSON", "curfew notify test -o json"),
+];
+
 /// The examples of each command. Commands of two words have their own.
 const COMMANDS: &[(&str, &[Example])] = &[
     (
@@ -271,40 +286,10 @@ const COMMANDS: &[(&str, &[Example])] = &[
             ),
         ],
     ),
-    (
-        "token",
-        &[
-            ("Create a token for a person", "curfew token new alice"),
-            ("Create one shared token", "curfew token new"),
-        ],
-    ),
-    (
-        "token new",
-        &[
-            ("Create a token for a person", "curfew token new alice"),
-            ("Create one shared token", "curfew token new"),
-        ],
-    ),
-    (
-        "notify",
-        &[
-            (
-                "Send a test notification to all destinations",
-                "curfew notify test",
-            ),
-            ("Print the results as JSON", "curfew notify test -o json"),
-        ],
-    ),
-    (
-        "notify test",
-        &[
-            (
-                "Send a test notification to all destinations",
-                "curfew notify test",
-            ),
-            ("Print the results as JSON", "curfew notify test -o json"),
-        ],
-    ),
+    ("token", TOKEN_NEW),
+    ("token new", TOKEN_NEW),
+    ("notify", NOTIFY_TEST),
+    ("notify test", NOTIFY_TEST),
     (
         "import",
         &[

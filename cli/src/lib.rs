@@ -30,6 +30,7 @@ mod time_arg;
 mod view;
 
 use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -51,7 +52,8 @@ use self::commands::{
 use self::start_stop::{ChangeArgs, RequestArgs};
 
 pub use error::{CliError, Exit};
-pub use output::{Format, Output};
+pub use format::Format;
+pub use output::Output;
 
 /// Starts and stops EC2 instances on a schedule.
 ///
@@ -210,7 +212,6 @@ pub async fn main(cli: Cli) -> ExitCode {
     if let Err(error) = check_format(&cli.command, format) {
         return error.report(format, &mut std::io::stderr());
     }
-    let format = cli.global.output;
     let mut context = Context {
         output: Output::new(format),
         global: cli.global,
@@ -286,6 +287,15 @@ fn check_format(command: &CliCommand, format: Format) -> Result<(), CliError> {
     }
 }
 
+/// Returns the variables that set values of the configuration, except those that are not text.
+fn environment() -> HashMap<String, String> {
+    let variables = std::env::vars_os().filter_map(|(name, value)| {
+        let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+        name.starts_with("CURFEW__").then_some((name, value))
+    });
+    variables.collect()
+}
+
 /// The options, the output and the clock of a command.
 #[derive(Debug)]
 struct Context {
@@ -332,9 +342,7 @@ impl Context {
                 region: self.global.region.clone(),
                 profile: self.global.profile.clone(),
             },
-            environment: std::env::vars()
-                .filter(|(name, _)| name.starts_with("CURFEW__"))
-                .collect(),
+            environment: environment(),
         }
     }
 

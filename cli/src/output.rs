@@ -8,9 +8,8 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::error::{CliError, Exit};
-pub use super::format::Format;
-pub(crate) use crate::output_target::OutputTarget;
-use crate::table::{Cell, Column, Table};
+use crate::format::Format;
+use crate::output_target::OutputTarget;
 use crate::view::View;
 
 /// Writes results to standard output in one format.
@@ -58,6 +57,13 @@ impl Output {
         self.raw(format!("{}\n", text.trim_end()).as_bytes())
     }
 
+    /// Prints each entry as one line of JSON. Fails if standard output cannot be written.
+    pub(crate) fn json_lines(&self, entries: &[impl Serialize]) -> Result<(), CliError> {
+        let line = |entry| serde_json::to_string(entry).expect("results are plain data") + "\n";
+        let lines: String = entries.iter().map(line).collect();
+        self.raw(lines.as_bytes())
+    }
+
     /// Writes bytes unchanged. A closed pipe is not an error.
     pub fn raw(&self, bytes: &[u8]) -> Result<(), CliError> {
         match io::stdout().lock().write_all(bytes) {
@@ -69,51 +75,6 @@ impl Output {
             _ => Ok(()),
         }
     }
-}
-
-/// Renders a table for standard output, without borders so that other tools can parse it.
-pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    table_for(OutputTarget::stdout(), header, rows)
-}
-
-/// Renders a table for standard output whose first column is text, and whose others are numbers.
-pub(crate) fn table_of_numbers(
-    header: &[&str],
-    rows: impl IntoIterator<Item = Vec<String>>,
-) -> String {
-    let columns = header.iter().enumerate().map(|(index, name)| match index {
-        0 => Column::whole(name),
-        _ => Column::number(name),
-    });
-    rendered(OutputTarget::stdout(), columns, rows)
-}
-
-/// Renders a table for `target`: the first column is complete, and the last one is wrapped.
-pub(crate) fn table_for(
-    target: OutputTarget,
-    header: &[&str],
-    rows: impl IntoIterator<Item = Vec<String>>,
-) -> String {
-    let last = header.len() - 1;
-    let columns = header.iter().enumerate().map(|(index, name)| match index {
-        0 => Column::whole(name),
-        index if index == last => Column::wrapped(name),
-        _ => Column::text(name),
-    });
-    rendered(target, columns, rows)
-}
-
-fn rendered(
-    target: OutputTarget,
-    columns: impl IntoIterator<Item = Column>,
-    rows: impl IntoIterator<Item = Vec<String>>,
-) -> String {
-    let rows = rows.into_iter();
-    let rows = rows.map(|row| row.into_iter().map(Cell::from).collect());
-    let mut view = View::default();
-    view.table(Table::new(columns, rows));
-    // The text is escaped when it is printed, its colours too.
-    view.render(target.without_colour())
 }
 
 /// Formats a number with thousands separators: `9,950`.
@@ -140,33 +101,14 @@ pub(crate) fn or_dash(text: Option<impl ToString>) -> String {
     text.map_or_else(|| "-".to_owned(), |text| text.to_string())
 }
 
-/// Formats an instant in `zone`, followed by its distance from `now`.
-pub(crate) fn moment(at: Timestamp, zone: &TimeZone, now: Timestamp) -> String {
-    human_time::with_distance(at, zone, now)
-}
-
 /// Formats an instant in the zone of this machine, followed by its distance from `now`.
 pub(crate) fn moment_here(at: Timestamp, now: Timestamp) -> String {
-    moment(at, &TimeZone::system(), now)
+    human_time::with_distance(at, &TimeZone::system(), now)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn control_characters_in_table_cells_are_escaped() {
-        let rows = [
-            ["web\nstopped  prod", "\u{1b}[2J"],
-            ["\u{202e}bew", "running"],
-        ];
-        let rows = rows.map(|row| row.map(str::to_owned).to_vec());
-        insta::assert_snapshot!(table_for(OutputTarget::pipe(None), &["name", "state"], rows), @r"
-        NAME                STATE
-        web\nstopped  prod  \u{1b}[2J
-        \u{202e}bew         running
-        ");
-    }
 
     #[test]
     fn numbers_have_thousands_separators() {

@@ -71,13 +71,6 @@ impl OutputTarget {
         }
     }
 
-    pub(crate) fn without_colour(self) -> Self {
-        Self {
-            colour: false,
-            ..self
-        }
-    }
-
     #[cfg(test)]
     pub(crate) fn pipe(width: Option<usize>) -> Self {
         Self {

@@ -19,13 +19,15 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use crate::alike;
 use crate::confirm::{ConfirmArgs, Confirmation, MAX_UNCONFIRMED, Prompt, UnconfirmedChange};
 use crate::error::{all_answered, selecting};
 use crate::fleet_view::{
     self, FleetView, InstanceLocations, UnansweredRegion, WithAccount, failure,
 };
-use crate::output::{OutputTarget, count, counted, moment_here, or_dash, table_for};
+use crate::output::{count, counted, moment_here, or_dash};
 use crate::progress;
+use crate::table::Table;
 use crate::targets::TargetArgs;
 use crate::{CliError, Context, Exit};
 
@@ -169,7 +171,6 @@ pub(crate) async fn carry_out(
         at: whole_second(now),
         instances,
     };
-    let target = context.output.target();
     let document = ChangesDocument {
         at: changes.at,
         instances: locations.with_accounts(&changes.instances, |change| &change.id),
@@ -177,7 +178,7 @@ pub(crate) async fn carry_out(
     };
     context
         .output
-        .print(&document, |_| describe(&changes, &locations, target))?;
+        .print(&document, |_| describe(&changes, &locations))?;
     failure(&outcomes)?;
     refused(&changes, request.first_skip())?;
     all_answered(failures)
@@ -256,11 +257,7 @@ fn confirm(
     let mut names: Vec<String> = steps
         .iter()
         .take(NAMED)
-        .map(|step| {
-            step.name
-                .clone()
-                .unwrap_or_else(|| step.instance.to_string())
-        })
+        .map(|step| alike::label(&step.instance, step.name.as_ref()))
         .collect();
     if steps.len() > NAMED {
         names.push(format!("and {} more", count(steps.len() - NAMED)));
@@ -353,11 +350,7 @@ fn by(given: Option<&str>) -> Actor {
     }
 }
 
-fn describe(
-    changes: &RequestedChanges,
-    locations: &InstanceLocations,
-    target: OutputTarget,
-) -> String {
+fn describe(changes: &RequestedChanges, locations: &InstanceLocations) -> Table {
     let row = |change: &Change| {
         let moment = |at| moment_here(at, changes.at);
         let override_ = change
@@ -387,7 +380,7 @@ fn describe(
         "override",
         "next edge",
     ]);
-    table_for(target, &header, changes.instances.iter().map(row))
+    Table::of_text(&header, changes.instances.iter().map(row))
 }
 
 /// Returns the JSON name of the verdict.

@@ -45,10 +45,10 @@ impl Cell {
         });
         let padding = " ".repeat(width.unwrap_or(0).saturating_sub(columns(&text)));
         let text = painted(&text, self.style, colour);
-        match align {
-            Align::Left => *to = std::mem::take(to) + &text + &padding,
-            Align::Right => *to = std::mem::take(to) + &padding + &text,
-        }
+        to.push_str(&match align {
+            Align::Left => text + &padding,
+            Align::Right => padding + &text,
+        });
     }
 }
 
@@ -216,6 +216,26 @@ impl Table {
         }
     }
 
+    /// A table of text: the first column is complete, and the last one is wrapped.
+    pub(crate) fn of_text(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Self {
+        let last = header.len() - 1;
+        let columns = header.iter().enumerate().map(|(index, name)| match index {
+            0 => Column::whole(name),
+            index if index == last => Column::wrapped(name),
+            _ => Column::text(name),
+        });
+        Self::new(columns, rows.into_iter().map(cells))
+    }
+
+    /// A table of numbers: only the first column is text.
+    pub(crate) fn of_numbers(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Self {
+        let columns = header.iter().enumerate().map(|(index, name)| match index {
+            0 => Column::whole(name),
+            _ => Column::number(name),
+        });
+        Self::new(columns, rows.into_iter().map(cells))
+    }
+
     /// Renders the table: lines that end with a line break and without spaces.
     pub(crate) fn render(&self, room: Room) -> String {
         let arrangement = self.arrange(room);
@@ -344,6 +364,10 @@ impl Table {
         }
         text
     }
+}
+
+fn cells(row: Vec<String>) -> Vec<Cell> {
+    row.into_iter().map(Cell::from).collect()
 }
 
 fn write_indented(to: &mut String, cell: &Cell, room: Room) {

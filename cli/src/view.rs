@@ -118,9 +118,30 @@ impl From<String> for View {
     }
 }
 
+impl From<Table> for View {
+    fn from(table: Table) -> Self {
+        Self(vec![Part::Table(table)])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn control_characters_in_table_cells_are_escaped() {
+        let rows = [
+            ["web\nstopped  prod", "\u{1b}[2J"],
+            ["\u{202e}bew", "running"],
+        ];
+        let rows = rows.map(|row| row.map(str::to_owned).to_vec());
+        let table = Table::of_text(&["name", "state"], rows);
+        insta::assert_snapshot!(View::from(table).render(OutputTarget::pipe(None)), @r"
+        NAME                STATE
+        web\nstopped  prod  \u{1b}[2J
+        \u{202e}bew         running
+        ");
+    }
 
     #[test]
     fn sentences_are_wrapped_below_their_labels_and_escaped() {

@@ -19,7 +19,8 @@ use crate::alike;
 use crate::confirm::{ConfirmArgs, Confirmation, Prompt, UnconfirmedChange};
 use crate::error::all_answered;
 use crate::fleet_view::{InstanceLocations, UnansweredRegion, WithAccount, carry_out, failure};
-use crate::output::{OutputTarget, count};
+use crate::output::count;
+use crate::output_target::OutputTarget;
 use crate::progress;
 use crate::table::{ATTENTION, Cell, Column, Table};
 use crate::view::View;
@@ -51,8 +52,9 @@ pub(crate) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
     if confirmation == Confirmation::Ask && !planned.plan.steps.is_empty() {
         let target = OutputTarget::stderr();
         let plan = describe(&planned.plan, &planned.locations, target).render(target);
-        let question = &format!("{plan}\nApply?");
-        confirmation.require(&UnconfirmedChange { question, ..change }, &mut prompt)?;
+        // Standard output is for the results. The view is escaped already, and a question would escape its colours.
+        let _gone = writeln!(io::stderr(), "{plan}");
+        confirmation.require(&change, &mut prompt)?;
         // The fleet may have changed, or an edge may have passed, while the prompt waited.
         let confirmed = planned.plan;
         planned = plan_passes(context, &configuration, &organisation, progress.as_ref()).await?;
@@ -307,7 +309,7 @@ fn summary(applied: &AppliedPlan<'_>, locations: &InstanceLocations, target: Out
         let line = |what: &String, group: &[&AppliedStep<'_>]| {
             let names = group.iter();
             let names = names.map(|one| alike::label(&one.step.instance, one.step.name.as_ref()));
-            format!("{what}: {}", alike::examples(names))
+            alike::named(what, names)
         };
         alike::list(&mut view, &groups, line, "`curfew history` shows all");
     }

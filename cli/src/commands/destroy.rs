@@ -10,8 +10,11 @@ use curfew_deploy::preflight::check_single_cloud;
 use curfew_deploy::{InstanceTags, StackResources};
 
 use crate::confirm::{ConfirmArgs, Confirmation, Prompt, UnconfirmedChange};
-use crate::output::{OutputTarget, count, table, table_for};
+use crate::output::count;
+use crate::output_target::OutputTarget;
 use crate::progress;
+use crate::table::Table;
+use crate::view::View;
 use crate::{CliError, Context, Exit};
 
 /// The options of `destroy`.
@@ -40,7 +43,7 @@ pub(crate) async fn destroy(context: &mut Context, args: DestroyArgs) -> Result<
         // Standard output lists the removed resources afterwards.
         let shown = format!(
             "These resources will be removed:\n{}\n",
-            confirmation_table(&found, OutputTarget::stderr())
+            confirmation_table(&found).render(OutputTarget::stderr())
         );
         let _gone = io::stderr().write_all(shown.as_bytes());
         confirm(args.confirm.confirmation(), &connection, stack, &found)?;
@@ -85,16 +88,16 @@ fn confirm(
 }
 
 /// Formats the removed resources as a table.
-fn removed_table(removed: &StackResources) -> String {
+fn removed_table(removed: &StackResources) -> View {
     if removed.is_empty() {
-        return "nothing to remove".to_owned();
+        return "nothing to remove".to_owned().into();
     }
-    table(&["removed", "name"], listed(removed))
+    Table::of_text(&["removed", "name"], listed(removed)).into()
 }
 
 /// Formats the resources that `destroy` would remove as a table.
-fn confirmation_table(found: &StackResources, target: OutputTarget) -> String {
-    table_for(target, &["what", "name"], listed(found))
+fn confirmation_table(found: &StackResources) -> View {
+    Table::of_text(&["what", "name"], listed(found)).into()
 }
 
 fn listed(belongings: &StackResources) -> Vec<Vec<String>> {
@@ -157,7 +160,8 @@ mod tests {
             kept: Vec::new(),
             failed: Vec::new(),
         };
-        insta::assert_snapshot!(removed_table(&found), @"
+        let shown = |found| removed_table(found).render(OutputTarget::pipe(None));
+        insta::assert_snapshot!(shown(&found), @"
         REMOVED          NAME
         rule             curfew-demo-heartbeat-123456
         stack            demo, with its function, API, queues, role and log group
@@ -166,6 +170,6 @@ mod tests {
         configuration    /curfew/demo/configuration
         tags `curfew:*`  of i-00000000000000000, i-00000000000000001, i-00000000000000002, i-00000000000000003, i-00000000000000004 and 1,195 more
         ");
-        insta::assert_snapshot!(removed_table(&StackResources::default()), @"nothing to remove");
+        insta::assert_snapshot!(shown(&StackResources::default()), @"nothing to remove");
     }
 }

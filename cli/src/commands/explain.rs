@@ -19,7 +19,7 @@ use serde::Serialize;
 use super::next::named;
 use crate::error::all_answered;
 use crate::fleet_view;
-use crate::output::{moment, or_dash};
+use crate::output::or_dash;
 use crate::progress;
 use crate::view::View;
 use crate::{CliError, Context, time_arg};
@@ -192,7 +192,7 @@ fn describe(explained: &InstanceExplained, zone: &TimeZone) -> View {
         explanation: it,
         transitions,
     } = explained;
-    let moment = |at| moment(at, zone, it.at);
+    let moment = |at| human_time::with_distance(at, zone, it.at);
     let managed = match (&it.schedule, &it.managed) {
         (Some(name), Some(claim)) if it.enforce => format!("{name}, enforced: {claim}"),
         (Some(name), Some(claim)) => format!("{name}: {claim}"),
@@ -281,5 +281,6 @@ fn describe(explained: &InstanceExplained, zone: &TimeZone) -> View {
 }
 
 fn edge(edge: Option<Edge>, zone: &TimeZone, now: Timestamp) -> String {
-    or_dash(edge.map(|edge| format!("{} {}", edge.action, moment(edge.at, zone, now))))
+    let moment = |at| human_time::with_distance(at, zone, now);
+    or_dash(edge.map(|edge| format!("{} {}", edge.action, moment(edge.at))))
 }

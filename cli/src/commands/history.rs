@@ -3,7 +3,6 @@
 mod edges;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use clap::Args;
 use curfew_config::Configuration;
@@ -18,7 +17,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::output::Format;
+use crate::format::Format;
 use crate::progress;
 use crate::table::{Cell, Column, Table, state_style};
 use crate::view::View;
@@ -98,7 +97,7 @@ fn print<T: Serialize, const COLUMNS: usize>(
             let rows = entries.iter().map(view.cells);
             context.output.raw(&csv::document(view.columns, rows))
         }
-        Format::Jsonl => context.output.raw(lines(entries).as_bytes()),
+        Format::Jsonl => context.output.json_lines(entries),
         Format::Json | Format::Table | Format::Wide => {
             let document = BTreeMap::from([(view.plural, entries)]);
             context
@@ -272,15 +271,6 @@ fn row(entry: &JournalEntry, now: Timestamp) -> Vec<Cell> {
 /// Formats an instant in the zone of this machine.
 fn local(at: Timestamp, now: Timestamp) -> String {
     human_time::instant(at, &TimeZone::system(), now)
-}
-
-fn lines(entries: &[impl Serialize]) -> String {
-    let mut lines = String::new();
-    for entry in entries {
-        let json = serde_json::to_string(entry).expect("an entry is plain data");
-        writeln!(lines, "{json}").expect("writing to memory does not fail");
-    }
-    lines
 }
 
 fn cells(entry: &JournalEntry) -> [String; 14] {

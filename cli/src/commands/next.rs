@@ -77,7 +77,6 @@ pub(crate) fn next(context: &mut Context, args: &NextArgs) -> Result<(), CliErro
     let mut edges: Vec<NextEdge> = schedules.iter().flat_map(coming).collect();
     edges.sort_by(|a, b| (a.at, &a.schedule).cmp(&(b.at, &b.schedule)));
     edges.truncate(args.count);
-    let now = context.clock.now();
     let is_from_now = args.from.is_none();
     context.output.print(&NextEdges { edges }, |listed| {
         describe(&listed.edges, now, is_from_now)

@@ -8,7 +8,8 @@ use curfew_core::schedule::ScheduleName;
 use curfew_daemon::notify;
 use serde::Serialize;
 
-use crate::output::{or_dash, table};
+use crate::output::or_dash;
+use crate::table::Table;
 use crate::{CliError, Context, Exit};
 
 /// The subcommands of `notify`.
@@ -89,7 +90,7 @@ async fn test(context: &mut Context) -> Result<(), CliError> {
             ]
         };
         let header = ["destination", "kinds", "schedules", "result"];
-        table(&header, document.destinations.iter().map(row))
+        Table::of_text(&header, document.destinations.iter().map(row))
     })?;
     let tested = document.destinations;
     let failed = tested.iter().filter(|one| !one.delivered).count();

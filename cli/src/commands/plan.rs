@@ -22,7 +22,8 @@ use crate::error::all_answered;
 use crate::fleet_view::{
     InstanceLocations, OBSERVING, UnansweredRegion, WithAccount, observed_count,
 };
-use crate::output::{OutputTarget, count, counted, moment_here};
+use crate::output::{count, counted, moment_here};
+use crate::output_target::OutputTarget;
 use crate::progress;
 use crate::table::{Cell, Column, Table};
 use crate::view::View;
@@ -126,7 +127,7 @@ pub(super) fn describe(plan: &Plan, locations: &InstanceLocations, target: Outpu
         alike::list(
             &mut view,
             &groups,
-            |what, group| named_steps(what, group),
+            |what, group| alike::named(what, group.iter().map(|step| step_label(step))),
             ALL,
         );
     } else if !plan.steps.is_empty() {
@@ -143,7 +144,7 @@ pub(super) fn describe(plan: &Plan, locations: &InstanceLocations, target: Outpu
             alike::list(
                 &mut view,
                 &groups,
-                |because, group| named_skips(because, group),
+                |because, group| alike::named(because, group.iter().map(|skip| skip_label(skip))),
                 ALL,
             );
         } else {
@@ -226,16 +227,6 @@ fn skipped_table(
         locations.row(&skip.instance, row)
     };
     Table::new(columns, skipped.iter().map(row))
-}
-
-fn named_steps(what: &str, group: &[&Step]) -> String {
-    let names = group.iter().map(|step| step_label(step));
-    format!("{what}: {}", alike::examples(names))
-}
-
-fn named_skips(because: &str, group: &[&Skip]) -> String {
-    let names = group.iter().map(|skip| skip_label(skip));
-    format!("{because}: {}", alike::examples(names))
 }
 
 /// The JSON form of a [`Plan`], with accounts if several are managed.

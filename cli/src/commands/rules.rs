@@ -7,7 +7,8 @@ use curfew_core::stack_name::StackName;
 use curfew_deploy::trigger_rules;
 use serde::Serialize;
 
-use crate::output::{or_dash, table};
+use crate::output::or_dash;
+use crate::table::Table;
 use crate::{CliError, Context};
 
 /// The rules of a stack. Scripts rely on the JSON form.
@@ -65,7 +66,7 @@ pub(crate) fn rules(context: &mut Context) -> Result<(), CliError> {
                 schedules(&rule.schedules),
             ]
         });
-        table(&["rule", "when (utc)", "schedules"], rows)
+        Table::of_text(&["rule", "when (utc)", "schedules"], rows)
     })
 }
 

@@ -1,7 +1,6 @@
 //! `curfew savings`: stopped hours and savings from the journal. `simulate` estimates them from the schedules.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
 use curfew_core::human_time;
@@ -13,7 +12,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::output::{Format, count, counted};
+use crate::format::Format;
+use crate::output::{count, counted};
 use crate::table::{Cell, Column, Table};
 use crate::view::View;
 use crate::{CliError, Context, csv, time_arg};
@@ -149,14 +149,7 @@ pub(crate) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), C
             COLUMNS,
             report.lines.iter().map(SavingsRow::cells),
         )),
-        Format::Jsonl => {
-            let mut text = String::new();
-            for row in &report.lines {
-                let json = serde_json::to_string(row).expect("a row is plain data");
-                writeln!(text, "{json}").expect("writing to memory does not fail");
-            }
-            context.output.raw(text.as_bytes())
-        }
+        Format::Jsonl => context.output.json_lines(&report.lines),
         Format::Json | Format::Table | Format::Wide => context
             .output
             .print(&report, |report| describe(report, now)),

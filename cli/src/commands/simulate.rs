@@ -27,6 +27,7 @@ use self::text::Glyphs;
 use super::next::named;
 use crate::error::all_answered;
 use crate::fleet_view::UnansweredRegion;
+use crate::view::View;
 use crate::{CliError, Context, Exit};
 
 /// The options of `simulate`.
@@ -104,7 +105,7 @@ pub(crate) async fn simulate(context: &mut Context, args: &SimulateArgs) -> Resu
         picture.write(&simulated)?;
     }
     context.output.print(&simulated, |it| match &picture {
-        Some(picture) => format!("wrote `{}`", picture.file.display()),
+        Some(picture) => View::from(format!("wrote `{}`", picture.file.display())),
         None => text::render(it, glyphs(args)),
     })?;
     all_answered(failures)

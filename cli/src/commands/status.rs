@@ -21,7 +21,8 @@ use serde::Serialize;
 use crate::alike;
 use crate::error::{all_answered, selecting};
 use crate::fleet_view::{self, InstanceLocations, UnansweredRegion, WithAccount};
-use crate::output::{Output, OutputTarget, count, counted, moment};
+use crate::output::{Output, count, counted};
+use crate::output_target::OutputTarget;
 use crate::progress;
 use crate::table::{ATTENTION, Cell, Column, Table};
 use crate::targets::TargetArgs;
@@ -173,8 +174,7 @@ fn show(output: &mut Output, seen: StatusView) -> Result<(), CliError> {
 /// Prints one refresh.
 fn watch(output: &Output, seen: &StatusView) -> Result<(), CliError> {
     if output.is_json() {
-        let line = serde_json::to_string(&seen.document()).expect("a status is plain data");
-        return output.raw(format!("{line}\n").as_bytes());
+        return output.json_lines(&[seen.document()]);
     }
     let target = output.target();
     let mut view = View::default();
@@ -342,7 +342,10 @@ fn next(all: &[Zoned<'_>], now: Timestamp) -> Option<String> {
             format!("{}{of} {verb}", counted(several, "instance"))
         }
     };
-    Some(format!("{what} {}", moment(at, zone, now)))
+    Some(format!(
+        "{what} {}",
+        human_time::with_distance(at, zone, now)
+    ))
 }
 
 fn problem_line(reason: &str, group: &[Zoned<'_>]) -> String {
@@ -459,7 +462,7 @@ fn remark(one: &InstanceStatus, zone: &TimeZone, now: Timestamp) -> Option<Strin
         format!(
             "override: {} until {} by {}",
             override_.state,
-            moment(override_.until, zone, now),
+            human_time::with_distance(override_.until, zone, now),
             override_.actor
         )
     });

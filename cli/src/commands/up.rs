@@ -366,11 +366,8 @@ impl UpReport {
             let _infallible = write!(text, "In the browser of this Codespace:\n  {url}/\n");
         }
         let _infallible = write!(text, "\nThe API, for scripts:\n{}", self.curls(auth));
-        let configuration = self.configuration.iter();
-        let files: Vec<String> = configuration
-            .map(|path| path.display().to_string())
-            .collect();
-        let file = files.concat();
+        let file = self.configuration.as_ref();
+        let file = file.map_or_else(String::new, |path| path.display().to_string());
         let name = self
             .instances
             .first()

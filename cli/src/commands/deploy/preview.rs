@@ -3,23 +3,25 @@
 use curfew_deploy::stack::{Intent, ParameterChange, ResourceAction};
 use curfew_deploy::{DataChange, Preview};
 
-use crate::output::{count, table};
+use crate::output::count;
+use crate::table::Table;
+use crate::view::View;
 
 /// Formats the changes of a deployment: one row per change, then the totals.
-pub(super) fn render(preview: &Preview) -> String {
+pub(super) fn render(preview: &Preview) -> View {
     let rows = rows(preview);
-    let mut text = match (preview.stack.intent, &preview.stack.status) {
-        (Intent::MakeAnew, Some(status)) => format!(
-            "The stack is in {status}, left by a failed deployment or removal. It would be removed and created again.\n"
-        ),
-        _ => String::new(),
-    };
-    if rows.is_empty() && text.is_empty() {
-        text.push_str("Nothing would change.\n");
+    let mut view = View::default();
+    if let (Intent::MakeAnew, Some(status)) = (preview.stack.intent, &preview.stack.status) {
+        view.line(format!(
+            "The stack is in {status}, left by a failed deployment or removal. It would be removed and created again."
+        ));
+    }
+    if rows.is_empty() && view.is_empty() {
+        view.line("Nothing would change.");
     } else if !rows.is_empty() {
         let of = |action: &str| count(rows.iter().filter(|row| row.action == action).count());
         let sum = format!(
-            "{} to create, {} to change, {} to replace, {} to delete. Nothing was changed.\n",
+            "{} to create, {} to change, {} to replace, {} to delete. Nothing was changed.",
             of(CREATE),
             of(CHANGE),
             count(
@@ -32,13 +34,13 @@ pub(super) fn render(preview: &Preview) -> String {
         let cells = rows
             .into_iter()
             .map(|row| vec![row.action.to_owned(), row.what, row.kind, row.detail]);
-        text.push_str(&table(&["action", "what", "kind", "detail"], cells));
-        text.push('\n');
-        text.push_str(&sum);
+        let header = ["action", "what", "kind", "detail"];
+        view.table(Table::of_text(&header, cells)).gap().line(sum);
     }
-    let warnings = preview.warnings.iter();
-    text.extend(warnings.map(|warning| format!("note: {warning}\n")));
-    text
+    for warning in &preview.warnings {
+        view.line(format!("note: {warning}"));
+    }
+    view
 }
 
 const CREATE: &str = "create";
@@ -126,6 +128,7 @@ mod tests {
     use curfew_aws::rules::{RuleChanges, TriggerRule};
 
     use super::*;
+    use crate::output_target::OutputTarget;
     use curfew_deploy::stack::{ResourceChange, StackChanges};
 
     fn nothing() -> Preview {
@@ -142,6 +145,10 @@ mod tests {
             rules: RuleChanges::default(),
             warnings: Vec::new(),
         }
+    }
+
+    fn shown(preview: &Preview) -> String {
+        render(preview).render(OutputTarget::pipe(None))
     }
 
     #[test]
@@ -180,7 +187,7 @@ mod tests {
         planned.rules.create = vec![TriggerRule::heartbeat(&stack, "rate(5 minutes)")];
         planned.rules.delete = vec!["curfew-demo-old-stop-123456".to_owned()];
         planned.warnings = vec!["the bus is nearly full".to_owned()];
-        insta::assert_snapshot!(render(&planned), @"
+        insta::assert_snapshot!(shown(&planned), @"
         ACTION             WHAT                          KIND              DETAIL
         change             the Lambda's code             data
         create             the Lambda's configuration    data
@@ -201,10 +208,10 @@ mod tests {
 
     #[test]
     fn a_preview_without_changes_prints_one_sentence() {
-        insta::assert_snapshot!(render(&nothing()), @"Nothing would change.");
+        insta::assert_snapshot!(shown(&nothing()), @"Nothing would change.");
         let mut failed = nothing();
         failed.stack.intent = Intent::MakeAnew;
         failed.stack.status = Some("ROLLBACK_COMPLETE".to_owned());
-        insta::assert_snapshot!(render(&failed), @"The stack is in ROLLBACK_COMPLETE, left by a failed deployment or removal. It would be removed and created again.");
+        insta::assert_snapshot!(shown(&failed), @"The stack is in ROLLBACK_COMPLETE, left by a failed deployment or removal. It would be removed and created again.");
     }
 }

@@ -6,7 +6,7 @@ use jiff::{Timestamp, Zoned};
 
 use super::SimulateDocument;
 use crate::money;
-use crate::output::count;
+use crate::output::{count, counted};
 
 /// Summarises the running hours and the share saved.
 pub(super) fn facts(simulation: &Simulation) -> String {
@@ -32,12 +32,17 @@ pub(super) fn on_hours(simulation: &Simulation) -> String {
     }
 }
 
+/// Converts the number of instances of a simulation.
+pub(super) fn number(instances: u32) -> usize {
+    usize::try_from(instances).unwrap_or(usize::MAX)
+}
+
 /// Names a number of instances and their type: `12 t3.micro`.
 pub(super) fn instances(cost: &SimulatedCost) -> String {
-    let number = count(usize::try_from(cost.count).unwrap_or(usize::MAX));
+    let instances = count(number(cost.count));
     match &cost.instance_type {
-        Some(instance_type) => format!("{number} {instance_type}"),
-        None => number,
+        Some(instance_type) => format!("{instances} {instance_type}"),
+        None => instances,
     }
 }
 
@@ -91,10 +96,10 @@ pub(super) fn notes(document: &SimulateDocument) -> Vec<String> {
     let mut notes = Vec::new();
     match &document.total {
         Some(total) if total.unpriced_count > 0 => {
-            let number = count(usize::try_from(total.unpriced_count).unwrap_or(usize::MAX));
-            let of = count(usize::try_from(total.count).unwrap_or(usize::MAX));
+            let unpriced = count(number(total.unpriced_count));
+            let of = count(number(total.count));
             notes.push(format!(
-                "{number} of {of} instances have no cost: their type has no price in [prices], or their running time is not known."
+                "{unpriced} of {of} instances have no cost: their type has no price in [prices], or their running time is not known."
             ));
         }
         None if document.has_prices => notes.push(
@@ -106,25 +111,10 @@ pub(super) fn notes(document: &SimulateDocument) -> Vec<String> {
     if document.inline_count > 0 {
         notes.push(format!(
             "{} with a schedule in their tag are not included.",
-            crate::output::counted(document.inline_count, "instance")
+            counted(document.inline_count, "instance")
         ));
     }
     notes
-}
-
-/// Breaks text into lines of at most `width` characters, at blanks. A longer word has a line of its own.
-pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 /// Formats an instant in the zone of the schedule.

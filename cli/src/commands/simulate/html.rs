@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use curfew_core::simulate::Simulation;
 
 use super::SimulateDocument;
-use super::facts::{amount, common_span, instances, local, notes, on_hours};
+use super::facts::{amount, common_span, instances, local, notes, number, on_hours};
 use super::svg::{self, TITLE, escape};
 use crate::money;
 use crate::output::counted;
@@ -115,10 +115,7 @@ fn costs(page: &mut String, document: &SimulateDocument) {
             row(simulation.schedule.as_str(), &instances(cost), amounts);
         }
     }
-    let number = counted(
-        usize::try_from(total.count).unwrap_or(usize::MAX),
-        "instance",
-    );
+    let number = counted(number(total.count), "instance");
     let _ = writeln!(
         page,
         "</tbody>\n<tfoot><tr><th scope=\"row\">total<br><span class=\"soft\">{number}</span></th><td class=\"number\">{}</td>\

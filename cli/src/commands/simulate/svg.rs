@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use jiff::civil::Weekday;
 
 use super::SimulateDocument;
-use super::facts::{clock_change, facts, instances, local, notes, span, wrapped};
+use super::facts::{clock_change, facts, instances, local, notes, span};
+use crate::fit::wrap;
 use crate::money;
 
 /// Widths and heights in user units of the image.
@@ -106,7 +107,7 @@ fn element(simulations: &[Simulation], id: &str, height: f64, body: &str) -> Str
 /// Writes text below `top`, wrapped. Returns the y coordinate of its end.
 fn lines(svg: &mut String, class: &str, text: &str, top: f64) -> f64 {
     let mut y = top;
-    for line in wrapped(text, LINE) {
+    for line in wrap(text, LINE) {
         y += 15.0;
         let text = escape(&line);
         let base = y - 4.0;

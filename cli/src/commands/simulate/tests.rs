@@ -4,6 +4,7 @@ use curfew_core::simulate::InstanceCount;
 use curfew_core::timetable::Timetable;
 
 use super::*;
+use crate::output_target::OutputTarget;
 
 fn schedule(line: &str) -> Schedule {
     let timetable = Timetable::parse_inline(line).unwrap();
@@ -32,6 +33,10 @@ fn document(schedules: Vec<Simulation>) -> SimulateDocument {
     }
 }
 
+fn text(document: &SimulateDocument, glyphs: Glyphs) -> String {
+    text::render(document, glyphs).render(OutputTarget::pipe(None))
+}
+
 fn instances(instance_type: &str, count: u32, per_hour: Option<f64>) -> InstanceCount {
     InstanceCount {
         instance_type: Some(instance_type.to_owned()),
@@ -49,7 +54,7 @@ fn text_has_a_line_for_each_day() {
     let office = schedule("Mon-Thu 08:00-20:15; Fri 22:00-02:00; Sun 01:00-05:00 Europe/Paris");
     let simulations = vec![between(&office, OCTOBER, &[])];
     let document = document(simulations);
-    insta::assert_snapshot!(text::render(&document, Glyphs::Blocks), @r#"
+    insta::assert_snapshot!(text(&document, Glyphs::Blocks), @r#"
     Mon 19 Oct to Sun 25 Oct 2026
 
     office: runs 58 h of 169 h, 65.7% off (Europe/Paris)
@@ -65,7 +70,7 @@ fn text_has_a_line_for_each_day() {
 
     █ running  ▌ part of the half hour  · stopped  ▲ start  ▼ stop  * clocks change
     "#);
-    let ascii = text::render(&document, Glyphs::Ascii);
+    let ascii = text(&document, Glyphs::Ascii);
     assert!(ascii.is_ascii());
     insta::assert_snapshot!(ascii, @r#"
     Mon 19 Oct to Sun 25 Oct 2026
@@ -101,7 +106,7 @@ fn costs_are_in_a_table_with_a_total_and_no_line_is_wider_than_80() {
         between(&paris, dates, &fleet),
         between(&kolkata, dates, &fleet[..1]),
     ]);
-    let text = text::render(&document, Glyphs::Ascii);
+    let text = text(&document, Glyphs::Ascii);
     assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     insta::assert_snapshot!(text, @r#"
     Sun 29 Nov 2026
@@ -129,7 +134,7 @@ fn costs_are_in_a_table_with_a_total_and_no_line_is_wider_than_80() {
 #[test]
 fn a_line_lists_few_edges() {
     let busy = week("start */15 * * * * UTC", MARCH);
-    let text = text::render(&document(vec![busy]), Glyphs::Ascii);
+    let text = text(&document(vec![busy]), Glyphs::Ascii);
     assert!(text.contains("+00:00 95 more\n"), "{text}");
 }
 

@@ -7,10 +7,13 @@ use curfew_core::timetable::{Action, Edge};
 
 use super::SimulateDocument;
 use super::facts::{
-    amount, clock_change, common_span, facts, instances, local, notes, on_hours, span, wrapped,
+    amount, clock_change, common_span, facts, instances, local, notes, number, on_hours, span,
 };
+use crate::fit::wrap;
 use crate::money;
-use crate::output::table_of_numbers;
+use crate::output::count;
+use crate::table::Table;
+use crate::view::View;
 
 /// The character set of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,28 +59,28 @@ const LINE: usize = 80;
 const LABEL: usize = 12;
 
 /// Renders the table, all timelines, one below the other, and the legend.
-pub(super) fn render(document: &SimulateDocument, glyphs: Glyphs) -> String {
+pub(super) fn render(document: &SimulateDocument, glyphs: Glyphs) -> View {
     let common = common_span(document);
-    let mut text = common
-        .as_ref()
-        .map_or_else(String::new, |span| format!("{span}\n\n"));
+    let mut view = View::default();
+    if let Some(span) = &common {
+        view.line(span).gap();
+    }
     if document.schedules.len() > 1 || document.total.is_some() {
-        text += &summary(document);
-        text.push('\n');
+        view.table(summary(document)).gap();
     }
     for simulation in &document.schedules {
-        one(&mut text, simulation, glyphs, common.is_none());
-        text.push('\n');
+        let timeline = one(simulation, glyphs, common.is_none());
+        view.append(timeline.into()).gap();
     }
-    text += &legend(&document.schedules, glyphs);
+    view.append(legend(&document.schedules, glyphs).into());
     for note in notes(document) {
-        text += &(wrapped(&note, LINE).join("\n") + "\n");
+        view.append(wrap(&note, LINE).join("\n").into());
     }
-    text
+    view
 }
 
 /// Renders the hours of each schedule and, if instances are counted, their cost and the total.
-fn summary(document: &SimulateDocument) -> String {
+fn summary(document: &SimulateDocument) -> Table {
     let hours = |simulation: &Simulation| {
         let share = simulation.off_share.map(money::percent);
         vec![
@@ -89,7 +92,7 @@ fn summary(document: &SimulateDocument) -> String {
     };
     let Some(total) = &document.total else {
         let rows = document.schedules.iter().map(hours);
-        return table_of_numbers(&["schedule", "runs", "24x7", "off"], rows);
+        return Table::of_numbers(&["schedule", "runs", "24x7", "off"], rows);
     };
     let rows = document.schedules.iter().flat_map(|simulation| {
         let none = simulation.costs.is_empty();
@@ -118,18 +121,18 @@ fn summary(document: &SimulateDocument) -> String {
         "24x7".to_owned(),
         "saved".to_owned(),
     ];
-    table_of_numbers(&header.each_ref().map(String::as_str), rows)
+    Table::of_numbers(&header.each_ref().map(String::as_str), rows)
 }
 
 fn total_row(total: &SimulatedTotal) -> Vec<String> {
-    let count = usize::try_from(total.count).unwrap_or(usize::MAX);
     let mut row = vec!["total".to_owned(), String::new(), String::new()];
-    row.push(crate::output::count(count));
+    row.push(count(number(total.count)));
     row.extend([total.cost, total.cost_always, total.saved].map(money::amount));
     row
 }
 
-fn one(text: &mut String, simulation: &Simulation, glyphs: Glyphs, with_span: bool) {
+fn one(simulation: &Simulation, glyphs: Glyphs, with_span: bool) -> String {
+    let mut text = String::new();
     let width = simulation.days.iter().map(|day| day.cells.len()).max();
     let width = width.unwrap_or(0);
     let _ = writeln!(
@@ -164,10 +167,11 @@ fn one(text: &mut String, simulation: &Simulation, glyphs: Glyphs, with_span: bo
         }
     }
     if let Some(note) = &simulation.note {
-        for line in wrapped(note, LINE - LABEL) {
+        for line in wrap(note, LINE - LABEL) {
             let _ = writeln!(text, "{:LABEL$}{line}", "");
         }
     }
+    text
 }
 
 /// Lists the edges of the day.
@@ -211,5 +215,5 @@ fn legend(simulations: &[Simulation], glyphs: Glyphs) -> String {
             .any(|day| day.clock_change.is_some())
             .then(|| "* clocks change".to_owned()),
     );
-    words.join("  ") + "\n"
+    words.join("  ")
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use super::place::result;
 use crate::support::terminal::Terminal;
 
 fn curfew(folder: &Path, arguments: &[&str]) -> Command {
@@ -19,10 +20,7 @@ fn curfew(folder: &Path, arguments: &[&str]) -> Command {
 
 /// Returns the exit code, standard output and standard error.
 fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let output = curfew(folder, arguments).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let code = output.status.code().unwrap();
-    (code, text(output.stdout), text(output.stderr))
+    result(curfew(folder, arguments).output().unwrap())
 }
 
 #[test]

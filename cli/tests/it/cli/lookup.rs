@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::OFFICE;
+use super::place::result;
 
 /// Runs the program in `folder` without naming a configuration file.
 fn curfew(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
@@ -19,12 +20,9 @@ fn curfew(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
         .args(arguments)
         .output()
         .unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap(),
-        text(output.stdout),
-        text(output.stderr).replace(folder.to_str().unwrap(), "/folder"),
-    )
+    let (code, stdout, stderr) = result(output);
+    let stderr = stderr.replace(folder.to_str().unwrap(), "/folder");
+    (code, stdout, stderr)
 }
 
 /// These tests assume that Curfew is not installed on the machine.

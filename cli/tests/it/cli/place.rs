@@ -1,6 +1,7 @@
 //! Runs the program in a cleared environment.
 
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use assert_cmd::Command;
 use serde_json::Value;
@@ -79,12 +80,16 @@ impl Place {
 
     /// Returns the exit code, standard output and standard error.
     pub(crate) fn runs(&self, arguments: &[&str]) -> (i32, String, String) {
-        let output = self.curfew(arguments).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (
-            output.status.code().unwrap(),
-            text(output.stdout),
-            text(output.stderr),
-        )
+        result(self.curfew(arguments).output().unwrap())
     }
+}
+
+/// Returns the exit code, standard output and standard error.
+pub(crate) fn result(output: Output) -> (i32, String, String) {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }

@@ -63,6 +63,7 @@ fn a_terminal_prompts_and_anything_but_yes_declines() {
     terminal.until("Apply? [y/N] ").type_in("y\n");
     let (code, screen) = terminal.end();
     assert_eq!(code, 0, "{screen}");
+    assert!(!screen.contains("u{1b}"), "colours are not text: {screen}");
     assert_eq!(cloud.state("web"), "stopping");
 }
 
