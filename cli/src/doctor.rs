@@ -147,8 +147,8 @@ pub async fn run_checks(
             0
         };
         checks.insert(place, tags);
-        let managed = fleet::managed(seen, &configuration.schedule_set);
-        checks.push(fleet::permissions(conn, &deployed, &identity, &managed).await);
+        let schedule_set = &configuration.schedule_set;
+        checks.push(fleet::permissions(conn, &deployed, &identity, &seen, schedule_set).await);
     } else {
         let unknown = |check| Check::skip(check, "not checked: no valid credentials");
         checks.extend(["instances", "tags", "permissions"].map(unknown));

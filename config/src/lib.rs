@@ -109,8 +109,7 @@ pub struct ApiConfiguration {
 
 /// The authentication of the HTTP API, `api.auth`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase", try_from = "String")]
-#[schemars(!try_from)]
+#[serde(rename_all = "lowercase")]
 pub enum ApiAuth {
     /// `none` on a local emulator, `token` elsewhere.
     Auto,
@@ -120,23 +119,6 @@ pub enum ApiAuth {
     Token,
     /// Callers sign their requests with IAM credentials.
     Iam,
-}
-
-impl TryFrom<String> for ApiAuth {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "auto" => Ok(Self::Auto),
-            "none" => Ok(Self::None),
-            "token" => Ok(Self::Token),
-            "iam" => Ok(Self::Iam),
-            _ => Err(format!(
-                "found `{}`; allowed is `auto`, `none`, `token` or `iam`",
-                text.escape_debug()
-            )),
-        }
-    }
 }
 
 /// The table `[daemon]`: where passes run, how states are observed, and how long transitions are kept.
@@ -160,28 +142,12 @@ pub struct DaemonConfiguration {
 
 /// The place where passes run, `daemon.driver`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase", try_from = "String")]
-#[schemars(!try_from)]
+#[serde(rename_all = "lowercase")]
 pub enum Driver {
     /// EventBridge rules trigger the Lambda; the daemon audits it, and acts on edges that the Lambda missed.
     Cloud,
     /// The daemon runs all passes; nothing is deployed.
     Daemon,
-}
-
-impl TryFrom<String> for Driver {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "cloud" => Ok(Self::Cloud),
-            "daemon" => Ok(Self::Daemon),
-            _ => Err(format!(
-                "found `{}`; allowed is `cloud` or `daemon`",
-                text.escape_debug()
-            )),
-        }
-    }
 }
 
 /// The table `[aws]`: the endpoint, region and profile with which AWS is called.

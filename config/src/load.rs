@@ -208,7 +208,7 @@ fn evaluate(options: &LoadOptions) -> Result<Evaluated, ConfigurationError> {
         return Err(ConfigurationError::Empty { path });
     }
     let mut root = merge(&layers, options)?;
-    let (raw, mut problems, replaced) = read(&mut root, &defaults());
+    let (raw, mut problems, replaced) = read(&mut root, defaults);
     let mut found = Vec::new();
     let mut document = RawScheduleSet::default();
     let mut warnings = Vec::new();

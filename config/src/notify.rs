@@ -16,8 +16,7 @@ use serde::{Deserialize, Serialize};
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
-#[serde(rename_all = "lowercase", try_from = "String")]
-#[schemars(!try_from)]
+#[serde(rename_all = "lowercase")]
 pub enum NotificationKind {
     /// An instance has reached another state, running or stopped.
     Transition,
@@ -28,6 +27,7 @@ pub enum NotificationKind {
     /// An override was placed, or has ended.
     Override,
     /// The message of `curfew notify test`, which every destination receives.
+    #[serde(skip_deserializing)]
     #[schemars(skip)]
     Test,
 }
@@ -46,23 +46,6 @@ impl NotificationKind {
             Self::Drift => "drift",
             Self::Override => "override",
             Self::Test => "test",
-        }
-    }
-}
-
-impl TryFrom<String> for NotificationKind {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "transition" => Ok(Self::Transition),
-            "failure" => Ok(Self::Failure),
-            "drift" => Ok(Self::Drift),
-            "override" => Ok(Self::Override),
-            _ => Err(format!(
-                "found `{}`; allowed is `transition`, `failure`, `drift` or `override`",
-                text.escape_debug()
-            )),
         }
     }
 }
@@ -223,28 +206,12 @@ impl fmt::Debug for RawNotify {
 
 /// The key `type` of `[[notify]]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase", try_from = "String")]
-#[schemars(!try_from)]
+#[serde(rename_all = "lowercase")]
 pub enum RawChannel {
     /// JSON in Slack's format is sent to a URL.
     Webhook,
     /// Messages are published to an SNS topic.
     Sns,
-}
-
-impl TryFrom<String> for RawChannel {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "webhook" => Ok(Self::Webhook),
-            "sns" => Ok(Self::Sns),
-            _ => Err(format!(
-                "found `{}`; allowed is `webhook` or `sns`",
-                text.escape_debug()
-            )),
-        }
-    }
 }
 
 /// Converts every destination, and appends all problems. The names of schedules are checked only if `schedule_set` is valid.

@@ -3,6 +3,7 @@
 //! Serde stops at the first value that is not allowed. That value is recorded and replaced by one that can be read, and the layers
 //! are read again. What is found later only because of a replaced value is left out ([`Replaced::explains`]).
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 
 use config::{Value, ValueKind};
@@ -34,16 +35,17 @@ pub(super) struct Replaced {
 struct Attempts {
     /// The number of candidates that were tried.
     count: usize,
-    /// A value that the first error names as allowed.
-    allowed: Option<String>,
+    /// A string that the first error names as allowed.
+    allowed: Option<&'static str>,
 }
 
 /// Deserializes the layers. Returns the problems of types and keys; the first result is `None` if nothing can be read without more
-/// replacements than are made.
+/// replacements than are made. `defaults` reads the compiled-in layer, which is needed only if there is a problem.
 pub(super) fn read(
     root: &mut Value,
-    defaults: &Value,
+    defaults: impl FnOnce() -> Value,
 ) -> (Option<RawConfiguration>, Vec<PlacedProblem>, Replaced) {
+    let defaults = LazyCell::new(defaults);
     let mut problems = Vec::new();
     let mut replaced = Replaced::default();
     while problems.len() < MOST_ERRORS {
@@ -52,7 +54,9 @@ pub(super) fn read(
             Err(error) => error,
         };
         let mut path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
-        let (message, part) = match error.into_inner() {
+        let error = error.into_inner();
+        let allowed = error.allowed_string();
+        let (message, part) = match error {
             ReadError::UnknownKey { key, allowed } => {
                 if path.last() != Some(&key) {
                     path.push(key.clone());
@@ -66,24 +70,19 @@ pub(super) fn read(
                 path.push(key.to_owned());
                 (format!("`{key}` is missing"), EntryPart::Value)
             }
-            ReadError::Value(message) => (message, EntryPart::Value),
+            error @ (ReadError::Value(_) | ReadError::UnknownString { .. }) => {
+                (error.to_string(), EntryPart::Value)
+            }
         };
-        let allowed = allowed_value(&message);
         let problem = Problem::new(joined(&path), message);
         if !replaced.explains(&problem, root) {
             problems.push((problem, part));
         }
-        if part == EntryPart::Value && !replaced.replace(root, defaults, path, allowed) {
+        if part == EntryPart::Value && !replaced.replace(root, &defaults, path, allowed) {
             break;
         }
     }
     (None, problems, replaced)
-}
-
-/// Returns the first value of a message such as "found `mail`; allowed is `webhook` or `sns`".
-fn allowed_value(message: &str) -> Option<String> {
-    let (_, allowed) = message.split_once("; allowed is `")?;
-    Some(allowed.split_once('`')?.0.to_owned())
 }
 
 /// Joins the parts of a path; an item of a list is written `account[0]`, as in the problems found later.
@@ -164,7 +163,7 @@ impl Replaced {
         root: &mut Value,
         defaults: &Value,
         mut path: Vec<String>,
-        allowed: Option<String>,
+        allowed: Option<&'static str>,
     ) -> bool {
         let mut allowed = allowed;
         while !path.is_empty() {
@@ -177,10 +176,7 @@ impl Replaced {
             let mut candidates = vec![
                 Some(Value::new(None, table)),
                 None,
-                Some(Value::new(
-                    None,
-                    attempts.allowed.clone().unwrap_or_default(),
-                )),
+                Some(Value::new(None, attempts.allowed.unwrap_or_default())),
                 Some(Value::new(None, ValueKind::Array(Vec::new()))),
                 Some(Value::new(None, 1_i64)),
                 Some(Value::new(None, false)),
@@ -197,8 +193,9 @@ impl Replaced {
                     None => remove(root, &path),
                 };
                 let is_guess = |value: &Value| {
-                    let text = attempts.allowed.as_deref();
-                    text.is_some_and(|text| value.kind == ValueKind::String(text.to_owned()))
+                    attempts
+                        .allowed
+                        .is_some_and(|text| value.kind == ValueKind::String(text.to_owned()))
                 };
                 if done && candidate.as_ref().is_some_and(is_guess) {
                     self.guessed.push(path[..path.len() - 1].to_vec());

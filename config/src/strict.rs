@@ -6,7 +6,9 @@ use std::fmt;
 
 use config::{Value, ValueKind};
 use serde::de::value::{MapDeserializer, SeqDeserializer};
-use serde::de::{Deserializer, Error, Expected, IntoDeserializer, Unexpected, Visitor};
+use serde::de::{
+    Deserialize as _, Deserializer, Error, Expected, IntoDeserializer, Unexpected, Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 /// A value of the merged layers.
@@ -24,6 +26,21 @@ pub(super) enum ReadError {
     MissingKey(&'static str),
     /// A value is not allowed.
     Value(String),
+    /// A string is none of those that are allowed.
+    UnknownString {
+        found: String,
+        allowed: &'static [&'static str],
+    },
+}
+
+impl ReadError {
+    /// Returns a string that is allowed in the place of the value.
+    pub(super) fn allowed_string(&self) -> Option<&'static str> {
+        match self {
+            Self::UnknownString { allowed, .. } => allowed.first().copied(),
+            Self::UnknownKey { .. } | Self::MissingKey(_) | Self::Value(_) => None,
+        }
+    }
 }
 
 impl std::error::Error for ReadError {}
@@ -34,6 +51,18 @@ impl fmt::Display for ReadError {
             Self::UnknownKey { key, .. } => write!(formatter, "`{key}` is not a key here"),
             Self::MissingKey(key) => write!(formatter, "`{key}` is missing"),
             Self::Value(message) => formatter.write_str(message),
+            Self::UnknownString { found, allowed } => {
+                write!(formatter, "found `{}`; allowed is ", found.escape_debug())?;
+                for (index, name) in allowed.iter().enumerate() {
+                    let separator = match index {
+                        0 => "",
+                        _ if index + 1 == allowed.len() => " or ",
+                        _ => ", ",
+                    };
+                    write!(formatter, "{separator}`{name}`")?;
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -53,6 +82,13 @@ impl Error for ReadError {
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         Self::invalid_type(found, expected)
+    }
+
+    fn unknown_variant(found: &str, allowed: &'static [&'static str]) -> Self {
+        Self::UnknownString {
+            found: found.to_owned(),
+            allowed,
+        }
     }
 
     fn unknown_field(key: &str, allowed: &'static [&'static str]) -> Self {
@@ -176,9 +212,20 @@ impl<'de> Deserializer<'de> for StrictValue {
         visitor.visit_newtype_struct(self)
     }
 
+    /// Every enum of the configuration is one of several strings.
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        let name = String::deserialize(self)?;
+        visitor.visit_enum(name.into_deserializer())
+    }
+
     forward_to_deserialize_any! {
         i8 i16 i32 i128 u128 f32 char str string bytes byte_buf
-        unit unit_struct seq tuple tuple_struct map struct enum identifier ignored_any
+        unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
     }
 }
 

@@ -26,8 +26,7 @@ pub(super) async fn instances(
     let locations = observed.answers.len() + observed.failures.len();
     let seen = observed.answers.into_iter();
     let seen: Vec<Instance> = seen.flat_map(|(_, instances)| instances).collect();
-    let is_managed = |one: &&Instance| configuration.schedule_set.schedule_for(one).is_ok();
-    let managed = seen.iter().filter(is_managed).count();
+    let managed = managed(&seen, &configuration.schedule_set).count();
     let found = format!("{} found, {} managed", count(seen.len()), count(managed));
     let check = match observed.failures.first() {
         Some(first) => Check::fail(
@@ -51,10 +50,13 @@ pub(super) async fn instances(
     (check, seen)
 }
 
-/// Keeps the instances that a schedule manages.
-pub(super) fn managed(mut instances: Vec<Instance>, schedule_set: &ScheduleSet) -> Vec<Instance> {
-    instances.retain(|instance| schedule_set.schedule_for(instance).is_ok());
-    instances
+/// Returns the instances that a schedule manages.
+fn managed<'i>(
+    instances: &'i [Instance],
+    schedule_set: &ScheduleSet,
+) -> impl Iterator<Item = &'i Instance> {
+    let is_managed = |one: &&Instance| schedule_set.schedule_for(one).is_ok();
+    instances.iter().filter(is_managed)
 }
 
 /// Checks with EC2 dry runs which actions the caller may perform on the managed instances of its account.
@@ -65,7 +67,8 @@ pub(super) async fn permissions(
     conn: &Connection,
     deployed: &DeployedState<'_>,
     identity: &CallerIdentity,
-    managed: &[Instance],
+    instances: &[Instance],
+    schedule_set: &ScheduleSet,
 ) -> Check {
     if !deployed.is_aws() {
         return Check::skip(
@@ -75,7 +78,7 @@ pub(super) async fn permissions(
     }
     let account = identity.caller.as_ref().map(|caller| &caller.account);
     let own = |state| {
-        let mut candidates = managed.iter();
+        let mut candidates = managed(instances, schedule_set);
         candidates
             .find(|one| one.state == state && account.is_ok_and(|id| one.account.as_str() == id))
     };

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::instance::{Instance, InstanceState};
-use crate::schedule::{ScheduleName, names};
+use crate::schedule::{Schedule, ScheduleName, names};
 use crate::schedule_set::ScheduleSet;
 use crate::skip::SkipReason;
 
@@ -82,7 +82,8 @@ impl TagProblem {
         }
         let managing = schedule_set.schedule_for(instance);
         let Some(value) = schedule_set.tag_value(instance) else {
-            return wrong_key(instance, schedule_set).or_else(|| ambiguous(managing.err()?));
+            return wrong_key(instance, schedule_set, managing.as_deref().ok())
+                .or_else(|| ambiguous(managing.err()?));
         };
         let (key, value) = (schedule_set.tag.clone(), value.to_owned());
         let suggestion = closest(&value, schedule_set);
@@ -172,9 +173,12 @@ fn ambiguous(reason: SkipReason) -> Option<TagProblem> {
 }
 
 /// Looks for a tag whose key is like the managing tag's, and whose value has a meaning there. A tag of another tool that happens to
-/// be called `schedule`, with a value of its own, is none.
-fn wrong_key(instance: &Instance, schedule_set: &ScheduleSet) -> Option<TagProblem> {
-    let managing = schedule_set.schedule_for(instance).ok();
+/// be called `schedule`, with a value of its own, is none. `managing` is the schedule that manages the instance by its `match`.
+fn wrong_key(
+    instance: &Instance,
+    schedule_set: &ScheduleSet,
+    managing: Option<&Schedule>,
+) -> Option<TagProblem> {
     let mut similar = instance
         .tags
         .iter()
@@ -182,9 +186,7 @@ fn wrong_key(instance: &Instance, schedule_set: &ScheduleSet) -> Option<TagProbl
     similar.find_map(|(key, value)| {
         let suggestion = meaning(value.trim(), schedule_set)?;
         // The schedule's `match` already does what the tag says.
-        let is_managed = managing
-            .as_ref()
-            .is_some_and(|schedule| schedule.name.as_str() == suggestion);
+        let is_managed = managing.is_some_and(|schedule| schedule.name.as_str() == suggestion);
         (!is_managed).then(|| TagProblem {
             mistake: TagMistake::WrongKey {
                 key: key.clone(),
@@ -247,7 +249,7 @@ fn normalized(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::{Pattern, Schedule};
+    use crate::schedule::Pattern;
     use crate::test_support::instance;
     use crate::timetable::Timetable;
 

@@ -42,14 +42,17 @@ pub(crate) async fn connect(endpoint: Option<&str>) -> Connection {
 
 /// Opens a connection to a model at the endpoint of AWS.
 pub(crate) async fn aws(model: &Model) -> Connection {
-    let mut conn = connect(None).await;
     let keys = Credentials::new("AKIAIOSFODNN7EXAMPLE", "test", None, None, "test");
-    conn.sdk = conn
-        .sdk
-        .into_builder()
-        .credentials_provider(SharedCredentialsProvider::new(keys))
-        .http_client(direct(model.clone(), TimeSource::Held))
-        .build();
+    let mut conn = with_keys(connect(None).await, keys);
+    let http = direct(model.clone(), TimeSource::Held);
+    conn.sdk = conn.sdk.into_builder().http_client(http).build();
     assert_eq!(conn.endpoint(), None, "the environment names no endpoint");
+    conn
+}
+
+/// Replaces the credentials of a connection.
+pub(crate) fn with_keys(mut conn: Connection, keys: Credentials) -> Connection {
+    let keys = SharedCredentialsProvider::new(keys);
+    conn.sdk = conn.sdk.into_builder().credentials_provider(keys).build();
     conn
 }

@@ -1,11 +1,11 @@
 //! The checks before `curfew deploy` changes anything, on a model of AWS and on emulators.
 
-use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_ec2::config::Credentials;
 use curfew_aws::clock::Clock;
 use curfew_deploy::preflight::{PreflightError, check};
 use curfew_model::{ApiAction, Denial, Launch, Model};
 
-use crate::doctor::fixtures::{aws, configuration, connect};
+use crate::doctor::fixtures::{aws, configuration, connect, with_keys};
 
 fn office(count: usize) -> Model {
     let ec2 = Model::new("2026-11-23T18:00:00Z".parse().unwrap());
@@ -50,13 +50,8 @@ async fn identity_region_instances_and_cost_are_reported_without_writing() {
 #[tokio::test]
 async fn an_emulators_keys_are_refused_on_aws() {
     let ec2 = office(1);
-    let mut conn = aws(&ec2).await;
     let keys = Credentials::new("test", "test", None, None, "test");
-    conn.sdk = conn
-        .sdk
-        .into_builder()
-        .credentials_provider(SharedCredentialsProvider::new(keys))
-        .build();
+    let conn = with_keys(aws(&ec2).await, keys);
     let directory = tempfile::tempdir().unwrap();
     let refused = check(&conn, &configuration(&directory, ""), &Clock::system())
         .await
@@ -74,13 +69,8 @@ async fn an_emulators_keys_are_refused_on_aws() {
 
 #[tokio::test]
 async fn a_profile_with_aws_keys_is_refused_on_an_emulator() {
-    let mut conn = connect(Some("http://127.0.0.1:4566")).await;
     let keys = Credentials::new("AKIAIOSFODNN7EXAMPLE", "secret", None, None, "profile");
-    conn.sdk = conn
-        .sdk
-        .into_builder()
-        .credentials_provider(SharedCredentialsProvider::new(keys))
-        .build();
+    let conn = with_keys(connect(Some("http://127.0.0.1:4566")).await, keys);
     let directory = tempfile::tempdir().unwrap();
     let mut configuration = configuration(&directory, "");
     // Keys in the environment are accepted: an emulator that enforces IAM creates such keys.

@@ -202,7 +202,7 @@ impl RawTimetable {
                 zone,
                 starts,
                 stops,
-                coverage: Coverage::new(windows),
+                coverage: Coverage::new(windows.into_iter().map(|(_, window)| window).collect()),
                 exceptions: Exceptions::new(DateSet::new(except), DateSet::new(only)),
             }
             .into()),
@@ -238,7 +238,7 @@ impl RawTimetable {
         if let Some(sentence) = zone.and_then(zone::without_daylight_saving) {
             found.push(Problem::new(format!("{path}.timezone"), sentence));
         }
-        let windows = self.window_keys(path);
+        let windows = self.windows(path, &mut Vec::new());
         let rules = timetable.members.iter();
         let sentences =
             rules.flat_map(|rules| warnings::sentences(rules, super::clock::clamp(now)));
@@ -247,33 +247,23 @@ impl RawTimetable {
                 TimetablePart::Whole => path.to_owned(),
                 TimetablePart::Start(index) => self.start.key(&format!("{path}.start"), index),
                 TimetablePart::Stop(index) => self.stop.key(&format!("{path}.stop"), index),
-                TimetablePart::Window(index) => windows[index].clone(),
+                TimetablePart::Window(index) => windows[index].0.clone(),
             };
             Problem::new(key, sentence)
         }));
         found
     }
 
-    /// Returns the key of each window of a valid timetable, in the order in which [`resolve`](Self::resolve) reads them.
-    fn window_keys(&self, path: &str) -> Vec<String> {
-        let mut keys = Vec::new();
-        for (index, line) in self.running.as_slice().iter().enumerate() {
-            let windows = line
-                .split(';')
-                .filter_map(|part| Window::parse_line(part).ok());
-            let key = self.running.key(&format!("{path}.running"), index);
-            keys.extend(windows.flatten().map(|_| key.clone()));
-        }
-        keys.extend((0..self.window.len()).map(|index| format!("{path}.window[{index}]")));
-        keys
-    }
-
-    fn windows(&self, path: &str, problems: &mut Vec<Problem>) -> Vec<Window> {
+    /// Returns the windows, each with the key of the value that holds it.
+    fn windows(&self, path: &str, problems: &mut Vec<Problem>) -> Vec<(String, Window)> {
         let mut windows = Vec::new();
         for (index, line) in self.running.as_slice().iter().enumerate() {
+            let key = self.running.key(&format!("{path}.running"), index);
             for part in line.split(';').map(str::trim) {
                 match Window::parse_line(part) {
-                    Ok(parsed) => windows.extend(parsed),
+                    Ok(parsed) => {
+                        windows.extend(parsed.into_iter().map(|window| (key.clone(), window)));
+                    }
                     Err(problem) => {
                         let hint = match part.rsplit_once(char::is_whitespace) {
                             Some((_, last)) if zone::parse(last).is_ok() => {
@@ -283,18 +273,20 @@ impl RawTimetable {
                             }
                             _ => String::new(),
                         };
-                        let key = self.running.key(&format!("{path}.running"), index);
-                        problems.push(Problem::new(key, hint + &problem));
+                        problems.push(Problem::new(key.clone(), hint + &problem));
                     }
                 }
             }
         }
         for (index, raw) in self.window.iter().enumerate() {
+            let key = format!("{path}.window[{index}]");
             match raw.resolve() {
-                Ok(window) => windows.push(window),
-                Err(found) => problems.extend(found.into_iter().map(|(part, problem)| {
-                    Problem::new(format!("{path}.window[{index}].{part}"), problem)
-                })),
+                Ok(window) => windows.push((key, window)),
+                Err(found) => problems.extend(
+                    found
+                        .into_iter()
+                        .map(|(part, problem)| Problem::new(format!("{key}.{part}"), problem)),
+                ),
             }
         }
         windows

@@ -2,11 +2,12 @@
 //!
 //! In a gap both fall on the instant of the jump, so that their order is lost: a start and a stop at one instant are a start.
 
-use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::{Timestamp, ToSpan as _};
 
-use super::TimetablePart;
+use super::{TimetablePart, crons};
 use crate::timetable::Action;
-use crate::timetable::calendar::{DAY, Days, Month, Wall, day_bit};
+use crate::timetable::calendar::{DAY, Month, Wall, day_bit};
 use crate::timetable::clock::just_before;
 use crate::timetable::rules::{ZonedRules, minute_before};
 use crate::timetable::window::TimeOfDay;
@@ -48,8 +49,8 @@ struct Gap {
 
 impl Gap {
     fn sentence(&self, rules: &ZonedRules) -> Option<(TimetablePart, String)> {
-        let (start, part) = self.starts(rules).into_iter().min_by_key(|start| start.0)?;
-        let (stop, _) = self.stops(rules).into_iter().min_by_key(|stop| stop.0)?;
+        let (start, part) = self.first(rules, Action::Start)?;
+        let (stop, _) = self.first(rules, Action::Stop)?;
         let edge = rules.next_edge(just_before(self.at));
         let outcome = match edge
             .filter(|edge| edge.at == self.at)
@@ -77,64 +78,39 @@ impl Gap {
         self.from <= wall && wall < self.to
     }
 
-    fn starts(&self, rules: &ZonedRules) -> Vec<WallEdge> {
-        let open = |month: Month| rules.exceptions.open(month);
-        let crons = rules.starts.iter().enumerate().filter_map(|(index, cron)| {
-            let wall = cron.next(minute_before(self.from)?, rules.exceptions.bounds, open)?;
-            Some((wall, TimetablePart::Start(index)))
+    /// Returns the first start or stop in the gap.
+    fn first(&self, rules: &ZonedRules, action: Action) -> Option<WallEdge> {
+        let allowed = |month: Month| match action {
+            Action::Start => rules.exceptions.open(month),
+            Action::Stop => rules.exceptions.listed(month),
+        };
+        let crons = crons(rules).filter(|(_, of, _)| *of == action);
+        let crons = crons.filter_map(|(part, _, cron)| {
+            let wall = cron.next(minute_before(self.from)?, rules.exceptions.bounds, allowed)?;
+            Some((wall, part))
         });
-        let windows = rules
-            .coverage
-            .windows()
-            .enumerate()
-            .flat_map(|(index, window)| {
-                let walls = self.dates().into_iter().filter_map(move |date| {
-                    let wall = Wall {
-                        date,
-                        minute: window.from(),
-                    };
-                    is_on(date, |month| window.days(month) & open(month)).then_some(wall)
-                });
-                walls.map(move |wall| (wall, TimetablePart::Window(index)))
-            });
-        let all = crons.chain(windows);
-        all.filter(|(wall, _)| self.contains(*wall)).collect()
-    }
-
-    fn stops(&self, rules: &ZonedRules) -> Vec<WallEdge> {
-        let listed = |month: Month| rules.exceptions.listed(month);
-        let crons = rules.stops.iter().enumerate().filter_map(|(index, cron)| {
-            let wall = cron.next(minute_before(self.from)?, rules.exceptions.bounds, listed)?;
-            Some((wall, TimetablePart::Stop(index)))
+        let windows = rules.coverage.windows().enumerate();
+        let windows = windows.flat_map(|(index, window)| {
+            let (days, minute) = match action {
+                Action::Start => (0, window.from()),
+                Action::Stop => (window.end_day(), window.to() % DAY),
+            };
+            self.dates().into_iter().filter_map(move |date| {
+                let begin = date.checked_sub(i64::from(days).days()).ok()?;
+                let month = Month::of(begin);
+                let is_on = window.days(month) & allowed(month) & day_bit(begin.day()) != 0;
+                is_on.then_some((Wall { date, minute }, TimetablePart::Window(index)))
+            })
         });
-        let windows = rules
-            .coverage
-            .windows()
-            .enumerate()
-            .flat_map(|(index, window)| {
-                let walls = self.dates().into_iter().filter_map(move |date| {
-                    let days = i64::from(window.to() / DAY);
-                    let begin = date.checked_sub(jiff::Span::new().days(days)).ok()?;
-                    let wall = Wall {
-                        date,
-                        minute: window.to() % DAY,
-                    };
-                    is_on(begin, |month| window.days(month) & listed(month)).then_some(wall)
-                });
-                walls.map(move |wall| (wall, TimetablePart::Window(index)))
-            });
         let all = crons.chain(windows);
-        all.filter(|(wall, _)| self.contains(*wall)).collect()
+        all.filter(|(wall, _)| self.contains(*wall))
+            .min_by_key(|(wall, _)| *wall)
     }
 
     /// The days on which the gap begins and ends.
-    fn dates(&self) -> Vec<jiff::civil::Date> {
+    fn dates(&self) -> Vec<Date> {
         let mut dates = vec![self.from.date, self.to.date];
         dates.dedup();
         dates
     }
-}
-
-fn is_on(date: jiff::civil::Date, days: impl Fn(Month) -> Days) -> bool {
-    days(Month::of(date)) & day_bit(date.day()) != 0
 }
