@@ -202,7 +202,10 @@ impl CloudError {
             Some(message) if !message.is_empty() => message.trim_end_matches('.').to_owned(),
             // Some services, such as SSM, return codes without a message.
             Some(_) if code.is_some() => code.clone().unwrap_or_default(),
-            _ => innermost(error),
+            _ => match innermost(error).to_string() {
+                text if text.is_empty() => DisplayErrorContext(error).to_string(),
+                text => text,
+            },
         };
         Self {
             operation,
@@ -385,13 +388,9 @@ pub fn sources<'a>(
     std::iter::successors(error.source(), |&source| source.source())
 }
 
-fn innermost(error: &(dyn StdError + 'static)) -> String {
-    let text = sources(error).last().unwrap_or(error).to_string();
-    if text.is_empty() {
-        DisplayErrorContext(error).to_string()
-    } else {
-        text
-    }
+/// Returns the innermost source of `error`; the error itself if it has no source.
+pub(crate) fn innermost<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
+    sources(error).last().unwrap_or(error)
 }
 
 #[cfg(test)]

@@ -245,7 +245,7 @@ impl<'a> Execution<'a> {
                 .get(&step.instance)
                 .expect("every step is for an instance of the plan")
         };
-        let instances = steps.iter().map(|step| Some(observation_of(step).0));
+        let instances = steps.iter().map(|step| observation_of(step).0);
         let types = TypeFallbacks::of(steps.iter().zip(instances.clone()));
         Self {
             fleet,

@@ -39,11 +39,11 @@ pub struct Fleet {
 /// The instances to observe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Every instance instances that is not terminated.
+    /// Every instance that is not terminated.
     All,
     /// One page of [`All`](Self::All): the first, or the one that [`Observation::next_page`] named.
     Page(Option<PageToken>),
-    /// These instances, instances, every their state.
+    /// These instances, in every state.
     Only(BTreeSet<InstanceId>),
 }
 

@@ -70,13 +70,17 @@ pub(crate) enum Protocol {
         query_compatible: bool,
     },
     /// <https://smithy.io/2.0/aws/protocols/aws-query-protocol.html>: the request is a form, the response XML.
-    Query,
+    Query {
+        /// The version of the service's API.
+        version: &'static str,
+    },
     /// <https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html>, of which only `GET` is supported: the request is a
     /// path.
     Get,
 }
 
-/// A client of one action: it sends a body, and returns what `read` parses from the response's body.
+/// A client of one action: it sends a JSON object, the form of the action's parameters or a path, and returns what `read` parses
+/// from the response's body.
 pub(crate) type ActionClient<O> = Operation<String, O, ServiceError>;
 
 /// A service's error: the code, the message and the request's id, as far as they are known.
@@ -175,35 +179,37 @@ impl ServiceAction {
     }
 
     fn request(self, body: String) -> Result<HttpRequest, BoxError> {
-        if let Protocol::Get = self.protocol {
-            let mut request = HttpRequest::new(SdkBody::empty());
-            request.set_method("GET")?;
-            request.set_uri(body)?;
-            request.headers_mut().insert("accept", "application/json");
-            return Ok(request);
-        }
+        let (body, content_type) = match self.protocol {
+            Protocol::Json { content_type, .. } => (body, content_type),
+            Protocol::Query { version } => (
+                format!("Action={}&Version={version}&{body}", self.name),
+                "application/x-www-form-urlencoded",
+            ),
+            Protocol::Get => {
+                let mut request = HttpRequest::new(SdkBody::empty());
+                request.set_method("GET")?;
+                request.set_uri(body)?;
+                request.headers_mut().insert("accept", "application/json");
+                return Ok(request);
+            }
+        };
         let length = body.len().to_string();
         let mut request = HttpRequest::new(SdkBody::from(body));
         request.set_method("POST")?;
         request.set_uri("/")?;
         let headers = request.headers_mut();
         headers.insert("content-length", length);
-        match self.protocol {
-            Protocol::Json {
-                content_type,
-                target,
-                query_compatible,
-            } => {
-                headers.insert("content-type", content_type);
-                headers.insert("x-amz-target", format!("{target}.{}", self.name));
-                if query_compatible {
-                    headers.insert("x-amzn-query-mode", "true");
-                }
+        headers.insert("content-type", content_type);
+        if let Protocol::Json {
+            target,
+            query_compatible,
+            ..
+        } = self.protocol
+        {
+            headers.insert("x-amz-target", format!("{target}.{}", self.name));
+            if query_compatible {
+                headers.insert("x-amzn-query-mode", "true");
             }
-            Protocol::Query => {
-                headers.insert("content-type", "application/x-www-form-urlencoded");
-            }
-            Protocol::Get => {}
         }
         Ok(request)
     }
@@ -219,7 +225,7 @@ impl ServiceAction {
         }
         let error = match self.protocol {
             Protocol::Json { .. } | Protocol::Get => json::error(response.headers(), body),
-            Protocol::Query => query::error(body),
+            Protocol::Query { .. } => query::error(body),
         };
         let error = apply_request_id(error, response.headers());
         Err(OrchestratorError::operation(ServiceError(error.build())))

@@ -125,27 +125,29 @@ impl Organisation {
 
     /// Describes the instances of `scope` in every account-region. Account-regions without a response by the deadline count as failed.
     pub async fn observe(&self, scope: &Scope, deadline: Deadline) -> RegionResults<Vec<Instance>> {
-        self.for_each(|fleet| {
-            in_time(deadline, async {
-                Ok(fleet.observe(scope).await?.instances)
-            })
-        })
-        .await
+        let observe = async |fleet: &Fleet| fleet.observe(scope).await.map(|found| found.instances);
+        self.for_each(deadline, observe).await
     }
 
     /// Observes and plans in every account-region. Changes nothing.
     pub async fn dry_run(&self, basis: Basis<'_>, deadline: Deadline) -> RegionResults<Pass> {
-        self.for_each(|fleet| in_time(deadline, Pass::dry_run(fleet, &Scope::All, basis)))
+        self.for_each(deadline, |fleet| Pass::dry_run(fleet, &Scope::All, basis))
             .await
     }
 
     /// Queries every account-region; those that the deadline leaves out count as failed.
-    async fn for_each<'a, T, F>(&'a self, ask: impl Fn(&'a Fleet) -> F) -> RegionResults<T>
+    async fn for_each<'a, T, F>(
+        &'a self,
+        deadline: Deadline,
+        ask: impl Fn(&'a Fleet) -> F,
+    ) -> RegionResults<T>
     where
-        F: Future<Output = Result<T, AccountRegionFailure>>,
+        F: Future<Output = Result<T, CloudError>>,
     {
         let account_regions = self.account_regions.iter();
-        let work: Vec<_> = account_regions.map(|one| ask(one.fleet())).collect();
+        let work: Vec<_> = account_regions
+            .map(|one| in_time(deadline, ask(one.fleet())))
+            .collect();
         let outcomes = join_bounded(work, Self::MAX_IN_FLIGHT).await;
         let mut results = RegionResults {
             answers: Vec::new(),

@@ -15,8 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
-use self::bucket::Level;
-pub use self::bucket::Quota;
+use self::bucket::{Level, Quota};
 
 /// The rate-limited actions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,25 +105,19 @@ struct Buckets {
     levels: HashMap<(LimitedAction, Limit), Level>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Quotas {
     Unlimited,
-    /// The published quotas, except for these.
-    Published(HashMap<(LimitedAction, Limit), Quota>),
+    Published,
 }
 
 impl Quotas {
-    fn of(&self, action: LimitedAction, limit: Limit) -> Option<Quota> {
-        let Self::Published(adjusted) = self else {
-            return None;
-        };
-        adjusted
-            .get(&(action, limit))
-            .copied()
-            .or_else(|| match limit {
-                Limit::Requests => Some(action.requests()),
-                Limit::Resources => action.resources(),
-            })
+    fn of(self, action: LimitedAction, limit: Limit) -> Option<Quota> {
+        match (self, limit) {
+            (Self::Unlimited, _) => None,
+            (Self::Published, Limit::Requests) => Some(action.requests()),
+            (Self::Published, Limit::Resources) => action.resources(),
+        }
     }
 }
 
@@ -132,7 +125,7 @@ impl RateLimiter {
     /// A limiter with EC2's published quotas, which apply to every new account; the buckets start full.
     /// <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
     pub fn published() -> Self {
-        Self::with(Quotas::Published(HashMap::new()))
+        Self::with(Quotas::Published)
     }
 
     /// A limiter without quotas, to measure the cost of everything else.
@@ -145,18 +138,6 @@ impl RateLimiter {
             quotas,
             levels: HashMap::new(),
         })))
-    }
-
-    /// Replaces the quota of an action; AWS raises quotas on request.
-    #[must_use]
-    pub fn adjusted(self, action: LimitedAction, limit: Limit, quota: Quota) -> Self {
-        {
-            let mut buckets = self.buckets();
-            if let Quotas::Published(adjusted) = &mut buckets.quotas {
-                adjusted.insert((action, limit), quota);
-            }
-        }
-        self
     }
 
     /// Waits until a call of `action` for this many instances is allowed, and takes its tokens. If that would be after `by`,

@@ -10,10 +10,11 @@ const PUBLISH: ServiceAction = ServiceAction {
     service: "SNS",
     host: "sns",
     name: "Publish",
-    protocol: Protocol::Query,
+    // The only version of SNS's API.
+    protocol: Protocol::Query {
+        version: "2010-03-31",
+    },
 };
-/// The only version of SNS's API.
-const VERSION: &str = "2010-03-31";
 
 /// A client that publishes to one topic.
 #[derive(Clone, Debug)]
@@ -54,26 +55,24 @@ impl Topic {
     /// If SNS refuses the message or does not answer. It may have been published then.
     pub async fn publish(&self, message: &TopicMessage) -> Result<(), CloudError> {
         self.publish
-            .invoke(self.request_body(message))
+            .invoke(self.parameters(message))
             .await
             .map_err(|error| CloudError::from_sdk("sns:Publish", error))
     }
 
-    fn request_body(&self, message: &TopicMessage) -> String {
-        let mut request_body = form_urlencoded::Serializer::new(String::new());
-        request_body
-            .append_pair("Action", PUBLISH.name)
-            .append_pair("Version", VERSION)
+    fn parameters(&self, message: &TopicMessage) -> String {
+        let mut parameters = form_urlencoded::Serializer::new(String::new());
+        parameters
             .append_pair("TopicArn", &self.arn)
             .append_pair("Message", &message.bodies)
             .append_pair("Subject", &message.subject)
             .append_pair("MessageStructure", "json");
         if let Some(deduplication) = &message.deduplication {
-            request_body
+            parameters
                 .append_pair("MessageDeduplicationId", deduplication)
                 .append_pair("MessageGroupId", Self::GROUP);
         }
-        request_body.finish()
+        parameters.finish()
     }
 }
 

@@ -114,13 +114,15 @@ pub struct Matcher {
 impl Matcher {
     /// Returns whether the instance is listed or has all the tags. An empty matcher matches nothing.
     pub fn matches(&self, instance: &Instance) -> bool {
+        self.ids.contains(&instance.id) || self.matches_tags(&instance.tags)
+    }
+
+    /// Returns whether an instance with these tags matches by them alone. A matcher without tags matches no tags.
+    pub fn matches_tags(&self, tags: &BTreeMap<String, String>) -> bool {
         let carries = |(key, pattern): (&String, &Pattern)| {
-            instance
-                .tags
-                .get(key)
-                .is_some_and(|value| pattern.matches(value))
+            tags.get(key).is_some_and(|value| pattern.matches(value))
         };
-        self.ids.contains(&instance.id) || (!self.tags.is_empty() && self.tags.iter().all(carries))
+        !self.tags.is_empty() && self.tags.iter().all(carries)
     }
 }
 

@@ -4,9 +4,8 @@ use curfew_aws::connect::Connection;
 use curfew_aws::endpoint_kind::EndpointKind;
 use curfew_aws::error::CloudError;
 use curfew_aws::rules::{RuleChanges, Rules, TriggerRule};
-use curfew_core::stack_name::StackName;
-
 use curfew_core::published::have_same_content;
+use curfew_core::stack_name::StackName;
 
 use super::configuration::ConfigurationParameter;
 use super::deployment_plan::load_package;
@@ -105,8 +104,7 @@ impl<'a> DeployedState<'a> {
     /// Returns a queue's URL, derived from the URL in the stack's outputs.
     pub async fn queue_url(&self, queue: StackQueue) -> Result<String, DeployError> {
         let found = stack_outputs(self.conn, self.stack).await?;
-        let outputs = found.with_rules(self.conn, Vec::new());
-        let parent = outputs.queue_url.rsplit_once('/');
+        let parent = found.queue_url.rsplit_once('/');
         let parent = parent.map_or("", |(parent, _)| parent);
         Ok(format!("{parent}/{}", queue.name(self.stack)))
     }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use curfew_aws::connect::Connection;
 use curfew_aws::error::{CloudError, CloudErrorKind};
-use curfew_core::account_regions::Targets;
+use curfew_core::account_regions::{AccountRegion, Targets};
 use curfew_core::configuration::RawScheduleSet;
 use curfew_core::instance::Region;
 use curfew_core::stack_name::StackName;
@@ -22,6 +22,17 @@ use super::target::CallerAccount;
 pub(super) struct ManagedAccountRegion {
     pub(super) account: String,
     pub(super) region: String,
+}
+
+impl ManagedAccountRegion {
+    /// Names the account, which is `own` if `account_region` names none.
+    pub(super) fn of(account_region: &AccountRegion, own: &str) -> Self {
+        let account = account_region.account.as_ref();
+        Self {
+            account: account.map_or(own, |id| id.as_str()).to_owned(),
+            region: account_region.region.as_str().to_owned(),
+        }
+    }
 }
 
 /// The accounts and regions that a deployment manages.
@@ -53,15 +64,10 @@ pub(super) struct OtherStacks {
 /// Returns the accounts and regions of `targets`, for a deployment in this account and region.
 fn managed(targets: &Targets, account: &str, home: &str) -> BTreeSet<ManagedAccountRegion> {
     let account_regions = targets.account_regions(&Region::new(home));
-    let account_regions = account_regions
-        .into_iter()
-        .map(|account_region| ManagedAccountRegion {
-            account: account_region
-                .account
-                .map_or_else(|| account.to_owned(), |account| account.as_str().to_owned()),
-            region: account_region.region.as_str().to_owned(),
-        });
-    account_regions.collect()
+    account_regions
+        .iter()
+        .map(|account_region| ManagedAccountRegion::of(account_region, account))
+        .collect()
 }
 
 /// Returns the accounts and regions that a configuration document names.

@@ -36,7 +36,7 @@ pub(super) struct StackOutputs {
     stage: String,
     pub(super) function: String,
     pub(super) function_arn: String,
-    queue_url: String,
+    pub(super) queue_url: String,
     /// The version of the configuration that the deployed code reads.
     pub(super) reads: DocumentVersion,
 }

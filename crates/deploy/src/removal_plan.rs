@@ -115,6 +115,7 @@ impl FoundResources {
 }
 
 /// The instances with state tags.
+#[derive(Default)]
 pub(super) struct TaggedInstances {
     pub(super) account_regions: Vec<(AccountRegionFleet, Vec<Instance>)>,
     pub(super) kept: Vec<String>,
@@ -166,11 +167,7 @@ impl<'a> StackClients<'a> {
     }
 
     fn account_region(&self, region_fleet: &AccountRegionFleet) -> ManagedAccountRegion {
-        let account = region_fleet.account_region.account.as_ref();
-        ManagedAccountRegion {
-            account: account.map_or_else(|| self.account.id.clone(), |id| id.as_str().to_owned()),
-            region: region_fleet.account_region.region.as_str().to_owned(),
-        }
+        ManagedAccountRegion::of(&region_fleet.account_region, &self.account.id)
     }
 
     /// Returns the instances with state tags to remove, and why the tags of others are kept.
@@ -180,11 +177,7 @@ impl<'a> StackClients<'a> {
         found: &FoundResources,
         other_stacks: &OtherStacks,
     ) -> TaggedInstances {
-        let mut tagged = TaggedInstances {
-            account_regions: Vec::new(),
-            kept: Vec::new(),
-            failed: Vec::new(),
-        };
+        let mut tagged = TaggedInstances::default();
         let InstanceTags::Remove(organisation) = tags else {
             return tagged;
         };

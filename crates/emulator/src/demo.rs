@@ -67,19 +67,12 @@ fn matching_tags(
     schedule: &Schedule,
     schedule_set: &ScheduleSet,
 ) -> Option<BTreeMap<String, String>> {
-    let patterns = &schedule.matcher.tags;
+    let patterns = schedule.matcher.tags.iter();
     let tags: BTreeMap<String, String> = patterns
-        .iter()
         .map(|(key, pattern)| (key.clone(), matching_text(pattern)))
         .collect();
-    let is_taking = |schedule: &&Schedule| {
-        let patterns = &schedule.matcher.tags;
-        let fits = |(key, pattern): (&String, &Pattern)| {
-            tags.get(key).is_some_and(|value| pattern.matches(value))
-        };
-        !patterns.is_empty() && patterns.iter().all(fits)
-    };
-    let takers = schedule_set.schedules.values().filter(is_taking);
+    let schedules = schedule_set.schedules.values();
+    let takers = schedules.filter(|schedule| schedule.matcher.matches_tags(&tags));
     let names: Vec<_> = takers.map(|one| &one.name).collect();
     (names == [&schedule.name] && !tags.contains_key(&schedule_set.tag)).then_some(tags)
 }
@@ -87,8 +80,7 @@ fn matching_tags(
 /// A text that the pattern matches.
 fn matching_text(pattern: &Pattern) -> String {
     let mut text = String::new();
-    let written = String::from(pattern.clone());
-    let mut characters = written.chars();
+    let mut characters = pattern.as_str().chars();
     while let Some(character) = characters.next() {
         match character {
             '*' => {}

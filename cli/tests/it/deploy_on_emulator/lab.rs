@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use curfew_aws::connect::{ConnectOptions, Connection};
@@ -28,11 +28,7 @@ pub(crate) struct Lab {
 impl Lab {
     pub(crate) async fn open() -> Self {
         let state = tempfile::tempdir().unwrap();
-        // If another process takes the port before the emulator, the test fails.
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .unwrap()
-            .port();
+        let port = free_port();
         let emulator = start(state.path(), port).await.unwrap();
         Self {
             emulator,
@@ -60,10 +56,7 @@ impl Lab {
     /// Restarts the emulator with the same state at another port.
     pub(crate) async fn moved(self) -> Self {
         self.emulator.stop().await.unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .unwrap()
-            .port();
+        let port = free_port();
         assert_ne!(port, self.port);
         let emulator = start(self.state.path(), port).await.unwrap();
         Self {
@@ -92,6 +85,12 @@ impl Lab {
         conn.sdk = conn.sdk.into_builder().http_client(http).build();
         (conn, calls)
     }
+}
+
+/// Returns a port that is free now. If another process takes it before the emulator, the test fails.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 /// Returns a command for the executable with an empty environment, in a folder with a configuration of `demo`: a schedule with two edges.
@@ -154,6 +153,15 @@ pub(crate) fn deployment(stack: &str) -> Deployment {
         overlap: OverlapPolicy::Refuse,
         stack,
     }
+}
+
+/// Writes an executable of this machine, with another content for each version, and returns its path.
+pub(crate) fn executable(folder: &Path, version: u8) -> PathBuf {
+    let mut content = fs::read("/bin/sh").unwrap();
+    content.push(version);
+    let path = folder.join(format!("bootstrap-{version}"));
+    fs::write(&path, content).unwrap();
+    path
 }
 
 /// Returns a deployment that accepts others in the same region.

@@ -13,8 +13,8 @@ use curfew_emulator::demo;
 use curfew_model::is_writing;
 
 use crate::deploy_on_emulator::lab::{
-    BUCKET, Lab, deploy, deployment, destroy, fleet, keys, overlapping, s3, stack_resources,
-    write_state_tags,
+    BUCKET, Lab, deploy, deployment, destroy, executable, fleet, keys, overlapping, s3,
+    stack_resources, write_state_tags,
 };
 use crate::support::test_fleet;
 
@@ -289,11 +289,7 @@ async fn other_objects_and_their_bucket_are_kept() {
     // Only older code is removed, as the preview shows.
     let folder = tempfile::tempdir().unwrap();
     for version in [1, 2] {
-        let mut program = std::fs::read("/bin/sh").unwrap();
-        program.push(version);
-        let path = folder.path().join("bootstrap");
-        std::fs::write(&path, program).unwrap();
-        wanted.lambda_zip = Some(path);
+        wanted.lambda_zip = Some(executable(folder.path(), version));
         let shown = curfew_deploy::preview(&conn, &wanted, &Silent)
             .await
             .unwrap();

@@ -1,7 +1,6 @@
 //! Updates of a deployment: they apply what differs, complete interrupted ones, and make no needless call.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use curfew_aws::parameter::{ParameterEditor, ParameterStore};
 use curfew_aws::progress::Silent;
@@ -11,7 +10,9 @@ use curfew_model::Cut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::deploy_on_emulator::lab::{Lab, deploy, deployment, destroy, overlapping, rule};
+use crate::deploy_on_emulator::lab::{
+    BUCKET, Lab, deploy, deployment, destroy, executable, keys, overlapping, rule,
+};
 
 #[tokio::test]
 async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
@@ -63,10 +64,7 @@ async fn deploying_twice_changes_nothing_and_destroying_leaves_nothing() {
     let removed = destroy(&conn, &stack).await.unwrap();
     assert_eq!(removed.rules, changed.rules);
     assert_eq!(removed.stack, Some(stack.clone()));
-    assert_eq!(
-        removed.bucket.as_deref(),
-        Some("curfew-demo-000000000000-eu-west-3")
-    );
+    assert_eq!(removed.bucket.as_deref(), Some(BUCKET));
     assert_eq!(removed.parameters, ["/curfew/demo/configuration"]);
     assert!(matches!(
         curfew_deploy::outputs(&conn, &stack).await,
@@ -82,25 +80,15 @@ async fn the_current_and_the_previous_code_are_kept() {
     let lab = Lab::open().await;
     let (conn, _) = lab.connect().await;
     let mut wanted = deployment("demo");
-    let config = aws_sdk_s3::config::Builder::from(&conn.sdk).force_path_style(true);
-    let s3 = aws_sdk_s3::Client::from_conf(config.build());
     let cloudformation = aws_sdk_cloudformation::Client::new(&conn.sdk);
     let folder = tempfile::tempdir().unwrap();
     let mut before: Option<String> = None;
     // The last one deploys the first version again.
     for (version, kept) in [(1, 1), (2, 2), (3, 2), (1, 2)] {
-        let mut program = fs::read("/bin/sh").unwrap();
-        program.push(version);
-        let path = folder.path().join("bootstrap");
-        fs::write(&path, program).unwrap();
-        wanted.lambda_zip = Some(path);
+        wanted.lambda_zip = Some(executable(folder.path(), version));
         deploy(&conn, &wanted).await;
 
-        let objects = s3
-            .list_objects_v2()
-            .bucket("curfew-demo-000000000000-eu-west-3");
-        let objects = objects.send().await.unwrap().contents.unwrap_or_default();
-        let keys: Vec<_> = objects.into_iter().filter_map(|one| one.key).collect();
+        let keys = keys(&conn).await.unwrap();
         let stacks = cloudformation.describe_stacks().stack_name("demo").send();
         let stack = stacks.await.unwrap().stacks.unwrap().remove(0);
         let mut parameters = stack.parameters().iter();
@@ -293,21 +281,14 @@ async fn code_is_updated_before_configuration_in_upgrades_and_rollbacks() {
     let lab = Lab::open().await;
     let (conn, calls) = lab.connect().await;
     let folder = tempfile::tempdir().unwrap();
-    let program = |version: u8| {
-        let path = folder.path().join(format!("bootstrap-{version}"));
-        let mut program = fs::read("/bin/sh").unwrap();
-        program.push(version);
-        fs::write(&path, program).unwrap();
-        path
-    };
     let older = Deployment {
         configuration_document: UNVERSIONED.to_owned(),
-        lambda_zip: Some(program(0)),
+        lambda_zip: Some(executable(folder.path(), 0)),
         ..deployment("demo")
     };
     let newer = Deployment {
         configuration_document: RawScheduleSet::from_json(UNVERSIONED).unwrap().to_json(),
-        lambda_zip: Some(program(1)),
+        lambda_zip: Some(executable(folder.path(), 1)),
         ..deployment("demo")
     };
     deploy(&conn, &older).await;

@@ -38,6 +38,7 @@ use tower_service::Service;
 
 #[cfg(feature = "proxy")]
 use super::proxy::{Proxies, ProxyConnector as StreamConnector};
+use crate::error::sources;
 
 /// Makes connections. With the feature `proxy`, the connector of the same name also makes them through proxies.
 #[cfg(not(feature = "proxy"))]
@@ -180,11 +181,10 @@ fn described(connection: &CaptureConnection) -> Option<ConnectionMetadata> {
 
 /// Classifies a failure for the SDK's retries: all but invalid requests are network errors, which are retried.
 fn sorted(error: ClientError) -> ConnectorError {
-    let causes = || std::iter::successors(error.source(), |&cause| cause.source());
-    let is_user = causes()
-        .filter_map(|cause| cause.downcast_ref::<hyper::Error>())
+    let is_user = sources(&error)
+        .filter_map(|source| source.downcast_ref::<hyper::Error>())
         .any(hyper::Error::is_user);
-    let is_late = causes().any(<dyn StdError>::is::<NoConnectionInTime>);
+    let is_late = sources(&error).any(<dyn StdError>::is::<NoConnectionInTime>);
     if is_late {
         ConnectorError::timeout(error.into()).never_connected()
     } else if is_user {

@@ -2,7 +2,6 @@
 //! container's role and the instance's role, in the order of the AWS CLI. The Lambda doesn't use this module: its environment
 //! has the keys.
 
-use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +24,7 @@ use aws_types::os_shim_internal::{Env, Fs};
 use tokio::time::timeout;
 
 use super::{ConnectError, env};
+use crate::error::innermost;
 
 /// Time limit for one answer of the instance metadata service. On an instance it answers within milliseconds; anywhere else
 /// the whole limit is spent waiting. The AWS CLI uses the same value.
@@ -108,7 +108,7 @@ impl Profiles {
         let set = match set {
             Ok(set) => set,
             Err(_) if named.is_none() && need == Need::None => ProfileSet::default(),
-            Err(error) => return Err(ConnectError::Profiles(innermost(&error))),
+            Err(error) => return Err(ConnectError::Profiles(innermost(&error).to_string())),
         };
         let profiles = Self {
             set,
@@ -315,14 +315,6 @@ impl ProvideCredentials for Sources {
     }
 }
 
-fn innermost(error: &(dyn StdError + 'static)) -> String {
-    let mut deepest = error;
-    while let Some(next) = deepest.source() {
-        deepest = next;
-    }
-    deepest.to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,7 +353,7 @@ mod tests {
         };
         let result = match sources.provide().await {
             Ok(credentials) => credentials.access_key_id().to_owned(),
-            Err(error) => innermost(&error),
+            Err(error) => innermost(&error).to_string(),
         };
         (found.name(), result)
     }

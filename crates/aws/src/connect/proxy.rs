@@ -4,7 +4,6 @@
 //! uses a tunnel (`CONNECT`); a request for `http` is sent to the proxy with its absolute URL. Loopback and link-local
 //! destinations, including the metadata services, are always connected directly: a proxy can't reach them for this machine.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,6 +21,7 @@ use rustls::ClientConfig;
 use tower_service::Service;
 
 use crate::endpoint_kind::is_direct;
+use crate::error::innermost;
 
 /// The proxy for each destination.
 #[derive(Clone, Debug)]
@@ -132,14 +132,10 @@ struct ProxyError {
 
 impl ProxyError {
     fn new(proxy: &Uri, error: &BoxError) -> Self {
-        let mut deepest: &(dyn StdError + 'static) = error.as_ref();
-        while let Some(next) = deepest.source() {
-            deepest = next;
-        }
         Self {
             // `Matcher` has removed a password from the URL.
             proxy: proxy.to_string(),
-            reason: deepest.to_string(),
+            reason: innermost(error.as_ref()).to_string(),
         }
     }
 }

@@ -21,10 +21,11 @@ const ASSUME_ROLE: ServiceAction = ServiceAction {
     service: "STS",
     host: "sts",
     name: "AssumeRole",
-    protocol: Protocol::Query,
+    // The only version of STS's API.
+    protocol: Protocol::Query {
+        version: "2011-06-15",
+    },
 };
-/// The only version of STS's API.
-const VERSION: &str = "2011-06-15";
 
 /// Assumes an account's role. The SDK caches the credentials.
 ///
@@ -46,21 +47,19 @@ impl AssumedRole {
     }
 
     async fn assume(&self) -> Result {
-        let response = self.assume.invoke(self.request_body()).await;
+        let response = self.assume.invoke(self.parameters()).await;
         response.map_err(CredentialsError::provider_error)
     }
 
-    fn request_body(&self) -> String {
-        let mut request_body = form_urlencoded::Serializer::new(String::new());
-        request_body
-            .append_pair("Action", ASSUME_ROLE.name)
-            .append_pair("Version", VERSION)
+    fn parameters(&self) -> String {
+        let mut parameters = form_urlencoded::Serializer::new(String::new());
+        parameters
             .append_pair("RoleArn", self.account.role.as_str())
             .append_pair("RoleSessionName", SESSION);
         if let Some(id) = &self.account.external_id {
-            request_body.append_pair("ExternalId", id);
+            parameters.append_pair("ExternalId", id);
         }
-        request_body.finish()
+        parameters.finish()
     }
 }
 

@@ -24,7 +24,7 @@ const REFUSED_ALONE: usize = 2;
 const SPOT: (&str, &str) = ("spot", "Spot");
 
 /// The attributes that instances sharing capacity have in common.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct CapacityPool {
     instance_type: String,
     zone: String,
@@ -88,15 +88,15 @@ impl ShortPool {
 }
 
 impl CapacityPools {
-    pub(super) fn of<'a>(members: impl Iterator<Item = Option<&'a Instance>>) -> Self {
+    pub(super) fn of<'a>(members: impl Iterator<Item = &'a Instance>) -> Self {
         let mut capacity_pools = Self::default();
         let mut known: HashMap<CapacityPool, usize> = HashMap::new();
         for instance in members {
-            let pool = instance.map_or_else(CapacityPool::default, |instance| CapacityPool {
+            let pool = CapacityPool {
                 instance_type: instance.instance_type.clone(),
                 zone: instance.availability_zone.clone().unwrap_or_default(),
                 source: instance.capacity.clone(),
-            });
+            };
             let pool = *known.entry(pool).or_insert_with_key(|pool| {
                 capacity_pools.pools.push(pool.clone());
                 capacity_pools.pools.len() - 1

@@ -53,7 +53,7 @@ impl TypeAttempts {
 }
 
 impl TypeFallbacks {
-    pub(super) fn of<'a>(members: impl Iterator<Item = (&'a Step, Option<&'a Instance>)>) -> Self {
+    pub(super) fn of<'a>(members: impl Iterator<Item = (&'a Step, &'a Instance)>) -> Self {
         let trying = members
             .enumerate()
             .filter_map(|(member, (step, instance))| {
@@ -61,7 +61,7 @@ impl TypeFallbacks {
                 let trying = TypeAttempts {
                     types,
                     next: 0,
-                    present: instance.and_then(|instance| instance.instance_type.parse().ok()),
+                    present: instance.instance_type.parse().ok(),
                     tagged: false,
                     error: None,
                 };

@@ -63,17 +63,6 @@ pub struct Observation {
     pub next_page: Option<PageToken>,
 }
 
-impl Observation {
-    /// An observation of `instances` that began at one instant.
-    pub fn begun_at(begun: Instant, instances: Vec<Instance>) -> Self {
-        Self {
-            begun: vec![begun; instances.len()],
-            instances,
-            next_page: None,
-        }
-    }
-}
-
 impl Fleet {
     /// Describes the instances of `scope`. The result lacks ids that EC2 doesn't know. Each page is reduced to what is kept of it, a
     /// tenth, before the next one is requested.

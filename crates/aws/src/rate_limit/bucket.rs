@@ -9,11 +9,11 @@ use tokio::time::Instant;
 
 /// The size of a bucket and its refill rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quota {
+pub(super) struct Quota {
     /// The capacity, and the initial number of tokens.
-    pub burst: u32,
+    burst: u32,
     /// The number of tokens added per second; at least one.
-    pub per_second: u32,
+    per_second: u32,
 }
 
 impl Quota {
@@ -24,7 +24,7 @@ impl Quota {
     /// # Panics
     ///
     /// If `per_second` is zero: nothing could ever be waited for.
-    pub const fn new(burst: u32, per_second: u32) -> Self {
+    pub(super) const fn new(burst: u32, per_second: u32) -> Self {
         assert!(per_second > 0, "a bucket refills");
         Self { burst, per_second }
     }
