@@ -49,7 +49,7 @@ class Row {
     const next = until(one, now, zone);
     const remedy = REMEDIES[one.skip_code];
     showSentence(this.until, remedy?.replace("KEY", key) ?? next?.text ?? "No next edge");
-    this.until.classList.toggle("none", !remedy && !next?.moves && !one.override);
+    this.until.classList.toggle("none", !remedy && !moves(one) && !one.override);
     setText(this.note, remedy ? "" : next?.note ?? "");
     this.node.classList.toggle("awry", needsAttention(one));
     this.node.classList.toggle("held", Boolean(one.override));
