@@ -82,10 +82,7 @@ class Row {
   }
 
   complain(error) {
-    const hadFocus = this.wrong.contains(document.activeElement);
-    this.wrong.hidden = !error;
-    this.wrong.replaceChildren(...(error ? [notice(error, () => this.complain(null))] : []));
-    if (hadFocus) this.turn.focus();
+    showError(this.wrong, error, this.turn);
   }
 }
 
@@ -268,9 +265,7 @@ class Card {
   }
 
   complain(error) {
-    const hadFocus = this.wrong.contains(document.activeElement);
-    this.wrong.replaceChildren(...(error ? [notice(error, () => this.complain(null))] : []));
-    if (hadFocus) this.fold.focus();
+    showError(this.wrong, error, this.fold);
   }
 }
 
@@ -286,6 +281,14 @@ function place(parent, nodes) {
     if (node === next) next = next.nextElementSibling;
     else parent.insertBefore(node, next);
   }
+}
+
+// Shows an error in `place` until it is dismissed; without an error, removes the last one. A focus on it moves to `next`.
+function showError(place, error, next) {
+  const hadFocus = place.contains(document.activeElement);
+  place.hidden = !error;
+  place.replaceChildren(...(error ? [notice(error, () => showError(place, null, next))] : []));
+  if (hadFocus) next.focus();
 }
 
 function notice(error, close) {

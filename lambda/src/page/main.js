@@ -224,7 +224,7 @@ function showTools(overridden, all) {
 const everything = {
   node: $("errors"),
   busy(isBusy) { $("resume").ariaDisabled = String(isBusy); },
-  complain(error) { $("errors").replaceChildren(...(error ? [notice(error, () => { $("errors").replaceChildren(); $("filter").focus(); })] : [])); },
+  complain(error) { showError($("errors"), error, $("filter")); },
 };
 
 // The latest changes; those with one cause within ten minutes are one.
