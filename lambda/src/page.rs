@@ -39,7 +39,7 @@ const PAGE: &str = concat!(
 
 /// The hashes cover the text between the tags; a test checks them and prints the expected ones. `data:` is for the icon.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-DDRjjF5gy4bPseiuohnpWeY0TjLVgZU5fY/RDYa6SG8='; \
+    script-src 'sha256-pMiUhOD821JI+GmE7aTkMpxx031MCgqglmpenx1WGlQ='; \
     style-src 'sha256-Vygvb2qf5EkOlmTxs2grBHTedrJR1ODBaPvuQnwBm2Q='; \
     img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
