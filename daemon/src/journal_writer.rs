@@ -120,40 +120,21 @@ impl JournalWriter {
     }
 
     /// Writes `request` after the waiting records, and returns once it is on disk, or the error because of which it waits too.
-    /// A journal that begins anew receives the records of `baseline` as well: the known state of every instance. Only then is
-    /// `baseline` called, which copies the state of the complete fleet. Returns `None` if there is nothing to write.
+    /// A journal that begins anew receives the records of `baseline` as well: the known state of every instance. Returns `None`
+    /// without calling `baseline`, which copies the state of the complete fleet, if there is nothing to write.
     pub(crate) async fn write(
         &self,
         request: WriteRequest,
         baseline: impl FnOnce() -> Vec<TransitionRecord>,
     ) -> Option<WriteReport> {
-        let is_empty = request.is_empty();
-        let WriteRequest {
-            records,
-            edges,
-            observations,
-            attributions,
-            prune_before,
-        } = request;
-        let written = self.call(move |journal| {
-            let is_idle = is_empty && !journal.is_behind() && !journal.is_detached();
-            (!is_idle).then(|| {
-                journal.enqueue_edges(edges);
-                journal.write(records)
-            })
-        });
-        let mut report = written.await?;
-        if report.replaced.is_some() {
-            let baseline = baseline();
-            let baseline = self.call(move |journal| journal.write(baseline)).await;
-            (report.error, report.waiting) = (baseline.error, baseline.waiting);
+        let is_idle =
+            |journal: &mut BufferedJournal| !journal.is_behind() && !journal.is_detached();
+        if request.is_empty() && self.call(is_idle).await {
+            return None;
         }
-        let recorded = self.call(move |journal| {
-            journal.record_observations(&observations, &attributions)?;
-            prune_before.map_or(Ok(()), |cutoff| journal.prune(cutoff))
-        });
-        report.error = report.error.or(recorded.await.err());
-        Some(report)
+        let baseline = baseline();
+        let report = self.call(move |journal| write(journal, request, baseline));
+        Some(report.await)
     }
 
     async fn call<T: Send + 'static>(
@@ -180,6 +161,30 @@ impl Drop for JournalWriter {
             let _ = thread.join();
         }
     }
+}
+
+fn write(
+    journal: &mut BufferedJournal,
+    request: WriteRequest,
+    baseline: Vec<TransitionRecord>,
+) -> WriteReport {
+    let WriteRequest {
+        records,
+        edges,
+        observations,
+        attributions,
+        prune_before,
+    } = request;
+    journal.enqueue_edges(edges);
+    let mut report = journal.write(records);
+    if report.replaced.is_some() {
+        let baseline = journal.write(baseline);
+        (report.error, report.waiting) = (baseline.error, baseline.waiting);
+    }
+    let noted = journal.record_observations(&observations, &attributions);
+    let noted = noted.and_then(|()| prune_before.map_or(Ok(()), |cutoff| journal.prune(cutoff)));
+    report.error = report.error.or(noted.err());
+    report
 }
 
 #[cfg(test)]
