@@ -429,7 +429,7 @@ impl Collector for CallCounts {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let mut counts = encoder.encode_descriptor(
             "curfew_api_calls",
-            "ApiCalls of AWS, each try for itself, by outcome: done, throttled, refused, failed, unanswered.",
+            "Calls of AWS, each try for itself, by outcome: done, throttled, refused, failed, unanswered.",
             None,
             MetricType::Counter,
         )?;

@@ -39,8 +39,8 @@ const PAGE: &str = concat!(
 
 /// The hashes cover the text between the tags; a test checks them and prints the expected ones. `data:` is for the icon.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-NOh6Vj+aVoaE2w+ARrg+/TqxTdajuMgwd6gt4u9DTbY='; \
-    style-src 'sha256-Vygvb2qf5EkOlmTxs2grBHTedrJR1ODBaPvuQnwBm2Q='; \
+    script-src 'sha256-pMiUhOD821JI+GmE7aTkMpxx031MCgqglmpenx1WGlQ='; \
+    style-src 'sha256-9d5z4wK5Ody0QRe4PN/neeoOKfQ358wBpM2oWm07LI8='; \
     img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 

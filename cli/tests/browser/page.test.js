@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { API, CLOUD, DESKTOP, ERRORS, PHONE, accessible, api, close, counted, fits, announced, launch, line, open, picture, state, status, terminate, visit } from "./support.js";
+import { API, CLOUD, DESKTOP, ERRORS, PHONE, accessible, altered, api, close, counted, fits, announced, launch, line, open, picture, state, status, terminate, visit } from "./support.js";
 
 before(open);
 after(close);
@@ -341,13 +341,10 @@ test("one button opens and closes the menu", async (t) => {
 });
 
 test("a refused step is shown with EC2's error code and the next attempt", async (t) => {
-  const page = await visit(t, { before: (page) => page.route("**/status", async (route) => {
-    const response = await route.fetch();
-    const answer = await response.json();
+  const page = await visit(t, { before: (page) => altered(page, "status", (answer) => {
     const web = answer.instances.find(({ name }) => name === "web-1");
     const next = new Date(Date.now() + 5 * 60_000).toISOString();
     Object.assign(web, { state: "stopped", pending_action: "start", retry: { edge: answer.at, action: "start", attempts: 3, code: "InsufficientInstanceCapacity", next_attempt_at: next } });
-    await route.fulfill({ response, json: answer });
   }) });
   await line(page, "web-1").getByText(/^The start failed: InsufficientInstanceCapacity, tried 3 times; next attempt in [45]\smin$/).waitFor();
   await page.getByRole("button", { name: "Needs attention 1" }).click();
@@ -356,26 +353,20 @@ test("a refused step is shown with EC2's error code and the next attempt", async
 });
 
 test("account-region and fallback type are shown where they apply", async (t) => {
-  const page = await visit(t, { before: (page) => page.route("**/status", async (route) => {
-    const response = await route.fetch();
-    const answer = await response.json();
+  const page = await visit(t, { before: (page) => altered(page, "status", (answer) => {
     Object.assign(answer.instances.find(({ name }) => name === "web-1"), { region: "eu-south-2", fallback: { desired_type: "m8g.large", current_type: "t3.micro" } });
-    await route.fulfill({ response, json: answer });
   }) });
   await line(page, "web-1").getByText(/^i-[0-9a-f]+ · eu-south-2$/).waitFor();
   await line(page, "web-1").getByText("t3.micro (no capacity for m8g.large)", { exact: true }).waitFor();
   await line(page, "batch-1").getByText(/^i-[0-9a-f]+ · us-east-1$/).waitFor();
-  await page.unroute("**/status");
+  await page.unrouteAll();
   await page.reload();
   await line(page, "web-1").getByText(/^i-[0-9a-f]+$/).waitFor();
 });
 
 test("reduced motion disables animations", async (t) => {
-  const page = await visit(t, { reducedMotion: "reduce", before: (page) => page.route("**/status", async (route) => {
-    const response = await route.fetch();
-    const answer = await response.json();
+  const page = await visit(t, { reducedMotion: "reduce", before: (page) => altered(page, "status", (answer) => {
     for (const one of answer.instances) one.state = "pending";
-    await route.fulfill({ response, json: answer });
   }) });
   await line(page, "web-1").getByText("Starting").waitFor();
   assert.equal(await page.evaluate(() => document.getAnimations().length), 0);

@@ -30,7 +30,7 @@ class Row {
     this.node.querySelector("th").append(this.own);
   }
 
-  show(all, { zone, now, regions, key }) {
+  show(all, { zones, now, regions, key }) {
     const [one] = all;
     const changed = this.all?.[0].id === one.id && this.all[0].state !== one.state;
     this.all = all;
@@ -46,10 +46,10 @@ class Row {
     this.state.className = `state ${one.state in STATES ? one.state : ""}`;
     this.badge.hidden = !one.override;
     showSentence(this.why, this.toggle ? whyAll(all, now) : why(one, now));
-    const next = until(one, now, zone);
+    const next = until(one, now, zones.get(one.schedule));
     const remedy = REMEDIES[one.skip_code];
     showSentence(this.until, remedy?.replace("KEY", key) ?? next?.text ?? "No next edge");
-    this.until.classList.toggle("none", !remedy && !next?.moves && !one.override);
+    this.until.classList.toggle("none", !remedy && !moves(one) && !one.override);
     setText(this.note, remedy ? "" : next?.note ?? "");
     this.node.classList.toggle("awry", needsAttention(one));
     this.node.classList.toggle("held", Boolean(one.override));
@@ -82,10 +82,7 @@ class Row {
   }
 
   complain(error) {
-    const hadFocus = this.wrong.contains(document.activeElement);
-    this.wrong.hidden = !error;
-    this.wrong.replaceChildren(...(error ? [notice(error, () => this.complain(null))] : []));
-    if (hadFocus) this.turn.focus();
+    showError(this.wrong, error, this.turn);
   }
 }
 
@@ -197,8 +194,8 @@ class Card {
       const group = groups.get(key);
       if (!group) return [() => this.row(members[0], context)];
       group.toggle.ariaExpanded = String(Boolean(group.isOpen));
-      const own = group.isOpen ? members.map((one) => () => this.row(one, context, "member")) : [];
-      return [() => { group.show(members, contextOf(members[0], context)); return group.node; }, ...own];
+      const own = group.isOpen ? members.map((one) => () => this.row(one, context, true)) : [];
+      return [() => { group.show(members, context); return group.node; }, ...own];
     });
   }
 
@@ -221,11 +218,11 @@ class Card {
     return found;
   }
 
-  row(one, context, className = "") {
+  row(one, context, isMember = false) {
     if (!rows.has(one.id)) rows.set(one.id, new Row(this.act));
     const row = rows.get(one.id);
-    row.node.classList.toggle("member", className === "member");
-    row.show([one], contextOf(one, context));
+    row.node.classList.toggle("member", isMember);
+    row.show([one], context);
     return row.node;
   }
 
@@ -268,13 +265,9 @@ class Card {
   }
 
   complain(error) {
-    const hadFocus = this.wrong.contains(document.activeElement);
-    this.wrong.replaceChildren(...(error ? [notice(error, () => this.complain(null))] : []));
-    if (hadFocus) this.fold.focus();
+    showError(this.wrong, error, this.fold);
   }
 }
-
-const contextOf = (one, context) => ({ ...context, zone: context.zones.get(one.schedule) });
 
 const order = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 const byName = (a, b) => order.compare(label(a), label(b)) || order.compare(a.id, b.id);
@@ -288,6 +281,14 @@ function place(parent, nodes) {
     if (node === next) next = next.nextElementSibling;
     else parent.insertBefore(node, next);
   }
+}
+
+// Shows an error in `place` until it is dismissed; without an error, removes the last one. A focus on it moves to `next`.
+function showError(place, error, next) {
+  const hadFocus = place.contains(document.activeElement);
+  place.hidden = !error;
+  place.replaceChildren(...(error ? [notice(error, () => showError(place, null, next))] : []));
+  if (hadFocus) next.focus();
 }
 
 function notice(error, close) {

@@ -128,11 +128,13 @@ function show() {
   const focused = document.activeElement;
   const at = now();
   const words = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
-  const fits = (one) => {
+  const matches = (one) => {
     const text = [one.name, one.id, one.instance_type, one.region, one.schedule, one.inline_schedule, one.state].join(" ").toLowerCase();
     return KINDS[shownKind][1](one) && words.every((word) => text.includes(word));
   };
   const all = fleet.instances.toSorted(byName);
+  const fitting = new Set(all.filter(matches));
+  const fits = (one) => fitting.has(one);
   const key = schedules.tag ?? "Schedule";
   document.title = `${all.filter((one) => one.state === "running").length}/${all.length} running · Curfew`;
   showCounts(all);
@@ -166,7 +168,7 @@ function show() {
   placed.sort((a, b) => a.isEmpty - b.isEmpty);
   place($("groups"), placed.map(({ card }) => card.node));
   showTools(all.filter((one) => fits(one) && isManaged(one) && one.override), placed.map(({ card }) => card));
-  $("empty").hidden = all.some(fits) || !all.length;
+  $("empty").hidden = fitting.size > 0 || !all.length;
   setText($("empty"), "No instance matches. Clear the filter to see all of them.");
   $("beyond").hidden = !fleet.unmanaged && !beyond;
   setText($("beyond").firstChild, beyond ? "" : `${count(fleet.unmanaged, "instance")} without a schedule ${fleet.unmanaged === 1 ? "is" : "are"} not shown.`);
@@ -224,7 +226,7 @@ function showTools(overridden, all) {
 const everything = {
   node: $("errors"),
   busy(isBusy) { $("resume").ariaDisabled = String(isBusy); },
-  complain(error) { $("errors").replaceChildren(...(error ? [notice(error, () => { $("errors").replaceChildren(); $("filter").focus(); })] : [])); },
+  complain(error) { showError($("errors"), error, $("filter")); },
 };
 
 // The latest changes; those with one cause within ten minutes are one.

@@ -100,24 +100,25 @@ function cause({ last_change: { cause, action }, last_applied: last, schedule })
   }
 }
 
+// Whether the next edge changes the state.
+const moves = (one) => Boolean(one.next_edge) && (one.next_edge.action === "start") !== isUp(one);
+
 // The end of the override or the next edge, and the time until then.
 function until(one, now, zone) {
-  const up = isUp(one);
   const next = one.next_edge && { at: Date.parse(one.next_edge.at), action: one.next_edge.action };
-  const moves = Boolean(next) && (next.action === "start") !== up;
   if (one.override) {
     const end = Date.parse(one.override.until);
-    const then = next?.at !== end ? "then follows its schedule" : moves ? `then ${DONE[next.action]} by its schedule` : `then kept ${up ? "running" : "stopped"} by its schedule`;
-    return { moves, text: `Until ${moments(end, now, zone)}`, note: `in ${length(end - now)}, ${then}` };
+    const then = next?.at !== end ? "then follows its schedule" : moves(one) ? `then ${DONE[next.action]} by its schedule` : `then kept ${isUp(one) ? "running" : "stopped"} by its schedule`;
+    return { text: `Until ${moments(end, now, zone)}`, note: `in ${length(end - now)}, ${then}` };
   }
   if (!next) return null;
-  const verb = moves ? { start: "Starts", stop: "Stops" }[next.action] : `Next ${next.action}:`;
-  return { moves, text: `${verb} ${moments(next.at, now, zone)}`, note: `in ${length(next.at - now)}` };
+  const verb = moves(one) ? { start: "Starts", stop: "Stops" }[next.action] : `Next ${next.action}:`;
+  return { text: `${verb} ${moments(next.at, now, zone)}`, note: `in ${length(next.at - now)}` };
 }
 
 // The next edge that changes a state, and its instances: a few by name, many by their number and schedules.
 function nextUp(instances, now) {
-  const coming = instances.filter((one) => one.next_edge && until(one, now)?.moves).sort((a, b) => Date.parse(a.next_edge.at) - Date.parse(b.next_edge.at));
+  const coming = instances.filter(moves).sort((a, b) => Date.parse(a.next_edge.at) - Date.parse(b.next_edge.at));
   if (!coming.length) return null;
   const { at, action } = coming[0].next_edge;
   const those = coming.filter((one) => one.next_edge.at === at && one.next_edge.action === action);
