@@ -14,7 +14,6 @@ mod error;
 mod fit;
 mod fleet_view;
 mod format;
-mod guard;
 mod help;
 #[cfg(test)]
 mod json_reference;

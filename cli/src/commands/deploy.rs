@@ -1,5 +1,6 @@
 //! `curfew deploy`.
 
+mod confirm;
 mod preview;
 
 use std::path::PathBuf;
@@ -12,9 +13,9 @@ use curfew_deploy::preflight::check_single_cloud;
 use curfew_deploy::trigger_rules;
 use curfew_deploy::{Auth, Deployment, LambdaRolePolicy, OverlapPolicy};
 
+use self::confirm::{before_deploying, before_dropping};
 use super::outputs;
 use crate::confirm::{ConfirmArgs, Prompt};
-use crate::guard::{before_deploying, before_dropping};
 use crate::progress;
 use crate::{CliError, Context, Exit};
 

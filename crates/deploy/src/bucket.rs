@@ -14,9 +14,9 @@ use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::pages::PageTokens;
 use curfew_core::stack_name::StackName;
 
+use super::caller_account::CallerAccount;
 use super::data_change::DataChange;
 use super::lambda_package::LambdaPackage;
-use super::target::CallerAccount;
 use super::{DeployError, STACK_TAG};
 
 /// The bucket of a stack, which may not exist yet.

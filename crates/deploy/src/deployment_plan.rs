@@ -11,12 +11,12 @@ use curfew_aws::progress::Progress;
 use curfew_aws::rules::Rules;
 
 use super::bucket::{self, Bucket};
+use super::caller_account::CallerAccount;
 use super::configuration::ConfigurationParameter;
 use super::data_change::DataChange;
 use super::lambda_package::{LambdaPackage, LambdaPackageError};
 use super::other_stacks::{ManagedRegions, OtherStacks, managed_by_document, managed_by_stack};
 use super::stack::{Applied, Parameters, Stack};
-use super::target::CallerAccount;
 use super::{
     Auth, DeployError, Deployment, MAX_PARAMETER_LENGTH, Outputs, OverlapPolicy, event_bridge,
     stack_outputs,

@@ -9,7 +9,7 @@ use curfew_core::schedule_set::ScheduleSet;
 use serde_json::{Map, Value, json};
 
 use super::MAX_PARAMETER_LENGTH;
-use super::target::CallerAccount;
+use super::caller_account::CallerAccount;
 
 /// The instances that the schedules manage, and what starting them needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

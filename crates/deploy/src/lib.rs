@@ -2,6 +2,7 @@
 //! completes an interrupted one, and a second run writes nothing.
 
 mod bucket;
+mod caller_account;
 mod configuration;
 mod data_change;
 mod deployed;
@@ -20,7 +21,6 @@ mod queues;
 mod recorder;
 mod removal_plan;
 pub mod stack;
-mod target;
 mod trigger_rules;
 
 use std::path::PathBuf;

@@ -13,9 +13,9 @@ use curfew_core::configuration::RawScheduleSet;
 use curfew_core::instance::Region;
 use curfew_core::stack_name::StackName;
 
+use super::caller_account::CallerAccount;
 use super::configuration::ConfigurationParameter;
 use super::stack::Stack;
-use super::target::CallerAccount;
 
 /// A region of an account that a deployment manages.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

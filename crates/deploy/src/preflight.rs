@@ -1,5 +1,6 @@
-//! Checks before `curfew deploy` changes anything on AWS: credentials of another partition than the endpoint's, more
-//! instances than expected, unexpected costs. It only observes; the operator decides.
+//! Checks before `curfew deploy` and `curfew destroy` change anything: that the credentials and the endpoint of every service belong to
+//! the same cloud and, before a deployment on AWS, how many instances it would manage and what it costs. It only observes; the
+//! operator decides.
 
 pub mod cost;
 

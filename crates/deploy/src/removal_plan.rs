@@ -11,10 +11,10 @@ use curfew_core::state_tags::TAGS;
 use serde::Serialize;
 
 use super::bucket::{Bucket, BucketState};
+use super::caller_account::CallerAccount;
 use super::configuration::ConfigurationParameter;
 use super::other_stacks::{ManagedAccountRegion, OtherStacks};
 use super::stack::Stack;
-use super::target::CallerAccount;
 use super::{DeployError, event_bridge};
 
 /// The resources of a deployment, by name: those that would be removed, or were.

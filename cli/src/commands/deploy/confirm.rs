@@ -10,12 +10,12 @@ use curfew_core::published::LostSchedules;
 use curfew_deploy::Deployment;
 use curfew_deploy::preflight::{self, PreflightError};
 
-use super::confirm::{Confirmation, Prompt, UnconfirmedChange};
-use super::output::counted;
-use super::{CliError, Exit};
+use crate::confirm::{Confirmation, Prompt, UnconfirmedChange};
+use crate::output::counted;
+use crate::{CliError, Exit};
 
 /// Shows the account, the region and the cost of the stack. Prompts if it would manage more instances than `stack.confirm_above`.
-pub(crate) async fn before_deploying(
+pub(super) async fn before_deploying(
     configuration: &Configuration,
     connection: &Connection,
     clock: &Clock,
@@ -66,7 +66,7 @@ fn require(
 }
 
 /// Prompts if the deployment would drop schedules that another file published.
-pub(crate) async fn before_dropping(
+pub(super) async fn before_dropping(
     connection: &Connection,
     deployment: &Deployment,
     confirmation: Confirmation,
