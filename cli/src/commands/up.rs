@@ -15,6 +15,7 @@ use curfew_daemon::logging;
 use curfew_deploy::Outputs;
 use curfew_emulator::demo::{self, LaunchedFleet, LaunchedInstance};
 use curfew_emulator::{Emulator, Installed};
+use curfew_journal::Journal;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -212,6 +213,8 @@ impl LocalSetup<'_> {
         else {
             return Ok(None);
         };
+        // Commands of the report read the journal. The daemon, which starts afterwards, opens it again, and reports errors.
+        drop(Journal::open(&self.configuration.state_dir()));
         let report = UpReport {
             page_url: format!("{}/", outputs.api_url),
             outputs,

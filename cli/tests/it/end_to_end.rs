@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::support::minute::NextMinute;
 use crate::support::{Place, Sandbox};
+use curfew_journal::Journal;
 use serde_json::Value;
 
 /// With the Lambda as the driver, EventBridge fires the rule and the Lambda runs the pass. The heartbeat is off and the
@@ -342,6 +343,7 @@ fn a_second_up_reuses_everything_and_destroy_leaves_nothing() {
         "[schedules.office]\ntimezone = 'Europe/Paris'\nrunning = 'Mon-Fri 08:00-20:00'",
     );
     let mut first = sandbox.up();
+    Journal::read(sandbox.directory()).expect("commands of the report read the journal");
     let url = first.api_url();
     let ids = sandbox.ids();
     first.end();

@@ -193,27 +193,30 @@ class Card {
     return entries.flatMap(([key, members]) => {
       const group = groups.get(key);
       if (!group) return [() => this.row(members[0], context)];
-      group.toggle.ariaExpanded = String(Boolean(group.isOpen));
+      group.toggle.ariaExpanded = String(group.isOpen);
       const own = group.isOpen ? members.map((one) => () => this.row(one, context, true)) : [];
       return [() => { group.show(members, context); return group.node; }, ...own];
     });
   }
 
-  // Finds the row of each group: the one that had the same key, or else most of its instances, whose state has changed.
+  // Finds the row of each group: the one that had the same key, or else most of its instances, whose state has changed. A new
+  // group is open if most of its instances were in an open one: a group whose parts change one after the other stays as it was.
   match(entries) {
     const rest = new Set(this.groups);
+    const visible = new Set(this.groups.filter(({ isOpen }) => isOpen).flatMap(({ members }) => members.map(({ id }) => id)));
     const take = (group) => { rest.delete(group); return group; };
     const found = new Map();
     for (const [key] of entries) found.set(key, take(this.groups.find((group) => group.key === key)));
     for (const [key, members] of entries) {
       const ids = new Set(members.map(({ id }) => id));
-      const shared = (group) => group.all.filter(({ id }) => ids.has(id)).length;
+      const shared = (group) => group.members.filter(({ id }) => ids.has(id)).length;
       const [closest] = [...rest].filter(shared).sort((a, b) => shared(b) - shared(a));
       let group = found.get(key) ?? take(closest);
       if (!group) {
         group = new Row(this.act, () => { group.isOpen = !group.isOpen; this.show(...this.shown); });
+        group.isOpen = members.filter(({ id }) => visible.has(id)).length > members.length / 2;
       }
-      found.set(key, Object.assign(group, { key }));
+      found.set(key, Object.assign(group, { key, members }));
     }
     return found;
   }
