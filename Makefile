@@ -1,11 +1,18 @@
 # `make up` runs Curfew on this machine; `make test` runs every test. Both use one build of the AWS SDK (docs/contribute/building.md).
-.PHONY: up program book build test test-localstack emulator test-tools browser localstack dist deb test-package bench-cold count-cold check clean
+.PHONY: up program book build test test-examples test-programs test-localstack emulator test-tools browser localstack dist deb test-package bench-cold count-cold check clean
 
 up: program
 	target/debug/curfew up
 
-test: build emulator test-tools browser localstack
+# What the tests need is installed while they are compiled, and the examples in the documentation of the code are tested while others wait.
+test:
+	$(MAKE) --jobs build emulator test-tools browser localstack
+	$(MAKE) --jobs test-examples test-programs
+
+test-examples:
 	cargo test --workspace --doc --quiet
+
+test-programs:
 	cargo nextest run --workspace
 
 # The documentation as a book, in target/book, with its links checked.
@@ -23,7 +30,7 @@ program:
 
 # The programs and the tests. The dependencies have the same features in both builds, so the AWS SDK is compiled once (docs/contribute/building.md).
 build:
-	cargo build --workspace --all-targets
+	cargo test --workspace --no-run
 
 # The requirements of `curfew up` and of the tests are installed in advance, so that later steps use only loopback.
 emulator: program

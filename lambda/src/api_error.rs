@@ -8,7 +8,7 @@ use serde::Serialize;
 
 /// Reports a request that was not carried out, or only in part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ApiError {
     /// The error code, for scripts.
     pub code: ErrorCode,
@@ -23,7 +23,7 @@ pub struct ApiError {
 
 /// The error codes, each with its HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// 400: the body can't be parsed.

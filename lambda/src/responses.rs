@@ -16,7 +16,7 @@ use crate::command::TimelineDays;
 
 /// The response to `/start`, `/stop` and `/resume`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ChangeResponse {
     /// The instant of the decisions.
     pub at: Timestamp,
@@ -40,7 +40,7 @@ impl ChangeResponse {
 
 /// The response to `/schedules`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SchedulesResponse {
     /// The instant of the response.
     pub at: Timestamp,
@@ -52,7 +52,7 @@ pub struct SchedulesResponse {
 
 /// The state of one schedule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ScheduleStatus {
     /// The schedule's name.
     pub name: ScheduleName,
@@ -75,7 +75,7 @@ pub struct ScheduleStatus {
 
 /// A schedule's desired state over some days, which begin at midnight in the schedule's time zone.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Timeline {
     /// The start of the timeline, inclusive: today's midnight.
     pub from: Timestamp,
@@ -109,7 +109,7 @@ impl Timeline {
 
 /// The response to `/healthz`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HealthResponse {
     /// Always `ok`; a failure is an error response.
     pub status: &'static str,
@@ -119,7 +119,7 @@ pub struct HealthResponse {
 
 /// The response to a request that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ErrorResponse {
     /// The reason for the failure.
     pub error: ApiError,
@@ -127,7 +127,7 @@ pub struct ErrorResponse {
 
 /// The response to `/status`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StatusResponse {
     /// The observed instances.
     #[serde(flatten)]

@@ -7,6 +7,7 @@ mod session;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use self::page::Page;
 use self::session::Session;
@@ -127,7 +128,13 @@ fn a_failing_command_fails_its_page_wherever_it_stands() {
 
 #[test]
 fn a_program_that_is_left_running_fails_its_page() {
-    let error = failure("```sh\nsetsid --fork sleep 40 > /dev/null 2>&1\n```\n");
+    let page = Page::parse(
+        "```sh\nsetsid --fork sleep 15 > /dev/null 2>&1\n```\n",
+        "page.md",
+    );
+    let mut session = Session::new(&page);
+    session.grace = Duration::from_secs(1);
+    let error = session.run().unwrap_err();
     assert!(error.contains("sleep"), "{error}");
 }
 

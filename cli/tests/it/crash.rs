@@ -1,7 +1,7 @@
 //! Kills the daemon's process two hundred times at random points: the journal has every transition once, and every edge is
 //! applied once. The test waits for calls to the model, not for time, so that a slow machine is killed at the same points.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::path::Path;
@@ -160,7 +160,12 @@ impl Sandbox {
     /// (docs/operate/faults.md).
     fn resting(&self, state: Ec2InstanceState) -> Vec<usize> {
         let messages = self.ec2.messages(&self.queue);
-        let queued: String = messages.into_iter().map(|message| message.body).collect();
+        let subject = |body: &str| {
+            let (_, from) = body.split_once(r#""instance-id":""#).unwrap();
+            from.split_once('"').unwrap().0.to_owned()
+        };
+        let queued = messages.iter().map(|message| subject(&message.body));
+        let queued: BTreeSet<String> = queued.collect();
         let rests = |which: &usize| {
             let instance = &self.instances[*which];
             !queued.contains(instance.id.as_str())

@@ -13,7 +13,7 @@ use serde_json::Value;
 #[test]
 fn eventbridge_triggers_the_lambda_which_stops_and_starts_on_time() {
     let sandbox = Sandbox::new();
-    let due = NextMinute::after(Duration::from_secs(40));
+    let due = NextMinute::after(Duration::from_mins(1));
     sandbox.configuration(&format!(
         r#"
         [stack]
@@ -110,11 +110,29 @@ fn a_trigger_reaches_every_account_and_region_through_the_work_queue() {
     const PAYMENTS: &str = "111122223333";
     let sandbox = Sandbox::new();
     let endpoint = sandbox.emulator();
-    let due = NextMinute::after(Duration::from_secs(40));
     let place = |account, region| Place::new(&endpoint, account, region);
     let home = place(None, "us-east-1");
     let role = place(Some(PAYMENTS), "us-east-1").make_member_role("000000000000", "between-us");
     assert_eq!(role, format!("arn:aws:iam::{PAYMENTS}:role/curfew-member"));
+    // Each has one instance to stop and one to start.
+    let with_instances = |account, region| {
+        let place = place(account, region);
+        let (office, batch) = (place.launch("office"), place.launch("night-stop"));
+        place.stop(&batch);
+        (place, office, batch)
+    };
+    let account_regions = [
+        with_instances(None, "us-east-1"),
+        with_instances(None, "eu-west-3"),
+        with_instances(Some(PAYMENTS), "us-east-1"),
+        with_instances(Some(PAYMENTS), "eu-central-1"),
+    ];
+    // Regions that the configuration names in other accounts only.
+    let unmanaged = [
+        with_instances(None, "eu-central-1"),
+        with_instances(Some(PAYMENTS), "eu-west-3"),
+    ];
+    let due = NextMinute::after(Duration::from_secs(40));
     sandbox.configuration(&format!(
         r#"
         [managing]
@@ -137,24 +155,6 @@ fn a_trigger_reaches_every_account_and_region_through_the_work_queue() {
         stop = due.unix_cron("Asia/Kolkata"),
         start = due.aws_cron("America/New_York"),
     ));
-    // Each has one instance to stop and one to start.
-    let with_instances = |account, region| {
-        let place = place(account, region);
-        let (office, batch) = (place.launch("office"), place.launch("night-stop"));
-        place.stop(&batch);
-        (place, office, batch)
-    };
-    let account_regions = [
-        with_instances(None, "us-east-1"),
-        with_instances(None, "eu-west-3"),
-        with_instances(Some(PAYMENTS), "us-east-1"),
-        with_instances(Some(PAYMENTS), "eu-central-1"),
-    ];
-    // Regions that the configuration names in other accounts only.
-    let unmanaged = [
-        with_instances(None, "eu-central-1"),
-        with_instances(Some(PAYMENTS), "eu-west-3"),
-    ];
     sandbox.json(&["deploy"]);
     let untouched = |(place, office, batch): &(Place, String, String)| {
         let ((office, known), (batch, too)) = (place.look(office), place.look(batch));
@@ -304,8 +304,8 @@ fn the_actor_of_a_token_is_journalled_and_the_token_is_not() {
 #[test]
 fn the_daemon_stops_on_time_without_a_stack() {
     let sandbox = Sandbox::new();
-    let due = NextMinute::after(Duration::from_secs(15));
     let endpoint = sandbox.emulator_with_the_demo_fleet();
+    let due = NextMinute::after(Duration::from_secs(15));
     sandbox.configuration(&format!(
         r#"
         [aws]

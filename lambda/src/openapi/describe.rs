@@ -1,12 +1,14 @@
 //! Generates the document: schemas from the types, paths and parameters from [`Route`], errors from [`ErrorCode`].
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform as _};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::DOCUMENT;
 use crate::api_error::ErrorCode;
 use crate::command::TimelineDays;
 use crate::parameter::ApiParameter;
@@ -15,8 +17,22 @@ use crate::responses::{
 };
 use crate::route::{Effect, Route};
 
+#[test]
+fn the_document_in_the_repository_matches_the_types() {
+    let described = describe();
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
+        std::fs::write(document, &described).unwrap();
+        return;
+    }
+    assert!(
+        DOCUMENT == described,
+        "docs/openapi.json is out of date: run this test with UPDATE_SCHEMA=1"
+    );
+}
+
 /// Generates the OpenAPI document as indented JSON with a final newline.
-pub fn describe() -> String {
+fn describe() -> String {
     let mut configuration = SchemaSettings::draft2020_12().for_serialize();
     configuration.definitions_path = "/components/schemas".into();
     configuration.meta_schema = None;

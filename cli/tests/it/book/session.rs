@@ -21,14 +21,13 @@ trap 'echo \"failed: $BASH_COMMAND\" >&2' ERR
 trap 'test $? = 0 || echo \"in the block at $where\" >&2; jobs=$(jobs -p); test -z \"$jobs\" || kill $jobs || true' EXIT
 ";
 
-/// How long processes may take to end after the page.
-const GRACE: Duration = Duration::from_secs(20);
-
 /// A page, with its ports and its directory.
 pub(super) struct Session<'a> {
     page: &'a Page,
     sandbox: Sandbox,
     directory: PathBuf,
+    /// How long processes may take to end after the page.
+    pub(super) grace: Duration,
 }
 
 impl<'a> Session<'a> {
@@ -42,6 +41,7 @@ impl<'a> Session<'a> {
             page,
             sandbox,
             directory,
+            grace: Duration::from_secs(20),
         }
     }
 
@@ -52,7 +52,11 @@ impl<'a> Session<'a> {
             Needs::Nothing => {}
             Needs::Demo => {
                 self.sandbox.configuration(DEMO);
-                demo = Some(self.sandbox.up());
+                let up = self.sandbox.up();
+                // The outputs are printed before the daemon has written the journal.
+                self.sandbox
+                    .eventually("the journal exists", || up.log().contains("curfew ready"));
+                demo = Some(up);
             }
             Needs::Emulator => {
                 self.sandbox.emulator();
@@ -85,7 +89,7 @@ impl<'a> Session<'a> {
 
     /// The commands of the processes that are left after the grace.
     fn left(&self) -> Vec<String> {
-        let deadline = Instant::now() + GRACE;
+        let deadline = Instant::now() + self.grace;
         loop {
             let left = processes_in(self.sandbox.directory());
             if left.is_empty() || Instant::now() > deadline {

@@ -57,7 +57,7 @@ async fn a_call_that_fails_is_recorded_and_made_by_a_later_pass() {
         (400, "IncorrectInstanceState"),
         (400, "UnsupportedOperation"),
     ] {
-        let world = World::with([at_work("web")]).await;
+        let mut world = World::with([at_work("web")]).await;
         world
             .ec2
             .fault(Fault::error(ApiAction::StopInstances, status, code));
@@ -75,6 +75,7 @@ async fn a_call_that_fails_is_recorded_and_made_by_a_later_pass() {
         assert!(reason.contains("it is recorded, and "), "{reason}");
         world.ec2.clear_faults();
         world.ec2.advance(jiff::SignedDuration::from_mins(5));
+        world.in_another_environment().await;
         let wake = serde_json::json!({"command": "wake"});
         world.send(&wake).await.unwrap();
         assert_eq!(world.state("web"), "stopping", "{code}");

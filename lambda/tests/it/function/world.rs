@@ -27,7 +27,7 @@ pub(crate) struct World {
     pub(crate) ec2: Model,
     pub(crate) ssm: ParameterStore,
     pub(crate) app: App,
-    _server: Server,
+    server: Server,
 }
 
 /// A parsed HTTP response.
@@ -84,8 +84,14 @@ impl World {
             ec2,
             ssm,
             app,
-            _server: server,
+            server,
         }
+    }
+
+    /// Continues in another execution environment. The limits on calls are kept in real time, which the model's does not advance.
+    pub(crate) async fn in_another_environment(&mut self) {
+        let connection = connection(self.server.endpoint.clone()).await;
+        self.app.organisations = OrganisationCache::new(&connection);
     }
 
     /// Returns the id of the instance with this name.
