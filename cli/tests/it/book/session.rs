@@ -53,9 +53,9 @@ impl<'a> Session<'a> {
             Needs::Demo => {
                 self.sandbox.configuration(DEMO);
                 let up = self.sandbox.up();
-                // The outputs are printed before the daemon has written the journal.
+                // Pages about the journal show what the daemon has observed.
                 self.sandbox
-                    .eventually("the journal exists", || up.log().contains("curfew ready"));
+                    .eventually("the daemon is ready", || up.log().contains("curfew ready"));
                 demo = Some(up);
             }
             Needs::Emulator => {
