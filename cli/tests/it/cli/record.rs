@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use curfew_core::instance::{AccountId, InstanceState, Region};
+use curfew_core::instance::{AccountId, InstanceState, Region, ResourceKind};
 use curfew_core::state_tags::Cause;
 use curfew_core::transition::{KnownState, Transition, TransitionSource};
 use curfew_journal::{CoverageObservation, Journal, TransitionRecord};
@@ -62,6 +62,7 @@ impl JournalFixture {
         let known_state = known_state(id, to.parse().unwrap(), at);
         let cause: Cause = cause.parse().unwrap();
         let transition = Transition {
+            kind: ResourceKind::Instance,
             instance: id.parse().unwrap(),
             name: known_state.name.clone(),
             from: from.parse().unwrap(),

@@ -108,7 +108,7 @@ fn a_failed_step_is_named_and_the_others_are_executed() {
     );
     let db = cloud.id("db");
     let error = output.error();
-    assert_eq!(error["code"], "not_authorised", "{output:?}");
+    assert_eq!(error["code"], "denied", "{output:?}");
     let message = error["message"].as_str().unwrap();
     let expected = format!("1 step failed: `{db}` (db): `ec2:StopInstances` was denied: ");
     assert!(message.starts_with(&expected), "{output:?}");

@@ -37,12 +37,12 @@ fn status_shows_managed_instances_and_counts_the_rest() {
             "web | running | night | unmanaged | stop | a pass would stop it (schedule night)",
         ]
     );
-    assert_eq!(status["unmanaged"], 1);
+    assert_eq!(status["unmanaged_count"], 1);
     assert_eq!(status["instances"][0]["instance_type"], "t3.micro");
     assert_eq!(status["instances"][0]["region"], "us-east-1");
     let all = cloud.json(&["status", "--all"]);
     assert_eq!(all["instances"].as_array().unwrap().len(), 3);
-    assert_eq!(all["unmanaged"], json!(0));
+    assert_eq!(all["unmanaged_count"], json!(0));
     let output = cloud.run(&["status"]);
     let lines: Vec<&str> = output.stdout.lines().collect();
     assert_eq!(lines[0], "2 instances: 2 running; 1 needs attention");
