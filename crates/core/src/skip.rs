@@ -71,6 +71,7 @@ pub enum SkipReason {
     /// Whether the Spot instance may be stopped is unknown.
     UnknownSpot {
         /// Why it is unknown.
+        #[serde(rename = "explanation")]
         problem: String,
     },
     /// EC2 is moving it from one state to another.
@@ -105,11 +106,13 @@ pub enum SkipReason {
     /// Its tag `curfew:override` is malformed: nothing is done until the tag is corrected or removed.
     MalformedOverride {
         /// The parse error.
+        #[serde(rename = "explanation")]
         problem: String,
     },
     /// Its tag `curfew:request` is malformed: nothing is done until the tag is corrected or removed, or a new request replaces it.
     MalformedRequest {
         /// The parse error.
+        #[serde(rename = "explanation")]
         problem: String,
     },
     /// EC2 refused the action that is due, or a start did not lead to running, and the next attempt is not due yet.

@@ -30,7 +30,7 @@ fn status_shows_managed_instances_and_counts_the_rest() {
     assert_eq!(
         lines(
             &status["instances"],
-            &["state", "schedule", "desired", "pending_action", "reason"]
+            &["state", "schedule", "desired", "pending_action", "verdict"]
         ),
         [
             "batch | running | year | running | null | an override by alice keeps it running until 2199-01-01T00:00:00Z",
@@ -124,8 +124,7 @@ fn three_hundred_instances_fit_a_terminal_of_24_lines_and_80_columns() {
     assert!(lines.len() < 24, "{screen}");
     let widest = lines.iter().map(|line| line.chars().count()).max();
     assert!(widest <= Some(80), "{screen}");
-    let problem =
-        "    5  batch-0, batch-1, batch-2 and 2 more: its tag names the schedule `nigth`,";
+    let problem = "    5  batch-0, batch-1, batch-2 and 2 more: the tag `Schedule` names the";
     assert!(lines.contains(&problem), "{screen}");
     for group in [
         "180  year      running  start ",

@@ -79,7 +79,7 @@ async fn every_form_of_trigger_applies_a_due_stop_once() {
         world.ec2.advance(SignedDuration::from_hours(1));
         let report = world.send(&event).await.unwrap();
         assert_eq!(
-            (&report["steps"], &report["failures"]),
+            (&report["step_count"], &report["failure_count"]),
             (&json!(1), &json!(0)),
             "{event}"
         );
