@@ -604,7 +604,7 @@ async fn notify_test_delivers_and_prints_no_secret() {
     let (slack, sns) = (Inbox::open().await, Inbox::open().await);
     let directory = tempfile::tempdir().unwrap();
     let configuration = format!(
-        "[[notify]]\ntype = 'webhook'\nurl = '{}'\nkinds = ['failure']\n[[notify]]\ntype = 'sns'\n\
+        "[[notify]]\ntype = 'webhook'\nurl = '{}'\nevents = ['failure']\n[[notify]]\ntype = 'sns'\n\
          topic_arn = 'arn:aws:sns:eu-west-3:111122223333:curfew'\n",
         slack.url()
     );
