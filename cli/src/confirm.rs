@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, BufReader, IsTerminal, Read, Stderr, Stdin, Write};
 
 use clap::Args;
+use curfew_core::error_code::ErrorCode;
 
 use crate::printable;
 use crate::{CliError, Exit};
@@ -83,7 +84,9 @@ impl Confirmation {
             change.action,
             reason.unwrap_or_default()
         );
-        Err(CliError::new(Exit::Usage, message).hint(change.hint))
+        Err(CliError::new(Exit::Usage, message)
+            .hint(change.hint)
+            .coded(ErrorCode::ConfirmationRequired))
     }
 }
 

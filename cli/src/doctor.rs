@@ -33,6 +33,7 @@ pub struct Check {
     /// The name of the check, which is stable for scripts.
     pub check: &'static str,
     /// Whether the check passed.
+    #[serde(rename = "result")]
     pub verdict: CheckVerdict,
     /// A sentence that describes the result.
     pub message: String,

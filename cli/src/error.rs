@@ -10,7 +10,10 @@ use curfew_aws::connect::ConnectError;
 use curfew_aws::error::{CloudError, CloudErrorKind, sources};
 use curfew_aws::organisation::{AccountRegionError, AccountRegionFailure};
 use curfew_config::ConfigurationError;
+use curfew_core::error_code::{DescribedError, ErrorCode};
 use curfew_core::select::SelectError;
+use curfew_core::simulate::InvalidBound;
+use curfew_core::time_expression::MalformedTime;
 use curfew_daemon::notify::OpenError;
 use curfew_daemon::run::RunError;
 use curfew_deploy::DeployError;
@@ -37,14 +40,14 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// Returns the code in JSON errors.
-    pub fn as_str(self) -> &'static str {
+    /// The code of an error that has none of its own.
+    fn code(self) -> ErrorCode {
         match self {
-            Self::Failed => "failed",
-            Self::Usage => "usage",
-            Self::NothingMatched => "nothing_matched",
-            Self::NotAuthorised => "not_authorised",
-            Self::Unreachable => "unreachable",
+            Self::Failed => ErrorCode::Failed,
+            Self::Usage => ErrorCode::BadParameter,
+            Self::NothingMatched => ErrorCode::NothingMatched,
+            Self::NotAuthorised => ErrorCode::Denied,
+            Self::Unreachable => ErrorCode::Unreachable,
         }
     }
 }
@@ -60,21 +63,11 @@ pub(crate) struct ErrorDocument {
     more: Vec<DescribedError>,
 }
 
-/// An error of a command.
-#[derive(Serialize, schemars::JsonSchema)]
-struct DescribedError {
-    /// The exit code as a word: `failed` (1), `usage` (2), `nothing_matched` (3), `not_authorised` (4) or `unreachable` (5).
-    code: &'static str,
-    /// What failed, and why.
-    message: String,
-    /// How to resolve it; null if there is no hint.
-    hint: Option<String>,
-}
-
 /// The error that a command returns.
 #[derive(Debug)]
 pub struct CliError {
     exit: Exit,
+    code: ErrorCode,
     message: String,
     hint: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -89,6 +82,7 @@ impl CliError {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self {
             exit,
+            code: exit.code(),
             message: message.into(),
             hint: None,
             source: None,
@@ -101,6 +95,13 @@ impl CliError {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Replaces the code, by which scripts tell errors apart.
+    #[must_use]
+    pub(crate) fn coded(mut self, code: ErrorCode) -> Self {
+        self.code = code;
         self
     }
 
@@ -184,7 +185,7 @@ impl CliError {
                 format!("{text}: {cause}")
             });
         DescribedError {
-            code: self.exit.as_str(),
+            code: self.code,
             message,
             hint: self.hint.clone(),
         }
@@ -237,7 +238,15 @@ impl From<&clap::Error> for CliError {
         let message: Vec<&str> = message.split_whitespace().collect();
         let tip = paragraphs.find_map(|paragraph| paragraph.strip_prefix("tip: "));
         let hint = tip.unwrap_or("`curfew COMMAND --help` lists the options of a command");
-        Self::new(Exit::Usage, message.join(" ")).hint(hint)
+        let described = Self::new(Exit::Usage, message.join(" ")).hint(hint);
+        let source = error.source();
+        let is_time = source
+            .is_some_and(|source| source.is::<MalformedTime>() || source.is::<InvalidBound>());
+        if is_time {
+            described.coded(ErrorCode::BadTime)
+        } else {
+            described
+        }
     }
 }
 
@@ -250,6 +259,7 @@ impl From<ConfigurationError> for CliError {
             message.push('\n');
         }
         let wrapped = Self::wrap(Exit::Usage, error).hint(hint);
+        let wrapped = wrapped.coded(ErrorCode::InvalidConfiguration);
         Self { message, ..wrapped }
     }
 }
@@ -257,7 +267,8 @@ impl From<ConfigurationError> for CliError {
 impl From<CloudError> for CliError {
     fn from(error: CloudError) -> Self {
         // The source chain of the SDK repeats the message.
-        Self::new(exit_of(error.kind), error.to_string()).hint(error.hint())
+        let described = Self::new(exit_of(error.kind), error.to_string()).hint(error.hint());
+        described.coded(error.kind.into())
     }
 }
 
@@ -268,7 +279,8 @@ impl From<AccountRegionError> for CliError {
             AccountRegionFailure::OutOfTime => Exit::Failed,
             AccountRegionFailure::NoAnswer { .. } => Exit::Unreachable,
         };
-        Self::new(exit, error.to_string()).hint(error.hint())
+        let described = Self::new(exit, error.to_string()).hint(error.hint());
+        described.coded(error.code())
     }
 }
 
@@ -326,7 +338,10 @@ impl From<DeployError> for CliError {
         match error {
             DeployError::Cloud(error) => error.into(),
             DeployError::NotDeployed { .. } => {
-                Self::wrap(Exit::NothingMatched, error).hint("run `curfew deploy`")
+                let wrapped = Self::wrap(Exit::NothingMatched, error);
+                wrapped
+                    .hint("run `curfew deploy`")
+                    .coded(ErrorCode::NotDeployed)
             }
             error => {
                 let hint = error.hint();
@@ -345,13 +360,12 @@ impl From<EmulatorError> for CliError {
 
 impl From<JournalError> for CliError {
     fn from(error: JournalError) -> Self {
-        let exit = if matches!(error, JournalError::Missing { .. }) {
-            Exit::NothingMatched
-        } else {
-            Exit::Failed
+        let (exit, code) = match error {
+            JournalError::Missing { .. } => (Exit::NothingMatched, ErrorCode::NoJournal),
+            _ => (Exit::Failed, ErrorCode::Failed),
         };
         let hint = error.hint();
-        let wrapped = Self::wrap(exit, error);
+        let wrapped = Self::wrap(exit, error).coded(code);
         match hint {
             Some(hint) => wrapped.hint(hint),
             None => wrapped,
@@ -392,7 +406,7 @@ mod tests {
           hint: check the disk
         error: no answer from \u{1b}[31meu-west-3
         ");
-        insta::assert_snapshot!(reported(&error, Format::Json), @r#"{"error":{"code":"usage","message":"the configuration file `curfew.toml` can't be read: input/output error","hint":"check the disk"},"more":[{"code":"unreachable","message":"no answer from \u001b[31meu-west-3","hint":null}]}"#);
+        insta::assert_snapshot!(reported(&error, Format::Json), @r#"{"error":{"code":"invalid_configuration","message":"the configuration file `curfew.toml` can't be read: input/output error","hint":"check the disk"},"more":[{"code":"unreachable","message":"no answer from \u001b[31meu-west-3","hint":null}]}"#);
     }
 
     #[test]

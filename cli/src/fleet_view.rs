@@ -7,12 +7,13 @@ use curfew_aws::decided_request::DecidedRequest;
 use curfew_aws::execute::{Basis, Deadline, Outcome, StepResult};
 use curfew_aws::fleet::Scope;
 use curfew_aws::organisation::{
-    AccountRegionError, AccountRegionFleet, ObservedFleet, Organisation,
+    self, AccountRegionError, AccountRegionFleet, ObservedFleet, Organisation,
 };
 use curfew_aws::pass::Pass;
 use curfew_aws::progress::Progress;
 use curfew_core::account_regions::AccountRegion;
-use curfew_core::instance::{AccountId, Instance, InstanceId, Region};
+use curfew_core::error_code::DescribedError;
+use curfew_core::instance::{AccountId, Instance, InstanceId};
 use serde::Serialize;
 
 use super::error::all_answered;
@@ -55,30 +56,16 @@ pub(crate) async fn observe(
     })
 }
 
-/// An account-region that failed, as JSON: the state of its instances is unknown.
-#[derive(Serialize, schemars::JsonSchema)]
-pub(crate) struct UnansweredRegion {
-    /// The account; only if it is not the caller's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    account: Option<AccountId>,
-    /// The region.
-    region: Region,
-    /// Why it did not answer: one sentence.
-    message: String,
-    /// How to resolve it.
-    hint: String,
-}
+/// An account-region that did not answer, as JSON.
+pub(crate) type UnansweredRegion = organisation::UnansweredRegion<DescribedError>;
 
-impl UnansweredRegion {
-    pub(crate) fn all(failures: &[AccountRegionError]) -> Vec<Self> {
-        let unanswered = failures.iter().map(|error| Self {
-            account: error.account_region.account.clone(),
-            region: error.account_region.region.clone(),
-            message: error.to_string(),
-            hint: error.hint(),
-        });
-        unanswered.collect()
-    }
+/// Lists the account-regions that did not answer.
+pub(crate) fn unanswered(failures: &[AccountRegionError]) -> Vec<UnansweredRegion> {
+    UnansweredRegion::all(failures, |error| DescribedError {
+        code: error.code(),
+        message: error.to_string(),
+        hint: Some(error.hint()),
+    })
 }
 
 /// The progress text of an observation.

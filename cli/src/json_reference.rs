@@ -334,3 +334,72 @@ fn every_command_is_in_the_reference_or_prints_no_document() {
         .collect();
     assert_eq!(missing, [""; 0]);
 }
+
+/// The forms of a field's values, without null and without the values of an enumeration.
+fn forms(fields: &Fields<'_>, path: &str) -> BTreeSet<String> {
+    let form = |name: &String| match name.as_str() {
+        "null" => None,
+        name if name.starts_with('`') => Some("string".to_owned()),
+        "list" => {
+            let items = format!("{path}[].");
+            let is_of_objects = fields.order.iter().any(|path| path.starts_with(&items));
+            Some(if is_of_objects { "objects" } else { "texts" }.to_owned())
+        }
+        name => Some(name.to_owned()),
+    };
+    fields.found[path].types.iter().filter_map(form).collect()
+}
+
+/// The response documents of the HTTP API, from its OpenAPI document.
+fn responses() -> Vec<(String, Schema)> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
+    let text = std::fs::read_to_string(file).unwrap();
+    let text = text.replace("#/components/schemas/", "#/$defs/");
+    let api: Value = serde_json::from_str(&text).unwrap();
+    let schemas = &api["components"]["schemas"];
+    let names = schemas.as_object().unwrap().keys();
+    let names = names.filter(|name| name.ends_with("Response"));
+    let schema = |name: &String| {
+        let reference = format!("#/$defs/{name}");
+        let schema = serde_json::json!({"$defs": schemas, "$ref": reference});
+        (format!("HTTP {name}"), Schema::try_from(schema).unwrap())
+    };
+    names.map(schema).collect()
+}
+
+#[test]
+fn a_field_has_one_form_in_all_documents() {
+    /// The names that stand for two things on purpose, each with the reason.
+    const TWO_FORMS: [(&str, &str); 5] = [
+        ("schedules", "the names of schedules, or schedules"),
+        ("rules", "the names of rules, rules, or their changes"),
+        ("parameters", "the names of parameters, or parameters"),
+        ("stack", "a stack's name, or its changes"),
+        ("tags", "patterns by the key of a tag"),
+    ];
+    let commands = sections().into_iter();
+    let commands = commands.map(|section| (section.commands[0].to_owned(), section.schema));
+    let mut found: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let mut instants = BTreeSet::new();
+    for (document, schema) in commands.chain(responses()) {
+        let fields = Fields::of(&schema);
+        for path in &fields.order {
+            let name = path.rsplit('.').next().unwrap_or_default();
+            let forms = forms(&fields, path);
+            if forms.contains("instant") {
+                instants.insert(name.to_owned());
+            }
+            let forms: Vec<String> = forms.into_iter().collect();
+            let documents = found.entry(name.to_owned()).or_default();
+            documents
+                .entry(forms.join(", "))
+                .or_insert_with(|| format!("{document}: {path}"));
+        }
+    }
+    let is_allowed = |name: &str| TWO_FORMS.iter().any(|(allowed, _)| *allowed == name);
+    found.retain(|name, forms| forms.len() > 1 && !is_allowed(name));
+    assert_eq!(found, BTreeMap::new());
+    // `from` and `to` are states or values; a span of time has `since` and `until`.
+    assert_eq!(instants.get("from").or(instants.get("to")), None);
+    assert!(instants.contains("since") && instants.contains("until"));
+}

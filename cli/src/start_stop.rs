@@ -7,6 +7,7 @@ use curfew_aws::change::{Change, Verdict};
 use curfew_aws::decided_request::DecidedRequest;
 use curfew_aws::organisation::{AccountRegionError, ObservedFleet};
 use curfew_config::Configuration;
+use curfew_core::error_code::ErrorCode;
 use curfew_core::instance::InstanceId;
 use curfew_core::request::{RequestDuration, RequestKind};
 use curfew_core::select::{EvaluatedInstance, InstanceSelector, Selection, for_change};
@@ -23,7 +24,7 @@ use crate::alike;
 use crate::confirm::{ConfirmArgs, Confirmation, MAX_UNCONFIRMED, Prompt, UnconfirmedChange};
 use crate::error::{all_answered, selecting};
 use crate::fleet_view::{
-    self, FleetView, InstanceLocations, UnansweredRegion, WithAccount, failure,
+    self, FleetView, InstanceLocations, UnansweredRegion, WithAccount, failure, unanswered,
 };
 use crate::output::{count, counted, moment_here, or_dash};
 use crate::progress;
@@ -174,7 +175,7 @@ pub(crate) async fn carry_out(
     let document = ChangesDocument {
         at: changes.at,
         instances: locations.with_accounts(&changes.instances, |change| &change.id),
-        unanswered: UnansweredRegion::all(&failures),
+        unanswered: unanswered(&failures),
     };
     context
         .output
@@ -303,8 +304,10 @@ fn lasting(
     } else {
         TimeZone::UTC
     };
-    RequestDuration::ending(end, &zone, now)
-        .map_err(|bad| CliError::new(Exit::Usage, format!("`{option}` is {bad}")).hint(bad.hint()))
+    RequestDuration::ending(end, &zone, now).map_err(|bad| {
+        let error = CliError::new(Exit::Usage, format!("`{option}` is {bad}"));
+        error.hint(bad.hint()).coded(ErrorCode::BadTime)
+    })
 }
 
 fn zone(option: &str, selection: &Selection<'_, '_>) -> Result<TimeZone, CliError> {
@@ -329,9 +332,11 @@ fn zone(option: &str, selection: &Selection<'_, '_>) -> Result<TimeZone, CliErro
                 several.len(),
                 names.join(", ")
             );
-            Err(CliError::new(Exit::Usage, message).hint(
-                "use an instant, such as 2026-11-27T22:00:00+01:00, or a length, such as 2h30m",
-            ))
+            let hint =
+                "use an instant, such as 2026-11-27T22:00:00+01:00, or a length, such as 2h30m";
+            Err(CliError::new(Exit::Usage, message)
+                .hint(hint)
+                .coded(ErrorCode::BadTime))
         }
     }
 }
@@ -358,12 +363,12 @@ fn describe(changes: &RequestedChanges, locations: &InstanceLocations) -> Table 
             .as_ref()
             .map(|override_| format!("{} until {}", override_.state, moment(override_.until)));
         let next = change
-            .next_edge
+            .next
             .map(|edge| format!("{} {}", edge.action, moment(edge.at)));
         let row = vec![
             change.id.to_string(),
             or_dash(change.name.as_ref()),
-            change.before.to_string(),
+            change.state.to_string(),
             verdict_name(change.result),
             change.reason.clone(),
             or_dash(override_),

@@ -95,6 +95,8 @@ impl From<SelectError> for CliError {
             | SelectError::LeftAlone { .. }
             | SelectError::AllLeftAlone { .. } => (Exit::NothingMatched, STATUS.to_owned()),
         };
-        Self::new(exit, error.to_string()).hint(hint)
+        Self::new(exit, error.to_string())
+            .hint(hint)
+            .coded(error.code())
     }
 }

@@ -1,6 +1,7 @@
 //! Resolves the times that options accept, in the zone of a schedule.
 
 use curfew_config::Configuration;
+use curfew_core::error_code::ErrorCode;
 use curfew_core::schedule::ScheduleName;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::time_expression::{TimeDirection, TimeExpression};
@@ -19,7 +20,7 @@ pub(crate) fn instant(
 ) -> Result<Timestamp, CliError> {
     expression.instant(direction, zone, now).ok_or_else(|| {
         let message = format!("`{option}` is outside the years 1970 to 2199");
-        CliError::new(Exit::Usage, message)
+        CliError::new(Exit::Usage, message).coded(ErrorCode::BadTime)
     })
 }
 
@@ -29,7 +30,7 @@ pub(crate) fn in_order(since: Timestamp, until: Timestamp) -> Result<(), CliErro
         return Ok(());
     }
     let message = format!("`--since` ({since}) must be before `--until` ({until})");
-    Err(CliError::new(Exit::Usage, message))
+    Err(CliError::new(Exit::Usage, message).coded(ErrorCode::BadTime))
 }
 
 /// Returns the zone of wall times: that of the named schedule, otherwise that of all schedules if they share one, otherwise that of

@@ -1,4 +1,4 @@
-//! The tables `[[notify]]`: destinations of notifications, and the kinds and schedules that each receives.
+//! The tables `[[notify]]`: destinations of notifications, and the events and schedules of each.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,12 +12,12 @@ use curfew_core::string_newtype;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The kinds of notification.
+/// The events that notifications report.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
-pub enum NotificationKind {
+pub enum NotificationEvent {
     /// An instance has reached another state, running or stopped.
     Transition,
     /// A step failed, or something can't be read.
@@ -32,12 +32,12 @@ pub enum NotificationKind {
     Test,
 }
 
-impl NotificationKind {
-    /// The kinds that a destination without `kinds` receives.
+impl NotificationEvent {
+    /// The events that a destination without `events` receives.
     pub const ALL: [Self; 4] = [Self::Transition, Self::Failure, Self::Drift, Self::Override];
 }
 
-impl NotificationKind {
+impl NotificationEvent {
     /// Returns the name in the configuration and in messages.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -55,8 +55,8 @@ impl NotificationKind {
 pub struct NotifyConfiguration {
     /// The webhook or topic.
     pub destination: Destination,
-    /// The kinds of notification that are sent.
-    pub kinds: BTreeSet<NotificationKind>,
+    /// The events of which notifications are sent.
+    pub events: BTreeSet<NotificationEvent>,
     /// Only notifications about these schedules are sent; an empty set means all.
     pub schedules: BTreeSet<ScheduleName>,
 }
@@ -183,9 +183,9 @@ pub struct RawNotify {
     /// The ARN of an SNS topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic_arn: Option<String>,
-    /// The kinds of notification to send; the default is all.
+    /// The events to notify of; the default is all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kinds: Option<Vec<NotificationKind>>,
+    pub events: Option<Vec<NotificationEvent>>,
     /// Only notifications about these schedules are sent; the default is all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedules: Option<Vec<String>>,
@@ -198,7 +198,7 @@ impl fmt::Debug for RawNotify {
             .field("channel", &self.channel)
             .field("url_file", &self.url_file)
             .field("topic_arn", &self.topic_arn)
-            .field("kinds", &self.kinds)
+            .field("events", &self.events)
             .field("schedules", &self.schedules)
             .finish_non_exhaustive()
     }
@@ -226,13 +226,13 @@ pub(super) fn resolve(
         let mut found = Vec::new();
         let destination =
             destination(one, directory).map_err(|(key, message)| found.push((key, message)));
-        let kinds = kinds(one).map_err(|message| found.push(("kinds", message)));
+        let events = events(one).map_err(|message| found.push(("events", message)));
         let schedules =
             schedules(one, schedule_set).map_err(|message| found.push(("schedules", message)));
-        if let (Ok(destination), Ok(kinds), Ok(schedules)) = (destination, kinds, schedules) {
+        if let (Ok(destination), Ok(events), Ok(schedules)) = (destination, events, schedules) {
             resolved.push(NotifyConfiguration {
                 destination,
-                kinds,
+                events,
                 schedules,
             });
         }
@@ -293,13 +293,13 @@ fn secret_path(file: &Path, credentials: Option<&Path>, directory: &Path) -> Pat
         .unwrap_or_else(|| directory.join(file))
 }
 
-fn kinds(raw: &RawNotify) -> Result<BTreeSet<NotificationKind>, String> {
-    match &raw.kinds {
-        None => Ok(NotificationKind::ALL.into()),
-        Some(kinds) if kinds.is_empty() => {
-            Err("an empty list selects nothing; remove the key to select all kinds".to_owned())
+fn events(raw: &RawNotify) -> Result<BTreeSet<NotificationEvent>, String> {
+    match &raw.events {
+        None => Ok(NotificationEvent::ALL.into()),
+        Some(events) if events.is_empty() => {
+            Err("an empty list selects nothing; remove the key to select all events".to_owned())
         }
-        Some(kinds) => Ok(kinds.iter().copied().collect()),
+        Some(events) => Ok(events.iter().copied().collect()),
     }
 }
 

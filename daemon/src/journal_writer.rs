@@ -191,7 +191,7 @@ fn write(
 mod tests {
     use super::*;
     use crate::test_support::{at, instance};
-    use curfew_core::instance::InstanceState;
+    use curfew_core::instance::{InstanceState, ResourceKind};
     use curfew_core::state_tags::Cause;
     use curfew_core::transition::{Transition, TransitionSource};
     use curfew_journal::{FILE, HistoryFilter, Journal};
@@ -201,6 +201,7 @@ mod tests {
         TransitionRecord {
             instance: stopped.id.clone(),
             transition: Some(Transition {
+                kind: ResourceKind::Instance,
                 instance: stopped.id.clone(),
                 name: None,
                 from: InstanceState::Running,

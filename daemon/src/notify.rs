@@ -95,7 +95,7 @@ fn wants(wanted: &NotifyConfiguration, notification: &Notification) -> bool {
             let mut names = wanted.schedules.iter();
             names.any(|name| name.as_str() == schedule)
         });
-    wanted.kinds.contains(&notification.kind) && of_schedule
+    wanted.events.contains(&notification.event) && of_schedule
 }
 
 /// Opens the destinations of the configuration, and returns the notifier and the deliveries. Reads the files that hold
@@ -125,7 +125,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use curfew_config::notify::NotificationKind;
+    use curfew_config::notify::NotificationEvent;
     use curfew_config::{Destination, NotifyConfiguration};
 
     #[tokio::test(start_paused = true)]
@@ -133,7 +133,7 @@ mod tests {
         let (notifier, sink) = TestSink::new();
         let weak = notifier.weak();
         let trial = Notification {
-            kind: NotificationKind::Failure,
+            event: NotificationEvent::Failure,
             ..Notification::test("2026-11-23T19:00:00Z".parse().unwrap())
         };
         weak.notify(&trial);
@@ -150,29 +150,29 @@ mod tests {
     fn a_destination_gets_the_kinds_and_schedules_it_subscribes_to() {
         let wanted = NotifyConfiguration {
             destination: Destination::Webhook("https://chat.example/x".parse().unwrap()),
-            kinds: BTreeSet::from([NotificationKind::Failure]),
+            events: BTreeSet::from([NotificationEvent::Failure]),
             schedules: BTreeSet::from(["office".parse().unwrap()]),
         };
         let notification = |kind, schedule: Option<&str>| Notification {
-            kind,
+            event: kind,
             schedule: schedule.map(|name| name.parse().unwrap()),
             ..Notification::test("2026-11-23T19:00:00Z".parse().unwrap())
         };
         assert!(wants(
             &wanted,
-            &notification(NotificationKind::Failure, Some("office"))
+            &notification(NotificationEvent::Failure, Some("office"))
         ));
         assert!(
-            wants(&wanted, &notification(NotificationKind::Failure, None)),
+            wants(&wanted, &notification(NotificationEvent::Failure, None)),
             "a region that fails is of every schedule"
         );
         assert!(!wants(
             &wanted,
-            &notification(NotificationKind::Failure, Some("lab"))
+            &notification(NotificationEvent::Failure, Some("lab"))
         ));
         assert!(!wants(
             &wanted,
-            &notification(NotificationKind::Override, Some("office"))
+            &notification(NotificationEvent::Override, Some("office"))
         ));
     }
 }

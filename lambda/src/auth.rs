@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
+use curfew_core::error_code::ErrorCode;
 use curfew_core::state_tags::Actor;
 use curfew_core::token::Tokens;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::api_error::{ApiError, ErrorCode, quoted};
+use crate::api_error::{ApiError, quoted};
 use crate::http::HttpRequest;
 use crate::route::{Effect, Route};
 

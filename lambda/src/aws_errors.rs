@@ -1,24 +1,14 @@
 //! Converts AWS errors into API errors. It is a separate module so that the modules that parse requests can be built without the
 //! AWS SDK, as the fuzz targets do.
 
-use curfew_aws::error::{CloudError, CloudErrorKind, presentable};
+use curfew_aws::error::{CloudError, presentable};
+use curfew_core::error_code::ErrorCode;
 
-use crate::api_error::{ApiError, ErrorCode};
+use crate::api_error::ApiError;
 
 impl From<&CloudError> for ApiError {
     fn from(error: &CloudError) -> Self {
-        let code = match error.kind {
-            CloudErrorKind::Unreachable => ErrorCode::Unreachable,
-            CloudErrorKind::NotSent => ErrorCode::OutOfTime,
-            CloudErrorKind::Credentials | CloudErrorKind::Expired => ErrorCode::NoCredentials,
-            CloudErrorKind::Denied | CloudErrorKind::Account => ErrorCode::Denied,
-            CloudErrorKind::Throttled => ErrorCode::Throttled,
-            CloudErrorKind::NotFound => ErrorCode::NotFound,
-            CloudErrorKind::Capacity => ErrorCode::NoCapacity,
-            CloudErrorKind::WrongState => ErrorCode::WrongState,
-            CloudErrorKind::Service => ErrorCode::UpstreamError,
-            CloudErrorKind::Quota | CloudErrorKind::Refused => ErrorCode::Refused,
-        };
+        let code = error.kind.into();
         // These hints are for API clients: they can't repair the function's credentials, and no pass repeats a refused request.
         let hint = match code {
             ErrorCode::NoCredentials => {

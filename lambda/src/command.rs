@@ -178,9 +178,8 @@ fn lasting(
     now: Timestamp,
 ) -> Result<RequestDuration, ApiError> {
     let length = parameters.one("for", |text| {
-        duration(text).map_err(|message| {
-            ApiError::bad_parameter(format!("`for`: {message}"), "such as `for=2h`")
-        })
+        duration(text)
+            .map_err(|message| ApiError::bad_time(format!("`for`: {message}"), "such as `for=2h`"))
     })?;
     let until = parameters.one("until", |text| until(text, now))?;
     match (length, until) {
@@ -196,7 +195,7 @@ fn lasting(
 
 fn until(text: &str, now: Timestamp) -> Result<RequestDuration, ApiError> {
     let refuse = |why: &dyn std::fmt::Display, hint: String| {
-        ApiError::bad_parameter(format!("`until` is {}, which is {why}", quoted(text)), hint)
+        ApiError::bad_time(format!("`until` is {}, which is {why}", quoted(text)), hint)
     };
     let until: Timestamp = text.parse().map_err(|_| {
         let hint =

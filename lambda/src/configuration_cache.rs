@@ -10,12 +10,13 @@ use curfew_aws::error::{CloudError, CloudErrorKind, presentable};
 use curfew_aws::parameter::ParameterStore;
 use curfew_core::account_regions::Targets;
 use curfew_core::configuration::{DocumentError, RawScheduleSet};
+use curfew_core::error_code::ErrorCode;
 use curfew_core::schedule_set::ScheduleSet;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 use tracing::warn;
 
-use crate::api_error::{ApiError, ErrorCode};
+use crate::api_error::ApiError;
 
 /// How long a configuration is used before it is read again. Schedules have a resolution of one minute, so a change is active by
 /// the next edge. A longer age delays changes; a shorter one adds a call of about 10 ms to more invocations.
@@ -227,7 +228,7 @@ impl From<ConfigurationReadError> for ApiError {
             }
         };
         Self::new(
-            ErrorCode::NoConfiguration,
+            ErrorCode::InvalidConfiguration,
             presentable(&error.to_string()),
             presentable(&hint),
         )

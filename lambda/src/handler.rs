@@ -1,11 +1,12 @@
 //! Handles one event: authenticates, dispatches and answers HTTP requests, and runs the passes that triggers cause.
 
+use curfew_core::error_code::ErrorCode;
 use curfew_core::state_tags::Actor;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::{Instrument as _, error, info, info_span, warn};
 
-use crate::api_error::{ApiError, ErrorCode, quoted};
+use crate::api_error::{ApiError, HttpErrorCode as _, quoted};
 use crate::app::App;
 use crate::command::ApiCommand;
 use crate::configuration_cache::MAX_AGE;

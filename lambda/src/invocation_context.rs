@@ -1,5 +1,6 @@
 //! The context of one invocation: its request id and its deadline.
 
+use curfew_core::error_code::ErrorCode;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use curfew_aws::clock::Clock;
 use curfew_aws::execute::Deadline;
 use tokio::time::Instant;
 
-use crate::api_error::{ApiError, ErrorCode};
+use crate::api_error::ApiError;
 
 /// The context of one invocation.
 #[derive(Clone, Debug)]

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use curfew_aws::error::presentable;
 use curfew_aws::execute::Deadline;
 use curfew_aws::fleet::Scope;
-use curfew_aws::organisation::{AccountRegionError, AccountRegionFailure, ObservedFleet};
+use curfew_aws::organisation::{
+    AccountRegionError, AccountRegionFailure, ObservedFleet, UnansweredRegion,
+};
 use curfew_core::instance::InstanceId;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::select::{InstanceSelector, SelectError, SelectionScope};
 use jiff::Timestamp;
 
-use crate::api_error::{ApiError, ErrorCode};
+use crate::api_error::ApiError;
 use crate::app::App;
 use crate::configuration_cache::MAX_AGE;
 
@@ -22,7 +24,7 @@ pub(crate) struct FleetObservation {
     /// The instances of all account-regions that answered.
     pub(crate) fleet: ObservedFleet,
     /// The errors of account-regions that did not answer.
-    pub(crate) unanswered: Vec<ApiError>,
+    pub(crate) unanswered: Vec<UnansweredRegion<ApiError>>,
     pub(crate) now: Timestamp,
 }
 
@@ -58,9 +60,9 @@ impl App {
                 organisation.observe(&scope, deadline).await
             }
         };
-        let unanswered: Vec<ApiError> = observed.failures.iter().map(ApiError::from).collect();
+        let unanswered = UnansweredRegion::all(&observed.failures, |error| error.into());
         if observed.answers.is_empty()
-            && let Some(error) = ApiError::combine(&unanswered)
+            && let Some(error) = ApiError::combine(unanswered.iter().map(|one| &one.error))
         {
             return Err(error);
         }
@@ -78,7 +80,7 @@ impl FleetObservation {
     /// Fails if the unreachable account-regions are needed to resolve `targets`: to find an id, the only instance with a name, or the only
     /// managed instance.
     pub(crate) fn is_sufficient_for(&self, targets: &InstanceSelector) -> Result<(), ApiError> {
-        let Some(unanswered) = ApiError::combine(&self.unanswered) else {
+        let Some(unanswered) = self.all_unanswered() else {
             return Ok(());
         };
         if targets.is_empty() {
@@ -101,7 +103,7 @@ impl FleetObservation {
 
     /// Converts a selection error. An instance is not reported as missing while it may be in an unreachable account-region.
     pub(crate) fn selection_error(&self, error: SelectError) -> ApiError {
-        match ApiError::combine(&self.unanswered) {
+        match self.all_unanswered() {
             Some(unanswered) if error.claims_absence() => {
                 unanswered.with_context(&format!("{error} in the reachable account-regions"))
             }
@@ -112,7 +114,11 @@ impl FleetObservation {
     /// Returns the errors of the unreachable account-regions, combined, if `targets` may select instances there.
     pub(crate) fn unreachable(&self, targets: &InstanceSelector) -> Option<ApiError> {
         let may_select = targets.scope == SelectionScope::All || targets.sufficient_ids().is_none();
-        ApiError::combine(&self.unanswered).filter(|_| may_select)
+        self.all_unanswered().filter(|_| may_select)
+    }
+
+    fn all_unanswered(&self) -> Option<ApiError> {
+        ApiError::combine(self.unanswered.iter().map(|one| &one.error))
     }
 }
 
@@ -120,10 +126,8 @@ impl From<&AccountRegionError> for ApiError {
     fn from(error: &AccountRegionError) -> Self {
         let mut api_error = match &error.failure {
             AccountRegionFailure::Cloud(cloud) => Self::from(&**cloud),
-            AccountRegionFailure::OutOfTime => Self::new(ErrorCode::OutOfTime, "", "retry"),
-            AccountRegionFailure::NoAnswer { .. } => {
-                Self::new(ErrorCode::Unreachable, "", error.hint())
-            }
+            AccountRegionFailure::OutOfTime => Self::new(error.code(), "", "retry"),
+            AccountRegionFailure::NoAnswer { .. } => Self::new(error.code(), "", error.hint()),
         };
         api_error.message = presentable(&error.to_string());
         api_error

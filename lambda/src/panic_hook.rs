@@ -4,6 +4,7 @@
 //! The hook first answers an HTTP request with 500, or reports another invocation as failed. No state is lost with the process: it is
 //! in the instances' tags, and the next process starts within milliseconds.
 
+use curfew_core::error_code::ErrorCode;
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::panic;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tracing::error;
 
-use crate::api_error::{ApiError, ErrorCode};
+use crate::api_error::{ApiError, HttpErrorCode as _};
 use crate::http::HttpResponse;
 use crate::json::JsonDocument;
 use crate::responses::ErrorResponse;

@@ -1,8 +1,9 @@
 //! Unparsed parameters of a request: pairs of a key and a text, from a query, a JSON object or a form.
 
+use curfew_core::error_code::ErrorCode;
 use serde_json::{Map, Value};
 
-use crate::api_error::{ApiError, ErrorCode, quoted};
+use crate::api_error::{ApiError, quoted};
 use crate::http::HttpRequest;
 use crate::json::JsonDocument;
 use crate::route::Route;

@@ -4,6 +4,7 @@ use curfew_aws::decided_request::DecidedRequest;
 use curfew_aws::error::{CloudError, presentable};
 use curfew_aws::execute::{Deadline, Outcome, StepResult};
 use curfew_aws::fleet::Scope;
+use curfew_core::error_code::ErrorCode;
 use curfew_core::instance::InstanceState;
 use curfew_core::request::RequestKind;
 use curfew_core::schedule::Enforcement;
@@ -15,7 +16,7 @@ use curfew_core::work::Work;
 use curfew_core::world::World;
 use tracing::{info, warn};
 
-use crate::api_error::{ApiError, ErrorCode};
+use crate::api_error::ApiError;
 use crate::app::App;
 use crate::command::{ChangeMode, TimelineDays};
 use crate::configuration_cache::MAX_AGE;
@@ -40,7 +41,7 @@ impl App {
             for_status(targets, EvaluatedInstance::all(&world, now), schedule_set)
                 .map_err(|error| observation.selection_error(error))?;
         Ok(StatusResponse {
-            status: Status::of(shown, unmanaged, now),
+            status: Status::of(shown, unmanaged, schedule_set, now),
             unanswered: observation.unanswered,
         })
     }
@@ -68,7 +69,7 @@ impl App {
                 desired: timetable.desired(now),
                 reason: timetable.reason(now),
                 last_edge: timetable.last_edge(now),
-                next_edge: timetable.next_edge(now),
+                next: timetable.next_edge(now),
                 timeline: days.and_then(|days| Timeline::of(schedule, days, now)),
             }
         });

@@ -2,7 +2,9 @@
 //! and the page.
 
 use curfew_aws::change::{Change, Verdict};
+use curfew_aws::organisation::UnansweredRegion;
 use curfew_aws::pass::Pass;
+use curfew_core::next_action::NextAction;
 use curfew_core::schedule::{Schedule, ScheduleName};
 use curfew_core::simulate::{Bound, Interval, Simulation, Span};
 use curfew_core::state_tags::whole_second;
@@ -25,9 +27,10 @@ pub struct ChangeResponse {
     /// The error, if the request failed for an instance. It determines the HTTP status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ApiError>,
-    /// The errors of account-regions that did not answer. Their instances are unknown.
+    /// The account-regions that did not answer. Their instances are unknown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unanswered: Vec<ApiError>,
+    #[cfg_attr(test, schemars(default))]
+    pub unanswered: Vec<UnansweredRegion<ApiError>>,
 }
 
 impl ChangeResponse {
@@ -67,7 +70,7 @@ pub struct ScheduleStatus {
     /// The most recent edge.
     pub last_edge: Option<Edge>,
     /// The next edge.
-    pub next_edge: Option<Edge>,
+    pub next: Option<Edge>,
     /// The desired state over the number of days that the parameter `days` requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeline: Option<Timeline>,
@@ -78,9 +81,9 @@ pub struct ScheduleStatus {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Timeline {
     /// The start of the timeline, inclusive: today's midnight.
-    pub from: Timestamp,
+    pub since: Timestamp,
     /// The end of the timeline, exclusive.
-    pub to: Timestamp,
+    pub until: Timestamp,
     /// The intervals in which instances should run, in order, with gaps between them.
     pub running: Vec<Interval>,
     /// The intervals without a desired state, in order, with gaps between them.
@@ -98,8 +101,8 @@ impl Timeline {
         let span = Span::between(Some(Bound::Date(first)), Some(Bound::Date(last)), zone, now);
         let simulation = Simulation::of(schedule, span.ok()?, &[]);
         Some(Self {
-            from: simulation.from,
-            to: simulation.to,
+            since: simulation.from,
+            until: simulation.to,
             running: simulation.running,
             unmanaged: simulation.unmanaged,
             edges: simulation.edges,
@@ -132,9 +135,10 @@ pub struct StatusResponse {
     /// The observed instances.
     #[serde(flatten)]
     pub status: Status,
-    /// The errors of account-regions that did not answer. Their instances are missing here.
+    /// The account-regions that did not answer. Their instances are missing here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unanswered: Vec<ApiError>,
+    #[cfg_attr(test, schemars(default))]
+    pub unanswered: Vec<UnansweredRegion<ApiError>>,
 }
 
 /// The result of a trigger: what its passes did.
@@ -143,19 +147,22 @@ pub struct PassReport {
     /// The instant of the decisions.
     pub at: Timestamp,
     /// The number of observed instances.
+    #[serde(rename = "instance_count")]
     pub instances: usize,
     /// The number of executed steps.
+    #[serde(rename = "step_count")]
     pub steps: usize,
     /// The number of failed steps.
+    #[serde(rename = "failure_count")]
     pub failures: usize,
-    /// The earliest instant of a next edge.
-    pub next_edge: Option<Timestamp>,
+    /// What is due next.
+    pub next: Option<NextAction>,
     /// The number of passes enqueued for other invocations.
     #[serde(skip_serializing_if = "is_none")]
     pub queued: usize,
-    /// The errors of account-regions that did not answer, with their names. Their instances are unknown.
+    /// The errors of passes that failed, with the names of their account-regions.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unanswered: Vec<ApiError>,
+    pub errors: Vec<ApiError>,
 }
 
 impl PassReport {
@@ -166,9 +173,9 @@ impl PassReport {
             instances: 0,
             steps: 0,
             failures: 0,
-            next_edge: None,
+            next: None,
             queued: 0,
-            unanswered: Vec::new(),
+            errors: Vec::new(),
         }
     }
 
@@ -178,7 +185,7 @@ impl PassReport {
             instances: pass.instances.len(),
             steps: pass.outcomes.len(),
             failures: pass.failures(),
-            next_edge: pass.plan.next_edge,
+            next: pass.plan.next,
             ..Self::empty(whole_second(pass.at))
         }
     }
@@ -189,12 +196,9 @@ impl PassReport {
         self.instances += other.instances;
         self.steps += other.steps;
         self.failures += other.failures;
-        self.next_edge = [self.next_edge, other.next_edge]
-            .into_iter()
-            .flatten()
-            .min();
+        self.next = NextAction::earliest(self.next.into_iter().chain(other.next));
         self.queued += other.queued;
-        self.unanswered.extend(other.unanswered.iter().cloned());
+        self.errors.extend(other.errors.iter().cloned());
     }
 }
 

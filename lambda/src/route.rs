@@ -1,6 +1,8 @@
 //! Maps a request's path and method to a route.
 
-use crate::api_error::{ApiError, ErrorCode, quoted};
+use curfew_core::error_code::ErrorCode;
+
+use crate::api_error::{ApiError, quoted};
 use crate::http::HttpRequest;
 use crate::parameter::ApiParameter;
 

@@ -18,6 +18,7 @@ use curfew_aws::join_bounded::join_bounded;
 use curfew_aws::organisation::{AccountRegionFailure, AccountRegionFleet, Organisation};
 use curfew_aws::pages::PageTokens;
 use curfew_aws::pass::Pass;
+use curfew_core::error_code::ErrorCode;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::state_tags::whole_second;
 use curfew_core::timetable::{fired_for, minute_of};
@@ -26,7 +27,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use tracing::{Instrument, error, info, info_span, warn};
 
-use crate::api_error::{ApiError, ErrorCode};
+use crate::api_error::ApiError;
 use crate::app::App;
 use crate::configuration_cache;
 use crate::event::{Invocation, Trigger};
@@ -123,12 +124,12 @@ impl App {
                 Ok(report) => total.add(&report),
                 Err(api_error) => {
                     error!(code = ?api_error.code, error = %api_error, "pass failed");
-                    total.unanswered.push(api_error);
+                    total.errors.push(api_error);
                 }
             }
         }
-        if total.unanswered.len() == work.len()
-            && let Some(error) = ApiError::combine(&total.unanswered)
+        if total.errors.len() == work.len()
+            && let Some(error) = ApiError::combine(&total.errors)
         {
             return Err(error);
         }
@@ -155,7 +156,7 @@ impl App {
                 Err(api_error) => {
                     let receives = message.receives;
                     error!(account_region = %work.account_region, code = ?api_error.code, error = %api_error, receives, "pass failed");
-                    total.unanswered.push(api_error);
+                    total.errors.push(api_error);
                 }
             }
         }

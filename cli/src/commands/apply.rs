@@ -7,7 +7,9 @@ use clap::Args;
 use curfew_aws::error::CloudError;
 use curfew_aws::execute::Basis;
 use curfew_aws::execute::{Outcome, StepResult};
+use curfew_core::error_code::DescribedError;
 use curfew_core::instance::{AccountId, InstanceState};
+use curfew_core::next_action::NextAction;
 use curfew_core::plan::Plan;
 use curfew_core::skip::{Skip, SkipReason};
 use curfew_core::step::{Step, StepAction};
@@ -18,7 +20,9 @@ use super::plan::{PlannedPasses, describe, next, plan_passes, tally};
 use crate::alike;
 use crate::confirm::{ConfirmArgs, Confirmation, Prompt, UnconfirmedChange};
 use crate::error::all_answered;
-use crate::fleet_view::{InstanceLocations, UnansweredRegion, WithAccount, carry_out, failure};
+use crate::fleet_view::{
+    InstanceLocations, UnansweredRegion, WithAccount, carry_out, failure, unanswered,
+};
 use crate::output::count;
 use crate::output_target::OutputTarget;
 use crate::progress;
@@ -144,7 +148,7 @@ pub(crate) struct AppliedPlan<'a> {
     #[schemars(default)]
     unconfirmed: Vec<WithAccount<'a, Step>>,
     /// The earliest instant at which something is due after the steps.
-    next_edge: Option<Timestamp>,
+    next: Option<NextAction>,
     /// The accounts and regions that did not answer; only if there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
@@ -166,9 +170,7 @@ struct AppliedStep<'a> {
     #[serde(rename = "reason", skip_serializing_if = "Option::is_none")]
     because: Option<&'a str>,
     /// Why the step failed; null if it did not.
-    error: Option<String>,
-    /// How to resolve the failure; null if there is none.
-    hint: Option<&'static str>,
+    error: Option<DescribedError>,
 }
 
 impl<'a> AppliedStep<'a> {
@@ -192,8 +194,7 @@ impl<'a> AppliedStep<'a> {
             result,
             after,
             because,
-            error: error.map(ToString::to_string),
-            hint: error.map(CloudError::hint),
+            error: error.map(CloudError::described),
         }
     }
 
@@ -216,7 +217,12 @@ impl<'a> AppliedStep<'a> {
     fn row(&self) -> Vec<Cell> {
         let (result, remark) = (
             Cell::from(self.result()),
-            Cell::or_none(self.error.as_deref().or(self.because)),
+            Cell::or_none(
+                self.error
+                    .as_ref()
+                    .map(|error| error.message.as_str())
+                    .or(self.because),
+            ),
         );
         let (result, remark) = if self.is_done() {
             (result, remark)
@@ -251,8 +257,8 @@ fn report(
             .collect(),
         skipped: locations.with_accounts(&plan.skipped, |skip| &skip.instance),
         unconfirmed: locations.with_accounts(unconfirmed, |step| &step.instance),
-        next_edge: plan.next_edge,
-        unanswered: UnansweredRegion::all(&planned.failures),
+        next: plan.next,
+        unanswered: unanswered(&planned.failures),
     };
     let target = context.output.target();
     context
@@ -278,7 +284,7 @@ fn summary(applied: &AppliedPlan<'_>, locations: &InstanceLocations, target: Out
     let (done, others): (Vec<_>, Vec<_>) = applied.steps.iter().partition(|step| step.is_done());
     let mut view = View::default();
     view.line(totals(applied, &done, others.len()));
-    view.line(next(applied.next_edge, applied.at));
+    view.line(next(applied.next, applied.at));
     let groups_done = target.groups() && done.len() > alike::SHOWN;
     let rows = others
         .iter()

@@ -36,7 +36,7 @@ pub(crate) struct CheckResult {
     schedules: Vec<String>,
     /// The number of EventBridge rules for the schedules and the heartbeat; absent if there are errors.
     #[serde(skip_serializing_if = "Option::is_none")]
-    rules: Option<usize>,
+    rule_count: Option<usize>,
 }
 
 /// An error or a warning.
@@ -102,7 +102,7 @@ pub(crate) fn check(context: &mut Context, args: CheckArgs) -> Result<(), CliErr
         errors: report.errors.iter().map(Finding::from).collect(),
         warnings: report.warnings.iter().map(Finding::from).collect(),
         schedules: names.map(ToString::to_string).collect(),
-        rules,
+        rule_count: rules,
     };
     if let Some(error) = report.error() {
         if context.output.is_json() {

@@ -78,7 +78,7 @@ pub(crate) struct ScheduleExplained {
     /// The newest edge at that instant.
     last_edge: Option<Edge>,
     /// The next edge after that instant.
-    next_edge: Option<Edge>,
+    next: Option<Edge>,
 }
 
 fn schedule(context: &mut Context, schedule: &Schedule, at: Timestamp) -> Result<(), CliError> {
@@ -89,7 +89,7 @@ fn schedule(context: &mut Context, schedule: &Schedule, at: Timestamp) -> Result
         desired: timetable.desired(at),
         reason: timetable.reason(at),
         last_edge: timetable.last_edge(at),
-        next_edge: timetable.next_edge(at),
+        next: timetable.next_edge(at),
     };
     let zone = timetable.time_zone();
     let now = context.clock.now();
@@ -103,7 +103,7 @@ fn schedule(context: &mut Context, schedule: &Schedule, at: Timestamp) -> Result
         ));
         fact(&mut view, "because", &it.reason);
         fact(&mut view, "last edge", edge(it.last_edge, zone, at));
-        fact(&mut view, "next edge", edge(it.next_edge, zone, at));
+        fact(&mut view, "next edge", edge(it.next, zone, at));
         view
     })
 }

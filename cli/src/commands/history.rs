@@ -154,7 +154,7 @@ fn with_accounts<T, const COLUMNS: usize>(
     Table::new(columns, rows)
 }
 
-const VIEW: EntryView<JournalEntry, 14> = EntryView {
+const VIEW: EntryView<JournalEntry, 15> = EntryView {
     nothing: "no transitions",
     plural: "transitions",
     table_columns: || {
@@ -172,16 +172,17 @@ const VIEW: EntryView<JournalEntry, 14> = EntryView {
     row,
     place: |entry| (&entry.transition.region, &entry.transition.account),
     columns: [
-        "id",
+        "number",
         "at",
-        "instance",
+        "id",
+        "kind",
         "name",
         "from",
         "to",
         "cause",
         "actor",
         "schedule",
-        "edge",
+        "edge_at",
         "source",
         "instance_type",
         "region",
@@ -273,13 +274,14 @@ fn local(at: Timestamp, now: Timestamp) -> String {
     human_time::instant(at, &TimeZone::system(), now)
 }
 
-fn cells(entry: &JournalEntry) -> [String; 14] {
+fn cells(entry: &JournalEntry) -> [String; 15] {
     let t = &entry.transition;
     let text = |value: Option<String>| value.unwrap_or_default();
     [
-        entry.id.to_string(),
+        entry.number.to_string(),
         t.at.to_string(),
         t.instance.to_string(),
+        t.kind.to_string(),
         text(t.name.clone()),
         t.from.to_string(),
         t.to.to_string(),

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use curfew_config::Configuration;
+use curfew_core::error_code::ErrorCode;
 use curfew_core::human_time;
 use curfew_core::schedule::{Schedule, ScheduleName, known_schedules};
 use curfew_core::time_expression::{TimeDirection, TimeExpression};
@@ -131,5 +132,6 @@ pub(crate) fn named<'a>(
                 format!("there is no schedule `{name}`"),
             )
             .hint(known_schedules(&known))
+            .coded(ErrorCode::UnknownSchedule)
         })
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use clap::Subcommand;
-use curfew_config::notify::NotificationKind;
+use curfew_config::notify::NotificationEvent;
+use curfew_core::error_code::{DescribedError, ErrorCode};
 use curfew_core::schedule::ScheduleName;
 use curfew_daemon::notify;
 use serde::Serialize;
@@ -31,14 +32,14 @@ pub(crate) struct NotifyDocument {
 struct DeliveryTest {
     /// The destination: the host of a webhook, or the ARN of a topic.
     destination: String,
-    /// The kinds of notifications that it receives.
-    kinds: BTreeSet<NotificationKind>,
+    /// The events of which it is notified.
+    events: BTreeSet<NotificationEvent>,
     /// The schedules whose notifications it receives; empty if it receives all.
     schedules: BTreeSet<ScheduleName>,
     /// Whether the destination accepted the test notification.
     delivered: bool,
     /// Why it was not delivered: one sentence; null if it was.
-    error: Option<String>,
+    error: Option<DescribedError>,
 }
 
 pub(crate) async fn notify(context: &mut Context, command: NotifyCommand) -> Result<(), CliError> {
@@ -64,10 +65,14 @@ async fn test(context: &mut Context) -> Result<(), CliError> {
         let result = delivery.test(context.clock.now()).await;
         tested.push(DeliveryTest {
             destination: delivery.destination(),
-            kinds: wanted.kinds.clone(),
+            events: wanted.events.clone(),
             schedules: wanted.schedules.clone(),
             delivered: result.is_ok(),
-            error: result.err().map(|error| error.display_chain()),
+            error: result.err().map(|error| DescribedError {
+                code: ErrorCode::Failed,
+                message: error.display_chain(),
+                hint: None,
+            }),
         });
     }
     let document = NotifyDocument {
@@ -75,21 +80,21 @@ async fn test(context: &mut Context) -> Result<(), CliError> {
     };
     context.output.print(&document, |document| {
         let row = |one: &DeliveryTest| {
-            let kinds: Vec<&str> = one.kinds.iter().map(|kind| kind.as_str()).collect();
+            let events: Vec<&str> = one.events.iter().map(|event| event.as_str()).collect();
             let schedules: Vec<&str> = one.schedules.iter().map(ScheduleName::as_str).collect();
             let schedules = (!schedules.is_empty()).then(|| schedules.join(", "));
             let result = match &one.error {
                 None => "delivered".to_owned(),
-                Some(error) => error.clone(),
+                Some(error) => error.message.clone(),
             };
             vec![
                 one.destination.clone(),
-                kinds.join(", "),
+                events.join(", "),
                 or_dash(schedules),
                 result,
             ]
         };
-        let header = ["destination", "kinds", "schedules", "result"];
+        let header = ["destination", "events", "schedules", "result"];
         Table::of_text(&header, document.destinations.iter().map(row))
     })?;
     let tested = document.destinations;

@@ -10,6 +10,7 @@ use curfew_config::Configuration;
 use curfew_core::account_regions::AccountRegion;
 use curfew_core::human_time;
 use curfew_core::instance::InstanceId;
+use curfew_core::next_action::NextAction;
 use curfew_core::plan::Plan;
 use curfew_core::skip::Skip;
 use curfew_core::step::Step;
@@ -20,7 +21,7 @@ use serde::Serialize;
 use crate::alike;
 use crate::error::all_answered;
 use crate::fleet_view::{
-    InstanceLocations, OBSERVING, UnansweredRegion, WithAccount, observed_count,
+    InstanceLocations, OBSERVING, UnansweredRegion, WithAccount, observed_count, unanswered,
 };
 use crate::output::{count, counted, moment_here};
 use crate::output_target::OutputTarget;
@@ -112,7 +113,7 @@ pub(super) fn describe(plan: &Plan, locations: &InstanceLocations, target: Outpu
             counted(some, "step")
         )),
     };
-    view.line(next(plan.next_edge, plan.at));
+    view.line(next(plan.next, plan.at));
     if target.groups() && plan.steps.len() > alike::SHOWN {
         view.gap().line("Steps:");
         let groups = alike::grouped(steps, |step| {
@@ -165,8 +166,8 @@ fn skip_label(skip: &Skip) -> String {
 /// What shows the instances that a terminal only counts.
 const ALL: &str = "use `-o wide` for all";
 
-pub(super) fn next(edge: Option<Timestamp>, now: Timestamp) -> String {
-    let at = edge.map(|at| moment_here(at, now));
+pub(super) fn next(next: Option<NextAction>, now: Timestamp) -> String {
+    let at = next.map(|next| moment_here(next.at, now));
     format!("Next: {}", at.unwrap_or_else(|| "no edge".to_owned()))
 }
 
@@ -239,7 +240,7 @@ pub(crate) struct PlanDocument<'a> {
     /// The instances that a pass would skip, with the reasons.
     skipped: Vec<WithAccount<'a, Skip>>,
     /// The earliest instant at which something is due after the steps.
-    next_edge: Option<Timestamp>,
+    next: Option<NextAction>,
     /// The accounts and regions that did not answer; only if there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
@@ -253,15 +254,15 @@ impl<'a> PlanDocument<'a> {
             at,
             steps,
             skipped,
-            next_edge,
+            next,
             valid_until: _,
         } = &planned.plan;
         Self {
-            unanswered: UnansweredRegion::all(&planned.failures),
+            unanswered: unanswered(&planned.failures),
             at: *at,
             steps: locations.with_accounts(steps, |step| &step.instance),
             skipped: locations.with_accounts(skipped, |skip| &skip.instance),
-            next_edge: *next_edge,
+            next: *next,
         }
     }
 }

@@ -87,7 +87,7 @@ struct SavingsRow {
     /// The schedule, instance, month, account or region.
     name: String,
     /// The number of instances.
-    instances: usize,
+    count: usize,
     /// The hours in which instances were running.
     on_hours: f64,
     /// The hours in which instances were stopped.
@@ -168,7 +168,7 @@ fn grouping_name(by: By) -> &'static str {
 
 const COLUMNS: [&str; 10] = [
     "name",
-    "instances",
+    "count",
     "on_hours",
     "off_hours",
     "unknown_hours",
@@ -183,7 +183,7 @@ impl SavingsRow {
     fn of(name: &str, line: &SavingsLine, priced: bool) -> Self {
         Self {
             name: name.to_owned(),
-            instances: line.instances.len(),
+            count: line.instances.len(),
             on_hours: hours(line.on),
             off_hours: hours(line.off),
             unknown_hours: hours(line.unknown),
@@ -199,7 +199,7 @@ impl SavingsRow {
         let text = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
         [
             self.name.clone(),
-            self.instances.to_string(),
+            self.count.to_string(),
             self.on_hours.to_string(),
             self.off_hours.to_string(),
             self.unknown_hours.to_string(),
@@ -219,7 +219,7 @@ impl SavingsRow {
         let saved = saved.map(|saved| format!("{saved:.2}"));
         vec![
             self.name.clone().into(),
-            count(self.instances).into(),
+            count(self.count).into(),
             format!("{:.1}", self.on_hours).into(),
             format!("{:.1}", self.off_hours).into(),
             format!("{:.1}", self.unknown_hours).into(),
@@ -241,7 +241,7 @@ fn describe(report: &SavingsReport, now: Timestamp) -> View {
     let off = off.map_or_else(String::new, |share| format!(" ({:.1}%)", share * 100.0));
     view.line(format!(
         "{}: off for {:.1} h{off}, {} to {}",
-        counted(report.total.instances, "instance"),
+        counted(report.total.count, "instance"),
         report.total.off_hours,
         local(report.since),
         local(report.until),

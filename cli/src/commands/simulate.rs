@@ -26,7 +26,7 @@ use self::counts::{CountArg, InstanceCounts};
 use self::text::Glyphs;
 use super::next::named;
 use crate::error::all_answered;
-use crate::fleet_view::UnansweredRegion;
+use crate::fleet_view::{UnansweredRegion, unanswered};
 use crate::view::View;
 use crate::{CliError, Context, Exit};
 
@@ -134,7 +134,7 @@ fn document(
         total: SimulatedTotal::of(&schedules),
         schedules,
         inline_count: counts.inline,
-        unanswered: UnansweredRegion::all(&counts.failures),
+        unanswered: unanswered(&counts.failures),
         has_prices: !configuration.prices.is_empty(),
     };
     (document, counts.failures)

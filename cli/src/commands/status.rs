@@ -10,6 +10,7 @@ use curfew_config::Configuration;
 use curfew_core::configuration::duration;
 use curfew_core::human_time;
 use curfew_core::instance::InstanceState;
+use curfew_core::next_action::NextAction;
 use curfew_core::select::{EvaluatedInstance, InstanceSelector, for_status};
 use curfew_core::status::{InstanceStatus, Status};
 use curfew_core::timetable::{Action, Desired, Edge};
@@ -20,7 +21,7 @@ use serde::Serialize;
 
 use crate::alike;
 use crate::error::{all_answered, selecting};
-use crate::fleet_view::{self, InstanceLocations, UnansweredRegion, WithAccount};
+use crate::fleet_view::{self, InstanceLocations, UnansweredRegion, WithAccount, unanswered};
 use crate::output::{Output, count, counted};
 use crate::output_target::OutputTarget;
 use crate::progress;
@@ -34,7 +35,7 @@ use crate::{CliError, Context};
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     targets: TargetArgs,
-    /// Show only instances that need attention, with the reason: failing, ambiguous, with an unknown schedule, overridden without end …
+    /// Show only instances that need attention, with the reason: with a mistake in a tag, failing, overdue, overridden without end …
     #[arg(long)]
     problems: bool,
     /// Refresh every 5 seconds, or at the given interval; with -o json, print one document per line
@@ -95,9 +96,9 @@ pub(crate) struct StatusDocument<'a> {
     /// The instances.
     instances: Vec<WithAccount<'a, InstanceStatus>>,
     /// The number of unmanaged instances that are not listed; `--all` lists them.
-    unmanaged: usize,
+    unmanaged_count: usize,
     /// The earliest instant at which something is due for one of the instances.
-    next_edge: Option<Timestamp>,
+    next: Option<NextAction>,
     /// The accounts and regions that did not answer; only if there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
@@ -109,8 +110,8 @@ impl StatusView {
         let Status {
             at,
             instances,
-            unmanaged,
-            next_edge,
+            unmanaged_count,
+            next,
         } = &self.status;
         StatusDocument {
             at: *at,
@@ -119,12 +120,12 @@ impl StatusView {
                 .with_accounts(instances, |one| &one.id)
                 .into_iter()
                 .zip(instances)
-                .filter(|(_, one)| !self.only_problems || one.needs_attention(*at))
+                .filter(|(_, one)| !self.only_problems || one.problem.is_some())
                 .map(|(entry, _)| entry)
                 .collect(),
-            unmanaged: *unmanaged,
-            next_edge: *next_edge,
-            unanswered: UnansweredRegion::all(&self.failures),
+            unmanaged_count: *unmanaged_count,
+            next: *next,
+            unanswered: unanswered(&self.failures),
         }
     }
 }
@@ -151,7 +152,7 @@ async fn observe(
     };
     Ok(StatusView {
         zones: shown.iter().map(zone).collect(),
-        status: Status::of(shown, unmanaged, now),
+        status: Status::of(shown, unmanaged, &configuration.schedule_set, now),
         only_problems: args.problems,
         locations,
         failures,
@@ -225,11 +226,11 @@ fn describe(seen: &StatusView, target: OutputTarget) -> View {
     } = seen;
     let now = status.at;
     let mut all: Vec<Zoned<'_>> = status.instances.iter().zip(zones).collect();
-    all.sort_by(|(a, _), (b, _)| order(a, b, now));
+    all.sort_by(|(a, _), (b, _)| order(a, b));
     let problems: Vec<Zoned<'_>> = all
         .iter()
         .copied()
-        .filter(|(one, _)| one.needs_attention(now))
+        .filter(|(one, _)| one.problem.is_some())
         .collect();
     let mut view = View::default();
     view.line(summary(&all, problems.len()));
@@ -258,18 +259,23 @@ fn describe(seen: &StatusView, target: OutputTarget) -> View {
     } else if !listed.is_empty() {
         view.gap().table(instances_table(listed, locations, now));
     }
-    if status.unmanaged > 0 {
-        let left_out = counted(status.unmanaged, "unmanaged instance");
-        let them = if status.unmanaged == 1 { "it" } else { "them" };
+    if status.unmanaged_count > 0 {
+        let left_out = counted(status.unmanaged_count, "unmanaged instance");
+        let them = if status.unmanaged_count == 1 {
+            "it"
+        } else {
+            "them"
+        };
         view.gap()
             .line(format!("{left_out} not shown; --all shows {them}"));
     }
     view
 }
 
-/// Orders a list: what needs attention first, then by schedule and name.
-fn order(a: &InstanceStatus, b: &InstanceStatus, now: Timestamp) -> Ordering {
-    let key = |one: &InstanceStatus| (!one.needs_attention(now), one.schedule.clone());
+/// Orders a list: what needs attention first, mistakes in tags before the rest, then by schedule and name.
+fn order(a: &InstanceStatus, b: &InstanceStatus) -> Ordering {
+    let problem = |one: &InstanceStatus| one.problem.as_ref().map(|problem| problem.code);
+    let key = |one: &InstanceStatus| (one.problem.is_none(), problem(one), one.schedule.clone());
     let name = |one: &InstanceStatus| alike::label(&one.id, one.name.as_ref());
     key(a)
         .cmp(&key(b))
@@ -307,7 +313,7 @@ fn summary(all: &[Zoned<'_>], problems: usize) -> String {
 fn next(all: &[Zoned<'_>], now: Timestamp) -> Option<String> {
     let edges = all
         .iter()
-        .filter_map(|(one, zone)| one.next_edge.map(|edge| (edge, *one, *zone)));
+        .filter_map(|(one, zone)| one.next.map(|edge| (edge, *one, *zone)));
     let edges: Vec<(Edge, &InstanceStatus, &TimeZone)> = edges.collect();
     let at = edges.iter().map(|(edge, ..)| edge.at).min()?;
     let due: Vec<_> = edges.iter().filter(|(edge, ..)| edge.at == at).collect();
@@ -357,7 +363,7 @@ fn problem_line(reason: &str, group: &[Zoned<'_>]) -> String {
 /// Returns a row for each kind of instance: those of a schedule that have the same state, next edge and remark.
 fn groups_table(all: &[Zoned<'_>], now: Timestamp) -> Table {
     let key = |(one, zone): &Zoned<'_>| {
-        let next = one.next_edge.map(|edge| next_action(edge, zone, now));
+        let next = one.next.map(|edge| next_action(edge, zone, now));
         let is_held = one.override_.is_some();
         (one.schedule.clone(), one.state, next, is_held)
     };
@@ -428,7 +434,7 @@ fn instances_table(listed: &[Zoned<'_>], locations: &InstanceLocations, now: Tim
 
 fn row(one: &InstanceStatus, zone: &TimeZone, now: Timestamp) -> Vec<Cell> {
     let remark = Cell::or_none(remark(one, zone, now));
-    let remark = if one.needs_attention(now) {
+    let remark = if one.problem.is_some() {
         remark.styled(ATTENTION)
     } else {
         remark
@@ -438,8 +444,8 @@ fn row(one: &InstanceStatus, zone: &TimeZone, now: Timestamp) -> Vec<Cell> {
         Cell::or_none(one.name.as_ref()),
         Cell::state(one.state),
         Cell::or_none(one.schedule.as_ref()),
-        Cell::or_none(one.next_edge.map(|edge| next_action(edge, zone, now))),
-        Cell::or_none(one.next_edge.map(|edge| human_time::distance(edge.at, now))),
+        Cell::or_none(one.next.map(|edge| next_action(edge, zone, now))),
+        Cell::or_none(one.next.map(|edge| human_time::distance(edge.at, now))),
         Cell::or_none(one.last_applied.as_ref().map(|last| &last.cause)),
         one.desired.to_string().into(),
         one.instance_type.as_str().into(),
@@ -466,15 +472,20 @@ fn remark(one: &InstanceStatus, zone: &TimeZone, now: Timestamp) -> Option<Strin
             override_.actor
         )
     });
+    let reason = match &one.problem {
+        Some(problem) => &problem.message,
+        None => &one.verdict,
+    };
     let is_plain = one.pending_action.is_none()
-        && !one.needs_attention(now)
+        && one.problem.is_none()
         && matches!(
             (one.state, one.desired),
             (Running, Desired::Running) | (Stopped, Desired::Stopped)
         );
     // The reason of a skip because of an override is the override.
-    let reason = (!is_plain && (override_.is_none() || one.pending_action.is_some()))
-        .then(|| human_time::in_sentence(&one.reason, zone, now).into_owned());
+    let is_told = override_.is_some() && one.pending_action.is_none();
+    let reason =
+        (!is_plain && !is_told).then(|| human_time::in_sentence(reason, zone, now).into_owned());
     let parts: Vec<String> = [override_, reason].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }

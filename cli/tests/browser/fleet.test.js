@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { PHONE, accessible, altered, announced, api, close, counted, fits, launch, line, open, picture, state, status, terminate, visit } from "./support.js";
+import { PHONE, accessible, altered, announced, api, close, counted, fits, launch, launchTagged, line, open, picture, state, status, terminate, visit } from "./support.js";
 
 before(open);
 after(close);
@@ -13,30 +13,30 @@ const HOUR = 3_600_000;
 test("what needs a person comes first, with what to do", async (t) => {
   const ids = await launch("ofice", "shop-1", "shop-2");
   ids.push(...(await launch("Mon-Fry 08:00-20:00 Europe/Paris", "typo-1")));
+  ids.push(...(await launchTagged("schedule", "office", "lower-1")));
   t.after(() => terminate(ids));
-  const page = await visit(t, { before: async (page) => {
-    await altered(page, "schedules", (answer) => {
-      assert.equal(answer.tag, "Schedule");
-      answer.tag = "Team:Schedule";
-    });
-    await altered(page, "status", (answer) => {
-      answer.unanswered = [{ code: "denied", message: "the account-region `shop/eu-west-3` did not answer", hint: "check its role" }];
-    });
-  } });
+  const page = await visit(t, { before: (page) => altered(page, "status", (answer) => {
+    answer.unanswered = [{ region: "eu-west-3", code: "denied", message: "the account-region `shop/eu-west-3` did not answer", hint: "check its role" }];
+    const web = answer.instances.find(({ name }) => name === "web-1");
+    web.problem = { code: "retrying", message: "its start failed once", hint: null, tag: null };
+  }) });
   const problems = page.getByRole("region", { name: "Needs attention" });
-  await problems.getByText("3 instances").waitFor();
+  await problems.getByText("5 instances").waitFor();
   const shops = problems.getByRole("row").filter({ hasText: "shop-1 and shop-2" });
-  await shops.getByText("Its tag names the schedule ofice, which does not exist; there is lab, night-stop, office").waitFor();
-  await shops.getByText("Correct the tag Team:Schedule, or add the schedule to the configuration").waitFor();
-  await line(page, "typo-1").getByText("Correct the tag Team:Schedule", { exact: true }).waitFor();
-  assert.equal(await problems.getByRole("button", { name: /^(Start|Stop|Override)/ }).count(), 0, "an instance without a schedule can't be changed");
+  await shops.getByText("The tag Schedule names the schedule ofice, which does not exist: there is lab, night-stop, office").waitFor();
+  await shops.getByText("Set the tag Schedule to office").waitFor();
+  await line(page, "typo-1").getByText("Correct the tag Schedule", { exact: true }).waitFor();
+  await line(page, "lower-1").getByText("The tag schedule has the value office, but only the tag Schedule counts").waitFor();
+  await line(page, "lower-1").getByText("Set the tag Schedule to office", { exact: true }).waitFor();
+  assert.match(await problems.getByRole("row").last().textContent(), /web-1/, "a retry comes after the mistakes in tags");
+  assert.equal(await problems.getByRole("button", { name: /^(Start|Stop|Override) (shop|typo|lower|2 inst)/ }).count(), 0, "an instance without a schedule can't be changed");
   await shops.getByRole("button", { name: "2 instances" }).click();
   await problems.getByRole("row", { name: /^shop-2 t3/ }).waitFor();
   await page.getByRole("alert").getByText("The account-region shop/eu-west-3 did not answer").waitFor();
   const order = await page.locator("#problems .notice, #problems .card, #groups .card").evaluateAll((all) => all.map((one) => one.ariaLabel ?? "notice"));
   assert.deepEqual(order, ["notice", "Needs attention", "lab", "night-stop", "office"]);
-  await counted(page, "All", 6);
-  await counted(page, "Needs attention", 3);
+  await counted(page, "All", 7);
+  await counted(page, "Needs attention", 5);
   await accessible(page, "the problems");
   await fits(page);
   await picture(page, "problems");

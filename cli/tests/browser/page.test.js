@@ -13,8 +13,8 @@ const HOUR = 3_600_000;
 test("instances are listed with their state, its cause and the next edge", async (t) => {
   const page = await visit(t);
   await counted(page, "Running", 3);
-  const { next_edge } = await status("web-1");
-  const clock = new Intl.DateTimeFormat("en-GB", { timeZone: "Europe/Paris", hour: "2-digit", minute: "2-digit" }).format(Date.parse(next_edge.at));
+  const { next } = await status("web-1");
+  const clock = new Intl.DateTimeFormat("en-GB", { timeZone: "Europe/Paris", hour: "2-digit", minute: "2-digit" }).format(Date.parse(next.at));
   const web = line(page, "web-1");
   await web.getByText("Running", { exact: true }).waitFor();
   await web.getByText(/^(Launched outside Curfew|Started( outside Curfew| by its schedule| before Curfew managed it,| on request by .*)?) (today|yesterday) \d\d:\d\d$/).waitFor();
@@ -33,8 +33,8 @@ test("the week is shown as a chart, as text and as a table", async (t) => {
   const columns = await office.getByRole("table").first().getByRole("columnheader").allInnerTexts();
   assert.deepEqual(columns, ["Action", "Europe/Paris", "Yours (Asia/Tokyo)"]);
   const { schedules } = await api("schedules");
-  const { next_edge } = schedules.find(({ name }) => name === "office");
-  const hours = (timeZone) => new Intl.DateTimeFormat("en-GB", { timeZone, hour: "2-digit", minute: "2-digit" }).format(Date.parse(next_edge.at));
+  const { next } = schedules.find(({ name }) => name === "office");
+  const hours = (timeZone) => new Intl.DateTimeFormat("en-GB", { timeZone, hour: "2-digit", minute: "2-digit" }).format(Date.parse(next.at));
   const [first] = await office.getByRole("table").first().getByRole("row").filter({ hasText: "stop" }).allInnerTexts();
   assert.match(first, new RegExp(`${hours("Europe/Paris")}\\s.*${hours("Asia/Tokyo")}`));
   await line(page, "web-1").getByText(`${hours("Asia/Tokyo")} (`).waitFor();
@@ -344,7 +344,7 @@ test("a refused step is shown with EC2's error code and the next attempt", async
   const page = await visit(t, { before: (page) => altered(page, "status", (answer) => {
     const web = answer.instances.find(({ name }) => name === "web-1");
     const next = new Date(Date.now() + 5 * 60_000).toISOString();
-    Object.assign(web, { state: "stopped", pending_action: "start", retry: { edge: answer.at, action: "start", attempts: 3, code: "InsufficientInstanceCapacity", next_attempt_at: next } });
+    Object.assign(web, { state: "stopped", pending_action: "start", retry: { edge_at: answer.at, action: "start", attempts: 3, error_code: "InsufficientInstanceCapacity", next_attempt_at: next }, problem: { code: "retrying", message: "its start failed", hint: null, tag: null } });
   }) });
   await line(page, "web-1").getByText(/^The start failed: InsufficientInstanceCapacity, tried 3 times; next attempt in [45]\smin$/).waitFor();
   await page.getByRole("button", { name: "Needs attention 1" }).click();

@@ -128,10 +128,13 @@ export const altered = (page, path, alter) => page.route((url) => url.pathname.e
 });
 
 /** Launches instances with the schedule tag, and returns their ids. */
-export async function launch(schedule, ...names) {
+export const launch = (schedule, ...names) => launchTagged("Schedule", schedule, ...names);
+
+/** Launches instances with a tag, and returns their ids. */
+export async function launchTagged(key, value, ...names) {
   const ids = [];
   for (const name of names) {
-    const tags = { "TagSpecification.1.ResourceType": "instance", "TagSpecification.1.Tag.1.Key": "Name", "TagSpecification.1.Tag.1.Value": name, "TagSpecification.1.Tag.2.Key": "Schedule", "TagSpecification.1.Tag.2.Value": schedule };
+    const tags = { "TagSpecification.1.ResourceType": "instance", "TagSpecification.1.Tag.1.Key": "Name", "TagSpecification.1.Tag.1.Value": name, "TagSpecification.1.Tag.2.Key": key, "TagSpecification.1.Tag.2.Value": value };
     const text = await ec2("RunInstances", { ImageId: "ami-curfewdemo", InstanceType: "t3.micro", MinCount: 1, MaxCount: 1, ...tags });
     ids.push(/<instanceId>(i-[0-9a-f]+)</.exec(text)[1]);
   }

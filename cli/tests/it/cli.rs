@@ -95,15 +95,15 @@ fn errors_are_one_line_of_json_with_o_json() {
         (
             ["next", "--schedule", "ofice"].as_slice(),
             3,
-            "nothing_matched",
+            "unknown_schedule",
         ),
-        (&["history"], 3, "nothing_matched"),
-        (&["status"], 2, "usage"),
-        (&["check", "missing.toml"], 2, "usage"),
+        (&["history"], 3, "no_journal"),
+        (&["status"], 2, "bad_parameter"),
+        (&["check", "missing.toml"], 2, "invalid_configuration"),
         (
             &["apply", "--endpoint-url", "http://127.0.0.1:1"],
             2,
-            "usage",
+            "confirmation_required",
         ),
         (
             &[
@@ -117,9 +117,9 @@ fn errors_are_one_line_of_json_with_o_json() {
             "unreachable",
         ),
         // Errors of the arguments themselves.
-        (&["next", "--from", "soon"], 2, "usage"),
-        (&["stop", "--tag", "Team"], 2, "usage"),
-        (&["frobnicate"], 2, "usage"),
+        (&["next", "--from", "soon"], 2, "bad_time"),
+        (&["stop", "--tag", "Team"], 2, "bad_parameter"),
+        (&["frobnicate"], 2, "bad_parameter"),
     ] {
         for format in [["-o", "json"].as_slice(), &["--output=json"], &["-ojson"]] {
             let (found, stderr) = place.fails(&[arguments, format].concat());
@@ -159,7 +159,7 @@ fn explain_prints_the_desired_state_and_reason_of_a_schedule() {
         json!({"at": "2026-11-23T07:00:00Z", "action": "start"})
     );
     assert_eq!(
-        explained["next_edge"],
+        explained["next"],
         json!({"at": "2026-11-23T19:00:00Z", "action": "stop"})
     );
 }

@@ -77,7 +77,7 @@ fn eventbridge_triggers_the_lambda_which_stops_and_starts_on_time() {
     let cause = |to: &str, instance: &str| {
         let entry = history
             .iter()
-            .find(|entry| entry["to"] == to && entry["instance"] == instance);
+            .find(|entry| entry["to"] == to && entry["id"] == instance);
         entry.unwrap_or_else(|| panic!("{instance} {to} is not in {history:?}"))["cause"]
             .as_str()
             .unwrap()

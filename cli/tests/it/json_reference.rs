@@ -197,7 +197,10 @@ fn errors_are_json_documents_on_standard_error() {
     for arguments in [["next"].as_slice(), &["simulate"], &["history"], &["check"]] {
         let document = error(arguments);
         assert_section("Errors", &document);
-        assert_eq!(document["error"]["code"], "usage", "{document}");
+        assert_eq!(
+            document["error"]["code"], "invalid_configuration",
+            "{document}"
+        );
         let message = document["error"]["message"].as_str().unwrap();
         assert!(message.contains("/nonexistent/curfew.toml"), "{message}");
     }

@@ -12,7 +12,7 @@ use curfew_aws::calls::{ApiCalls, CallOutcome};
 use curfew_aws::clock::Clock;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
 use curfew_aws::organisation::Organisation;
-use curfew_config::notify::NotificationKind;
+use curfew_config::notify::NotificationEvent;
 use curfew_config::{DaemonConfiguration, Destination, Driver, NotifyConfiguration, QueueSetting};
 use curfew_core::account_regions::Targets;
 use curfew_core::configuration::RawScheduleSet;
@@ -46,7 +46,7 @@ async fn connection(endpoint: &str) -> Connection {
 fn all_kinds(destination: Destination) -> NotifyConfiguration {
     NotifyConfiguration {
         destination,
-        kinds: NotificationKind::ALL.into(),
+        events: NotificationEvent::ALL.into(),
         schedules: BTreeSet::new(),
     }
 }
@@ -72,7 +72,7 @@ fn polling_often(driver: Driver) -> DaemonConfiguration {
 
 fn notification(name: &str) -> Notification {
     Notification {
-        kind: NotificationKind::Drift,
+        event: NotificationEvent::Drift,
         subject: Subject::Named(name.to_owned()),
         what: format!("{name} happened"),
         ..Notification::test("2026-11-23T19:00:00Z".parse().unwrap())
@@ -126,7 +126,7 @@ async fn simultaneous_notifications_are_one_message_and_shutdown_waits_for_it() 
         received[0]["text"],
         "Drift: a: a happened\nDrift: b: b happened"
     );
-    assert_eq!(received[0]["curfew"]["notifications"][1]["kind"], "drift");
+    assert_eq!(received[0]["curfew"]["notifications"][1]["event"], "drift");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,7 +262,7 @@ async fn a_topic_receives_text_and_attributes() {
     assert_eq!(bodies["email"], "Drift: a: a happened");
     let facts: serde_json::Value =
         serde_json::from_str(bodies["default"].as_str().unwrap()).unwrap();
-    assert_eq!(facts["notifications"][0]["kind"], "drift");
+    assert_eq!(facts["notifications"][0]["event"], "drift");
 }
 
 /// The complete daemon: an edge, an override, and a start without capacity.
@@ -604,7 +604,7 @@ async fn notify_test_delivers_and_prints_no_secret() {
     let (slack, sns) = (Inbox::open().await, Inbox::open().await);
     let directory = tempfile::tempdir().unwrap();
     let configuration = format!(
-        "[[notify]]\ntype = 'webhook'\nurl = '{}'\nkinds = ['failure']\n[[notify]]\ntype = 'sns'\n\
+        "[[notify]]\ntype = 'webhook'\nurl = '{}'\nevents = ['failure']\n[[notify]]\ntype = 'sns'\n\
          topic_arn = 'arn:aws:sns:eu-west-3:111122223333:curfew'\n",
         slack.url()
     );

@@ -232,7 +232,7 @@ fn the_printed_template_document_and_rules_are_sufficient() {
     for name in ["stack", "rules", "schedules", "queues"] {
         let mut checks = report["checks"].as_array().unwrap().iter();
         let check = checks.find(|check| check["check"] == name).unwrap();
-        assert_eq!(check["verdict"], "ok", "{check}");
+        assert_eq!(check["result"], "ok", "{check}");
     }
     let status = format!("{}/status", outputs["api_url"].as_str().unwrap());
     let (code, body) = Sandbox::get(&status);

@@ -312,7 +312,7 @@ fn destinations_of_notifications_are_read_and_their_problems_have_a_place() {
         [[notify]]
         type = "sns"
         topic_arn = "arn:aws:sns:eu-west-3:111122223333:curfew"
-        kinds = ["failure"]
+        events = ["failure"]
         schedules = ["office", "inline"]
     "#,
     )
@@ -320,7 +320,7 @@ fn destinations_of_notifications_are_read_and_their_problems_have_a_place() {
     let counts: Vec<(usize, usize)> = good
         .notify
         .iter()
-        .map(|one| (one.kinds.len(), one.schedules.len()))
+        .map(|one| (one.events.len(), one.schedules.len()))
         .collect();
     assert_eq!(counts, [(4, 0), (1, 2)]);
     assert!(!format!("{good:?}").contains("s3cr3t"));
@@ -329,7 +329,7 @@ fn destinations_of_notifications_are_read_and_their_problems_have_a_place() {
         [[notify]]
         type = "webhook"
         url = "hooks.slack.com/services/s3cr3t"
-        kinds = []
+        events = []
         [[notify]]
         type = "sns"
         schedules = ["office"]
@@ -344,7 +344,7 @@ fn destinations_of_notifications_are_read_and_their_problems_have_a_place() {
     insta::assert_snapshot!(problems(bad), @r#"
     6 errors in the configuration:
       /etc/curfew.toml:4:15: `notify[0].url`: a webhook's URL is `https://HOST/…`, without spaces, and without a user before the host
-      /etc/curfew.toml:5:17: `notify[0].kinds`: an empty list selects nothing; remove the key to select all kinds
+      /etc/curfew.toml:5:18: `notify[0].events`: an empty list selects nothing; remove the key to select all events
       /etc/curfew.toml:6:9: `notify[1].topic_arn`: `topic_arn` is missing: a topic needs it
       /etc/curfew.toml:8:21: `notify[1].schedules`: there is no schedule `office`; the configuration has no schedules
       /etc/curfew.toml:11:21: `notify[2].topic_arn`: `topic_arn` is for `type = "sns"`
@@ -354,9 +354,9 @@ fn destinations_of_notifications_are_read_and_their_problems_have_a_place() {
     1 error in the configuration:
       /etc/curfew.toml:2:8: `notify[0].type`: found `mail`; allowed is `webhook` or `sns`
     "#);
-    insta::assert_snapshot!(problems("[[notify]]\ntype = 'sns'\nkinds = ['failures']"), @r#"
+    insta::assert_snapshot!(problems("[[notify]]\ntype = 'sns'\nevents = ['failures']"), @"
     2 errors in the configuration:
       /etc/curfew.toml:1:1: `notify[0].topic_arn`: `topic_arn` is missing: a topic needs it
-      /etc/curfew.toml:3:10: `notify[0].kinds[0]`: found `failures`; allowed is `transition`, `failure`, `drift` or `override`
-    "#);
+      /etc/curfew.toml:3:11: `notify[0].events[0]`: found `failures`; allowed is `transition`, `failure`, `drift` or `override`
+    ");
 }

@@ -2,7 +2,7 @@
 //! are an interface: scripts parse them.
 
 use curfew_core::assess::{Assessment, assess};
-use curfew_core::instance::{Instance, InstanceId, InstanceState, Region};
+use curfew_core::instance::{Instance, InstanceId, InstanceState, Region, ResourceKind};
 use curfew_core::request::RequestKind;
 use curfew_core::skip::Skip;
 use curfew_core::state_tags::Override;
@@ -21,12 +21,14 @@ use crate::execute::{Outcome, StepResult, refusal};
 pub struct Change {
     /// The instance's id.
     pub id: InstanceId,
+    /// The kind of the resource.
+    pub kind: ResourceKind,
     /// The value of the `Name` tag; null if the instance has none.
     pub name: Option<String>,
     /// The instance's region.
     pub region: Region,
     /// The state before the request.
-    pub before: InstanceState,
+    pub state: InstanceState,
     /// The state after the call, from EC2's response: a start is `pending` for a while.
     pub after: InstanceState,
     /// The result for this instance.
@@ -36,7 +38,7 @@ pub struct Change {
     /// The cause of the change, or the reason for none, in one sentence.
     pub reason: String,
     /// The next scheduled action for the instance, and when it is due.
-    pub next_edge: Option<Edge>,
+    pub next: Option<Edge>,
     /// The override in force after the request.
     #[serde(rename = "override")]
     pub override_: Option<Override>,
@@ -108,14 +110,15 @@ impl Change {
     pub fn skipped(instance: &Instance, assessment: &Assessment<'_>, skip: &Skip) -> Self {
         Self {
             id: instance.id.clone(),
+            kind: ResourceKind::Instance,
             name: instance.name().map(str::to_owned),
             region: instance.region.clone(),
-            before: instance.state,
+            state: instance.state,
             after: instance.state,
             result: Verdict::Skipped,
             action: None,
             reason: skip.detail.clone(),
-            next_edge: assessment.next_edge,
+            next: assessment.next_edge,
             override_: assessment.override_.clone(),
         }
     }
@@ -227,9 +230,10 @@ impl Change {
         } = assess(&later, &without_request, now);
         Self {
             id: instance.id.clone(),
+            kind: ResourceKind::Instance,
             name: instance.name().map(str::to_owned),
             region: instance.region.clone(),
-            before: instance.state,
+            state: instance.state,
             after: instance.state,
             result: Verdict::of(step, instance.state, request_kind(world)),
             action: Some(step.action),
@@ -237,7 +241,7 @@ impl Change {
                 Some(note) => format!("{}: {note}", step.cause),
                 None => step.cause.to_string(),
             },
-            next_edge,
+            next: next_edge,
             override_,
         }
     }
@@ -314,7 +318,7 @@ mod tests {
         ] {
             let change = made(action, before, after);
             assert_eq!(
-                (change.before, change.after, change.result),
+                (change.state, change.after, change.result),
                 (before, after, verdict)
             );
         }

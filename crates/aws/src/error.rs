@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use curfew_core::error_code::{DescribedError, ErrorCode};
 
 use crate::rate_limit::Limit;
 
@@ -155,7 +156,33 @@ impl CloudErrorKind {
     }
 }
 
+impl From<CloudErrorKind> for ErrorCode {
+    fn from(kind: CloudErrorKind) -> Self {
+        match kind {
+            CloudErrorKind::Unreachable => Self::Unreachable,
+            CloudErrorKind::NotSent => Self::OutOfTime,
+            CloudErrorKind::Credentials | CloudErrorKind::Expired => Self::NoCredentials,
+            CloudErrorKind::Denied | CloudErrorKind::Account => Self::Denied,
+            CloudErrorKind::Throttled => Self::Throttled,
+            CloudErrorKind::NotFound => Self::NotFound,
+            CloudErrorKind::Capacity => Self::NoCapacity,
+            CloudErrorKind::WrongState => Self::WrongState,
+            CloudErrorKind::Service => Self::UpstreamError,
+            CloudErrorKind::Quota | CloudErrorKind::Refused => Self::Refused,
+        }
+    }
+}
+
 impl CloudError {
+    /// Describes the error with its code and hint.
+    pub fn described(&self) -> DescribedError {
+        DescribedError {
+            code: self.kind.into(),
+            message: self.to_string(),
+            hint: Some(self.hint().to_owned()),
+        }
+    }
+
     /// Classifies the SDK's error for `operation`.
     pub fn from_sdk<E>(
         operation: &'static str,

@@ -18,7 +18,7 @@ use crate::fleet::{Fleet, Scope};
 use crate::join_bounded::join_bounded;
 use crate::pass::Pass;
 
-pub use error::{AccountRegionError, AccountRegionFailure};
+pub use error::{AccountRegionError, AccountRegionFailure, UnansweredRegion};
 pub use observed::ObservedFleet;
 pub use region_results::{CombinedPass, RegionResults};
 

@@ -97,7 +97,7 @@ impl Pass {
             steps = self.outcomes.len(),
             failures = self.failures(),
             dropped = self.dropped(),
-            next_edge = self.plan.next_edge.map(|at| at.to_string()),
+            next = self.plan.next.map(|next| next.at.to_string()),
             "pass finished"
         );
     }

@@ -31,7 +31,7 @@ pub(crate) async fn carry_out(
         at: clock.now(),
         steps,
         skipped: Vec::new(),
-        next_edge: None,
+        next: None,
         valid_until: None,
     };
     let to_execute = PlanToExecute {

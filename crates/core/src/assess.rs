@@ -15,7 +15,8 @@ use jiff::Timestamp;
 use self::evaluator::Evaluator;
 use self::tag_state::TagState;
 use crate::decision::Decision;
-use crate::instance::{Instance, InstanceState, Purchase, RootDevice};
+use crate::instance::{Instance, InstanceState, Purchase, ResourceKind, RootDevice};
+use crate::next_action::NextAction;
 use crate::owner::Owner;
 use crate::request::Request;
 use crate::schedule::Schedule;
@@ -46,7 +47,7 @@ pub struct Assessment<'a> {
     /// The next edge, or the next attempt of a failed action, after the decision is executed.
     pub next_edge: Option<Edge>,
     /// When something is next due: the next edge, or the end of an override after which nothing changes.
-    pub next_due: Option<Timestamp>,
+    pub next_due: Option<NextAction>,
     /// The step to execute, or the reason why there is none.
     pub decision: Decision,
 }
@@ -87,7 +88,7 @@ pub(crate) struct Evaluation {
     pub(crate) request: Option<RecordedRequest>,
     pub(crate) desired: Desired,
     pub(crate) next_edge: Option<Edge>,
-    pub(crate) next_due: Option<Timestamp>,
+    pub(crate) next_due: Option<NextAction>,
     pub(crate) valid_until: Option<Timestamp>,
 }
 
@@ -232,6 +233,7 @@ fn protection_reason(instance: &Instance) -> Option<SkipReason> {
 fn skip(instance: &Instance, reason: SkipReason) -> Skip {
     Skip {
         instance: instance.id.clone(),
+        kind: ResourceKind::Instance,
         name: instance.name().map(str::to_owned),
         region: instance.region.clone(),
         state: instance.state,

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::assess::{Assessment, assess};
 use crate::decision::Decision;
-use crate::instance::{AccountId, Instance, InstanceId, InstanceState, Region};
+use crate::instance::{AccountId, Instance, InstanceId, InstanceState, Region, ResourceKind};
 use crate::schedule::{Enforcement, ScheduleName};
 use crate::schedule_set::ManagedBy;
 use crate::skip::Skip;
@@ -21,6 +21,8 @@ pub struct Explanation {
     /// The instance's id.
     #[serde(rename = "id")]
     pub instance: InstanceId,
+    /// The kind of the resource.
+    pub kind: ResourceKind,
     /// The value of its tag `Name`.
     pub name: Option<String>,
     /// The region of the instance.
@@ -41,6 +43,7 @@ pub struct Explanation {
     #[serde(rename = "override")]
     pub override_: Option<Override>,
     /// The newest edge or request applied to it.
+    #[serde(rename = "last_applied")]
     pub last: Option<LastApplied>,
     /// The failed action that waits for its next attempt.
     pub retry: Option<Retry>,
@@ -53,6 +56,7 @@ pub struct Explanation {
     /// The schedule's newest edge.
     pub last_edge: Option<Edge>,
     /// The next action that is due, and its instant.
+    #[serde(rename = "next")]
     pub next_edge: Option<Edge>,
     /// The step that a pass would execute.
     pub step: Option<Step>,
@@ -90,6 +94,7 @@ impl Explanation {
         };
         Self {
             instance: instance.id.clone(),
+            kind: ResourceKind::Instance,
             name: instance.name().map(str::to_owned),
             region: instance.region.clone(),
             account: instance.account.clone(),
@@ -211,6 +216,7 @@ mod tests {
         insta::assert_json_snapshot!(found, @r#"
         {
           "id": "i-0abc1234def567890",
+          "kind": "instance",
           "name": "web",
           "region": "eu-west-3",
           "account": "123456789012",
@@ -224,7 +230,7 @@ mod tests {
           },
           "enforce": false,
           "override": null,
-          "last": null,
+          "last_applied": null,
           "retry": null,
           "fallback": null,
           "desired": "stopped",
@@ -233,12 +239,13 @@ mod tests {
             "at": "2026-11-23T19:00:00Z",
             "action": "stop"
           },
-          "next_edge": {
+          "next": {
             "at": "2026-11-24T07:00:00Z",
             "action": "start"
           },
           "step": {
             "id": "i-0abc1234def567890",
+            "kind": "instance",
             "name": "web",
             "region": "eu-west-3",
             "state": "running",

@@ -9,6 +9,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::string_newtype;
 
+/// The kind of a resource, as the field `kind` of everything about one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum ResourceKind {
+    /// An EC2 instance.
+    #[default]
+    Instance,
+}
+
+impl fmt::Display for ResourceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Instance => "instance",
+        })
+    }
+}
+
 /// An EC2 instance as one pass observed it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::assess::decide;
 use crate::decision::Decision;
+use crate::next_action::NextAction;
 use crate::schedule_cache::ScheduleCache;
 use crate::skip::Skip;
 use crate::step::Step;
@@ -24,7 +25,7 @@ pub struct Plan {
     pub skipped: Vec<Skip>,
     /// The earliest instant at which something is due for an observed instance after the steps: an edge, the end of an override, or
     /// the next attempt of a failed action.
-    pub next_edge: Option<Timestamp>,
+    pub next: Option<NextAction>,
     /// The instant at which the plan becomes outdated: the earliest edge or end of an override. Execution stops there, and the next
     /// pass decides again. The next attempt of a failed action does not count, since it outdates no other step.
     #[serde(skip)]
@@ -37,14 +38,15 @@ pub fn plan(world: &World<'_>, now: Timestamp) -> Plan {
         at: now,
         steps: Vec::new(),
         skipped: Vec::new(),
-        next_edge: None,
+        next: None,
         valid_until: None,
     };
     let earlier = |one: Option<Timestamp>, other| [one, other].into_iter().flatten().min();
     let mut views = ScheduleCache::new(world.schedule_set);
     for instance in world.instances {
         let evaluation = decide(instance, views.managing(instance), world, now);
-        plan.next_edge = earlier(plan.next_edge, evaluation.next_due);
+        let due = plan.next.into_iter().chain(evaluation.next_due);
+        plan.next = NextAction::earliest(due);
         plan.valid_until = earlier(plan.valid_until, evaluation.valid_until);
         match evaluation.decision {
             Decision::Step(step) => plan.steps.push(step),

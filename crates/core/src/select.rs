@@ -10,11 +10,13 @@ use serde::Serialize;
 
 use crate::assess::{Assessment, assess};
 use crate::decision::Decision;
+use crate::error_code::ErrorCode;
 use crate::instance::{Instance, InstanceId};
 use crate::schedule::{Pattern, ScheduleName};
 use crate::schedule_set::ScheduleSet;
 use crate::skip::{Skip, SkipReason};
 use crate::step::Step;
+use crate::tag_problem::TagProblem;
 use crate::world::World;
 
 /// The instances that a command applies to. Ids and names can't be combined with schedules or tags; schedules and tags are combined by
@@ -475,8 +477,8 @@ fn single_managed<'s, 'a>(
     }
 }
 
-/// Selects the instances that a status lists, and counts the unmanaged ones that it does not list. Fails if ids, names or schedules are
-/// unknown, or a name is ambiguous.
+/// Selects the instances that a status lists, and counts the unmanaged ones that it does not list. Instances that are unmanaged because
+/// of a mistake in a tag are listed. Fails if ids, names or schedules are unknown, or a name is ambiguous.
 pub fn for_status<'a>(
     selector: &InstanceSelector,
     instances: Vec<EvaluatedInstance<'a>>,
@@ -490,7 +492,10 @@ pub fn for_status<'a>(
         .into_iter()
         .filter(|one| !by_instance || ids.contains(&one.instance.id))
         .filter(|one| one.matches(selector))
-        .partition(|one| all || !matches!(one.eligibility(), Eligibility::Unmanaged(_)));
+        .partition(|one| {
+            all || !matches!(one.eligibility(), Eligibility::Unmanaged(_))
+                || TagProblem::of(one.instance, schedule_set).is_some()
+        });
     Ok((shown, left_out.len()))
 }
 
@@ -584,6 +589,22 @@ pub enum SelectError {
 }
 
 impl SelectError {
+    /// The kind of the error.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::TargetRequired { .. } => ErrorCode::TargetRequired,
+            Self::TooMany { .. } => ErrorCode::TooMany,
+            Self::UnknownInstance { .. } | Self::UnknownName { .. } => ErrorCode::UnknownInstance,
+            Self::AmbiguousName { .. } => ErrorCode::AmbiguousName,
+            Self::UnknownSchedule { .. } => ErrorCode::UnknownSchedule,
+            Self::NothingManaged | Self::NothingMatched => ErrorCode::NothingMatched,
+            Self::NotManaged { .. } => ErrorCode::NotManaged,
+            Self::Protected { .. } | Self::LeftAlone { .. } | Self::AllLeftAlone { .. } => {
+                ErrorCode::Protected
+            }
+        }
+    }
+
     /// The most instances that the message lists; the rest is counted, so that the message stays readable.
     const CHOICES: usize = 20;
 

@@ -38,12 +38,16 @@ use crate::timetable::{Desired, Edge, Timetable};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Simulation {
     /// The name of the schedule.
+    #[serde(rename = "name")]
     pub schedule: ScheduleName,
     /// The name of the time zone of the days; for a combined schedule that of the first one.
+    #[serde(rename = "timezone")]
     pub time_zone: String,
     /// The beginning of the span, inclusive.
+    #[serde(rename = "since")]
     pub from: Timestamp,
     /// The end of the span, exclusive.
+    #[serde(rename = "until")]
     pub to: Timestamp,
     /// The intervals in which the desired state is running, in order; no two touch.
     pub running: Vec<Interval>,
@@ -78,8 +82,10 @@ pub struct Simulation {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Interval {
     /// The beginning, inclusive.
+    #[serde(rename = "since")]
     pub from: Timestamp,
     /// The end, exclusive.
+    #[serde(rename = "until")]
     pub to: Timestamp,
 }
 

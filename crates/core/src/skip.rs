@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::instance::{Instance, InstanceId, InstanceState, Region};
+use crate::instance::{Instance, InstanceId, InstanceState, Region, ResourceKind};
 use crate::owner::{Owner, OwnerKind};
 use crate::schedule::{ScheduleName, known_schedules, names};
 use crate::state_tags::{Actor, LAST_TAG, OverrideState, ReasonCode};
@@ -16,6 +16,8 @@ pub struct Skip {
     /// The instance's id.
     #[serde(rename = "id")]
     pub instance: InstanceId,
+    /// The kind of the resource.
+    pub kind: ResourceKind,
     /// The value of its tag `Name`.
     pub name: Option<String>,
     /// The region of the instance.
@@ -69,6 +71,7 @@ pub enum SkipReason {
     /// Whether the Spot instance may be stopped is unknown.
     UnknownSpot {
         /// Why it is unknown.
+        #[serde(rename = "explanation")]
         problem: String,
     },
     /// EC2 is moving it from one state to another.
@@ -103,11 +106,13 @@ pub enum SkipReason {
     /// Its tag `curfew:override` is malformed: nothing is done until the tag is corrected or removed.
     MalformedOverride {
         /// The parse error.
+        #[serde(rename = "explanation")]
         problem: String,
     },
     /// Its tag `curfew:request` is malformed: nothing is done until the tag is corrected or removed, or a new request replaces it.
     MalformedRequest {
         /// The parse error.
+        #[serde(rename = "explanation")]
         problem: String,
     },
     /// EC2 refused the action that is due, or a start did not lead to running, and the next attempt is not due yet.
@@ -115,12 +120,12 @@ pub enum SkipReason {
         /// The action that is due.
         action: Action,
         /// The number of attempts.
-        tries: u32,
-        /// Why the latest attempt failed.
+        attempts: u32,
+        /// EC2's code for the failure of the latest attempt.
         #[serde(rename = "error_code")]
         code: ReasonCode,
-        /// The instant of the next attempt.
-        until: Timestamp,
+        /// The earliest instant of the next attempt.
+        next_attempt_at: Timestamp,
     },
     /// It has the state that its schedule wants.
     AsDesired,
@@ -133,8 +138,8 @@ pub enum SkipReason {
         edge: Edge,
         /// The number of attempts, if there were any.
         #[serde(skip_serializing_if = "Option::is_none")]
-        tries: Option<u32>,
-        /// Why the latest attempt failed.
+        attempts: Option<u32>,
+        /// EC2's code for the failure of the latest attempt.
         #[serde(rename = "error_code", skip_serializing_if = "Option::is_none")]
         code: Option<ReasonCode>,
     },
@@ -316,12 +321,12 @@ impl SkipReason {
             }
             Self::WaitingToRetry {
                 action,
-                tries,
+                attempts,
                 code,
-                until,
+                next_attempt_at,
             } => format!(
-                "its {action} failed {} ({}); the next attempt is at {until}",
-                times(*tries),
+                "its {action} failed {} ({}); the next attempt is at {next_attempt_at}",
+                times(*attempts),
                 failure_text(code, instance)
             ),
             Self::AsDesired => format!("it is {state}, as it should be"),
@@ -330,11 +335,11 @@ impl SkipReason {
             ),
             Self::TooLate {
                 edge,
-                tries: Some(tries),
+                attempts: Some(attempts),
                 code: Some(code),
             } => {
                 format!(
-                    "its {} of {} is given up, after {tries}x {code}",
+                    "its {} of {} is given up, after {attempts}x {code}",
                     edge.action, edge.at
                 )
             }
@@ -362,11 +367,11 @@ fn failure_text(code: &ReasonCode, instance: &Instance) -> String {
     }
 }
 
-fn times(tries: u32) -> String {
-    if tries == 1 {
+fn times(attempts: u32) -> String {
+    if attempts == 1 {
         "once".to_owned()
     } else {
-        format!("{tries} times")
+        format!("{attempts} times")
     }
 }
 
@@ -375,7 +380,7 @@ mod tests {
     use super::*;
     use crate::instance::StateReason;
 
-    fn waiting(tries: u32, shown: Option<&str>) -> String {
+    fn waiting(attempts: u32, shown: Option<&str>) -> String {
         let mut instance = crate::test_support::instance("web");
         instance.state_reason = shown.map(|code| StateReason {
             code: code.into(),
@@ -383,9 +388,9 @@ mod tests {
         });
         let reason = SkipReason::WaitingToRetry {
             action: Action::Start,
-            tries,
+            attempts,
             code: ReasonCode::new("Server.InternalError"),
-            until: "2026-11-23T07:01:00Z".parse().unwrap(),
+            next_attempt_at: "2026-11-23T07:01:00Z".parse().unwrap(),
         };
         reason.detail(&instance)
     }

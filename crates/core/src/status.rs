@@ -3,16 +3,18 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::assess::Assessment;
 use crate::decision::Decision;
 use crate::explain::verdict;
-use crate::instance::{Instance, InstanceId, InstanceState, Region};
+use crate::instance::{InstanceId, InstanceState, Region, ResourceKind};
+use crate::instance_problem::InstanceProblem;
 use crate::last_change::LastChange;
-use crate::request::LONGEST_OVERRIDE;
+use crate::next_action::NextAction;
 use crate::schedule::ScheduleName;
+use crate::schedule_set::ScheduleSet;
 use crate::select::EvaluatedInstance;
 use crate::skip::SkipCode;
 use crate::state_tags::{Fallback, LastApplied, Override, Retry, whole_second};
@@ -28,27 +30,33 @@ pub struct Status {
     /// One entry per instance.
     pub instances: Vec<InstanceStatus>,
     /// The number of unmanaged instances that are not listed; a query for all instances lists them.
-    pub unmanaged: usize,
+    pub unmanaged_count: usize,
     /// The earliest instant at which something is due for one of the instances.
-    pub next_edge: Option<Timestamp>,
+    pub next: Option<NextAction>,
 }
 
 impl Status {
-    /// The status at `now` of the instances in `seen`; `unmanaged` counts those that are not listed.
-    pub fn of(seen: Vec<EvaluatedInstance<'_>>, unmanaged: usize, now: Timestamp) -> Self {
+    /// The status at `now` of the instances in `seen`; `unmanaged_count` is the number of those that are not listed.
+    pub fn of(
+        seen: Vec<EvaluatedInstance<'_>>,
+        unmanaged_count: usize,
+        schedule_set: &ScheduleSet,
+        now: Timestamp,
+    ) -> Self {
         let mut reasons = ReasonCache::default();
         let instances: Vec<InstanceStatus> = seen
             .into_iter()
-            .map(|one| InstanceStatus::of(one.instance, one.assessment, &mut reasons, now))
+            .map(|one| InstanceStatus::of(one, schedule_set, &mut reasons, now))
             .collect();
         Self {
             at: whole_second(now),
-            next_edge: instances
-                .iter()
-                .filter_map(|one| one.next_edge.map(|edge| edge.at))
-                .min(),
+            next: NextAction::earliest(
+                instances
+                    .iter()
+                    .filter_map(|one| one.next.map(NextAction::from)),
+            ),
             instances,
-            unmanaged,
+            unmanaged_count,
         }
     }
 }
@@ -59,6 +67,8 @@ impl Status {
 pub struct InstanceStatus {
     /// The instance's id.
     pub id: InstanceId,
+    /// The kind of the resource.
+    pub kind: ResourceKind,
     /// The value of its tag `Name`.
     pub name: Option<String>,
     /// The region of the instance.
@@ -74,7 +84,7 @@ pub struct InstanceStatus {
     /// The desired state, by its override or else by its schedule.
     pub desired: Desired,
     /// The reason for the desired state: one sentence; null if no schedule manages the instance.
-    pub desired_reason: Option<String>,
+    pub reason: Option<String>,
     /// The newest edge or request applied to it, with its cause.
     pub last_applied: Option<LastApplied>,
     /// The latest change of its state, as far as EC2 and the state tags show it.
@@ -83,7 +93,7 @@ pub struct InstanceStatus {
     #[serde(rename = "override")]
     pub override_: Option<Override>,
     /// The next action that is due, and its instant.
-    pub next_edge: Option<Edge>,
+    pub next: Option<Edge>,
     /// The failed action that waits for its next attempt, such as a start without capacity.
     pub retry: Option<Retry>,
     /// The fallback in force: the type that the instance has for lack of capacity, and the type that it returns to.
@@ -93,72 +103,32 @@ pub struct InstanceStatus {
     /// Why a pass would skip the instance, as a stable code; null if an action is due.
     pub skip_code: Option<SkipCode>,
     /// What a pass would do, or why it would do nothing: one sentence.
-    pub reason: String,
+    pub verdict: String,
+    /// What a person has to mend; null if there is nothing.
+    pub problem: Option<InstanceProblem>,
 }
 
 impl InstanceStatus {
-    /// Whether a person has to do something: an action fails or was missed, a tag can't be read or names no schedule, the schedule is
-    /// ambiguous, the instance can't be stopped or recorded on, or an override ends later than any request may ask for.
-    pub fn needs_attention(&self, now: Timestamp) -> bool {
-        let has_no_near_end = |override_: &Override| {
-            override_.until.duration_since(now) > LONGEST_OVERRIDE + SignedDuration::from_mins(1)
-        };
-        self.retry.is_some()
-            || self.override_.as_ref().is_some_and(has_no_near_end)
-            || match self.skip_code {
-                Some(
-                    SkipCode::UnknownSchedule
-                    | SkipCode::MalformedSchedule
-                    | SkipCode::Ambiguous
-                    | SkipCode::InstanceStore
-                    | SkipCode::OneTimeSpot
-                    | SkipCode::UnknownSpot
-                    | SkipCode::UnknownState
-                    | SkipCode::TagLimitReached
-                    | SkipCode::MalformedOverride
-                    | SkipCode::MalformedRequest
-                    | SkipCode::WaitingToRetry
-                    | SkipCode::TooLate,
-                ) => true,
-                Some(
-                    SkipCode::Unmanaged
-                    | SkipCode::OptedOut
-                    | SkipCode::Operator
-                    | SkipCode::EmrCluster
-                    | SkipCode::EksNodeGroup
-                    | SkipCode::Karpenter
-                    | SkipCode::Batch
-                    | SkipCode::ElasticBeanstalk
-                    | SkipCode::AutoScalingGroup
-                    | SkipCode::SpotFleet
-                    | SkipCode::Ec2Fleet
-                    | SkipCode::Transitioning
-                    | SkipCode::Terminated
-                    | SkipCode::OverrideIgnored
-                    | SkipCode::Overridden
-                    | SkipCode::AsDesired
-                    | SkipCode::ChangedByUser
-                    | SkipCode::NothingDue,
-                )
-                | None => false,
-            }
-    }
-
     fn of(
-        instance: &Instance,
-        assessment: Assessment<'_>,
+        EvaluatedInstance {
+            instance,
+            assessment,
+        }: EvaluatedInstance<'_>,
+        schedule_set: &ScheduleSet,
         reasons: &mut ReasonCache,
         now: Timestamp,
     ) -> Self {
-        let desired_reason = reasons.because(&assessment, now);
+        let problem = InstanceProblem::of(instance, &assessment, schedule_set, now);
+        let reason = reasons.because(&assessment, now);
         let last_change = LastChange::of(instance, &assessment);
-        let reason = verdict(&assessment.decision);
+        let verdict = verdict(&assessment.decision);
         let (pending_action, skip_code) = match assessment.decision {
             Decision::Skip(skip) => (None, Some(skip.reason.code())),
             Decision::Step(step) => (Some(step.action), None),
         };
         Self {
             id: instance.id.clone(),
+            kind: ResourceKind::Instance,
             name: instance.name().map(str::to_owned),
             region: instance.region.clone(),
             instance_type: instance.instance_type.clone(),
@@ -169,16 +139,17 @@ impl InstanceStatus {
                 .and_then(|schedule| schedule.inline.clone()),
             schedule: assessment.schedule.map(|schedule| schedule.name.clone()),
             desired: assessment.desired,
-            desired_reason,
+            reason,
             last_applied: assessment.last,
             last_change,
             override_: assessment.override_,
-            next_edge: assessment.next_edge,
+            next: assessment.next_edge,
             retry: assessment.retry,
             fallback: assessment.fallback,
             pending_action,
             skip_code,
-            reason,
+            verdict,
+            problem,
         }
     }
 }

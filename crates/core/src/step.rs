@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::instance::{Instance, InstanceId, InstanceState, InstanceType, Region};
+use crate::instance::{Instance, InstanceId, InstanceState, InstanceType, Region, ResourceKind};
 use crate::request::RequestTags;
 use crate::state_tags::{
     Cause, LAST_TAG, LastApplied, NextRetry, RETRY_TAG, ReasonCode, Retry, TYPE_TAG,
@@ -20,6 +20,8 @@ pub struct Step {
     /// The instance's id.
     #[serde(rename = "id")]
     pub instance: InstanceId,
+    /// The kind of the resource.
+    pub kind: ResourceKind,
     /// The value of its tag `Name`.
     pub name: Option<String>,
     /// The region of the instance.
@@ -72,6 +74,7 @@ impl Step {
     pub fn new(instance: &Instance, action: StepAction, cause: Cause) -> Self {
         Self {
             instance: instance.id.clone(),
+            kind: ResourceKind::Instance,
             name: instance.name().map(str::to_owned),
             region: instance.region.clone(),
             state: instance.state,

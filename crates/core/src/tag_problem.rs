@@ -72,12 +72,25 @@ pub enum TagMistakeCode {
 }
 
 impl TagProblem {
+    /// Returns the mistake in the tags of an instance whose schedule is known already, which saves parsing it again. `managing` is
+    /// `None` if no schedule manages the instance.
+    pub(crate) fn beside(
+        instance: &Instance,
+        managing: Option<&Schedule>,
+        schedule_set: &ScheduleSet,
+    ) -> Option<Self> {
+        if managing.is_none() || is_ending(instance) {
+            return Self::of(instance, schedule_set);
+        }
+        let is_untagged = schedule_set.tag_value(instance).is_none();
+        is_untagged
+            .then(|| wrong_key(instance, schedule_set, managing))
+            .flatten()
+    }
+
     /// Returns the mistake in the tags of an instance, or `None` if there is none or the instance is terminated.
     pub fn of(instance: &Instance, schedule_set: &ScheduleSet) -> Option<Self> {
-        if matches!(
-            instance.state,
-            InstanceState::Terminated | InstanceState::ShuttingDown
-        ) {
+        if is_ending(instance) {
             return None;
         }
         let managing = schedule_set.schedule_for(instance);
@@ -162,6 +175,11 @@ impl fmt::Display for TagMistake {
     }
 }
 
+fn is_ending(instance: &Instance) -> bool {
+    let ending = [InstanceState::Terminated, InstanceState::ShuttingDown];
+    ending.contains(&instance.state)
+}
+
 fn ambiguous(reason: SkipReason) -> Option<TagProblem> {
     let SkipReason::Ambiguous { schedules } = reason else {
         return None;
@@ -213,6 +231,11 @@ fn meaning(value: &str, schedule_set: &ScheduleSet) -> Option<String> {
 fn is_similar_key(key: &str, expected: &str) -> bool {
     /// With fewer letters, one letter makes another word.
     const LONG: usize = 5;
+    // Most keys have another length, and are not compared: a status has a hundred thousand tags.
+    let number = |text: &str| text.trim().chars().count();
+    if number(key).abs_diff(number(expected)) > 1 {
+        return false;
+    }
     let (key, expected) = (normalized(key), normalized(expected));
     key == expected || (expected.len() >= LONG && strsim::damerau_levenshtein(&key, &expected) == 1)
 }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::cause::{cause, is_under_way, reported_instant};
-use crate::instance::{AccountId, Instance, InstanceId, InstanceState, Region};
+use crate::instance::{AccountId, Instance, InstanceId, InstanceState, Region, ResourceKind};
 use crate::schedule::ScheduleName;
 use crate::schedule_set::ScheduleSet;
 use crate::state_tags::{Cause, LAST_TAG};
@@ -23,7 +23,10 @@ pub use self::source::{TransitionSource, UnknownTransitionSource};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Transition {
     /// The instance's id.
+    #[serde(rename = "id")]
     pub instance: InstanceId,
+    /// The kind of the resource.
+    pub kind: ResourceKind,
     /// Its name at that time.
     pub name: Option<String>,
     /// The state before.
@@ -41,6 +44,7 @@ pub struct Transition {
     /// The account that owns the instance.
     pub account: AccountId,
     /// The instant of the edge or request that the change applied, if there is one.
+    #[serde(rename = "edge_at")]
     pub edge: Option<Timestamp>,
     /// How the change became known.
     pub source: TransitionSource,
@@ -111,6 +115,7 @@ pub fn transition(
     let (cause, edge) = cause(before, after, reported_instant, schedule_set, now);
     let found = Transition {
         instance: after.id.clone(),
+        kind: ResourceKind::Instance,
         name: after.name().map(str::to_owned),
         from: before.state,
         to: after.state,
@@ -139,6 +144,7 @@ pub fn transition_from_event(
 ) -> Transition {
     let reported = Transition {
         instance: id.clone(),
+        kind: ResourceKind::Instance,
         name: before.name.clone(),
         from: before.state,
         to,
@@ -223,6 +229,7 @@ fn external_reason(after: &Instance) -> Option<String> {
 pub fn disappearance(id: &InstanceId, before: &KnownState, now: Timestamp) -> Transition {
     Transition {
         instance: id.clone(),
+        kind: ResourceKind::Instance,
         name: before.name.clone(),
         from: before.state,
         to: InstanceState::Terminated,

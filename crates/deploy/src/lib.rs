@@ -9,6 +9,7 @@ mod deployed;
 mod deployment_plan;
 mod destroy;
 mod error;
+mod json_forms;
 pub mod lambda_package;
 mod lambda_role_policy;
 mod other_stacks;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::bucket::Bucket;
 use super::data_change::DataChange;
 use super::deployment_plan::DeploymentPlan;
+use super::json_forms;
 use super::stack::StackChanges;
 use super::{DeployError, Deployment, OverlapPolicy};
 
@@ -25,6 +26,8 @@ pub struct Preview {
     /// The rules that trigger the Lambda.
     pub rules: RuleChanges,
     /// Warnings for the operator, one sentence each.
+    #[serde(serialize_with = "json_forms::sentences")]
+    #[schemars(with = "Vec<json_forms::Remark<'static>>")]
     pub warnings: Vec<String>,
 }
 

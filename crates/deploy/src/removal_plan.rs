@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::bucket::{Bucket, BucketState};
 use super::caller_account::CallerAccount;
 use super::configuration::ConfigurationParameter;
+use super::json_forms;
 use super::other_stacks::{ManagedAccountRegion, OtherStacks};
 use super::stack::Stack;
 use super::{DeployError, event_bridge};
@@ -31,10 +32,16 @@ pub struct StackResources {
     /// The names of the SSM parameters with the configuration.
     pub parameters: Vec<String>,
     /// The instances with state tags. Only these tags are removed.
+    #[serde(serialize_with = "json_forms::instances")]
+    #[schemars(with = "Vec<json_forms::TaggedInstance<'static>>")]
     pub instances: Vec<InstanceId>,
     /// What is kept on purpose, one sentence each.
+    #[serde(serialize_with = "json_forms::sentences")]
+    #[schemars(with = "Vec<json_forms::Remark<'static>>")]
     pub kept: Vec<String>,
     /// What could not be removed or checked, one sentence each.
+    #[serde(serialize_with = "json_forms::sentences")]
+    #[schemars(with = "Vec<json_forms::Remark<'static>>")]
     pub failed: Vec<String>,
 }
 

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use curfew_core::instance::{AccountId, InstanceId, Region};
+use curfew_core::instance::{AccountId, InstanceId, Region, ResourceKind};
 use curfew_core::schedule::ScheduleName;
 use curfew_core::state_tags::Cause;
 use curfew_core::timetable::Action;
@@ -18,9 +18,13 @@ use super::{HistoryFilter, Journal, JournalError, from_column, to_column};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct EdgeRecord {
     /// The instant of the edge.
+    #[serde(rename = "at")]
     pub edge: Timestamp,
     /// The instance ID.
+    #[serde(rename = "id")]
     pub instance: InstanceId,
+    /// The kind of the resource.
+    pub kind: ResourceKind,
     /// The instance's name at that time.
     pub name: Option<String>,
     /// What the edge does to the instance.
@@ -32,6 +36,7 @@ pub struct EdgeRecord {
     /// Whether it was applied, and by which process.
     pub outcome: EdgeOutcome,
     /// When the outcome was observed: an upper bound of the time at which it was applied.
+    #[serde(rename = "observed_at")]
     pub at: Timestamp,
     /// The region of the instance.
     pub region: Region,
@@ -57,7 +62,7 @@ pub enum EdgeOutcome {
 #[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct EdgeEntry {
     /// Counts up, with gaps, in the order of recording.
-    pub id: i64,
+    pub number: i64,
     /// The edge with its outcome.
     #[serde(flatten)]
     pub record: EdgeRecord,
@@ -143,6 +148,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<EdgeEntry> {
     let record = EdgeRecord {
         edge: from_column(row, 1)?,
         instance: from_column(row, 2)?,
+        kind: ResourceKind::Instance,
         name: row.get(3)?,
         action: match row.get::<_, String>(4)?.as_str() {
             "start" => Action::Start,
@@ -157,7 +163,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<EdgeEntry> {
         account: AccountId::new(row.get::<_, String>(10)?),
     };
     Ok(EdgeEntry {
-        id: row.get(0)?,
+        number: row.get(0)?,
         latency_seconds: record.at.duration_since(record.edge).as_secs_f64(),
         record,
     })
@@ -172,6 +178,7 @@ mod tests {
         EdgeRecord {
             edge: day(edge),
             instance: format!("i-0000000000000000{number}").parse().unwrap(),
+            kind: ResourceKind::Instance,
             name: Some(format!("web-{number}")),
             action: Action::Stop,
             cause: "schedule office".parse().unwrap(),

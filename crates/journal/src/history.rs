@@ -1,6 +1,6 @@
 //! Queries of recorded transitions.
 
-use curfew_core::instance::{AccountId, InstanceState, Region};
+use curfew_core::instance::{AccountId, InstanceState, Region, ResourceKind};
 use curfew_core::schedule::ScheduleName;
 use curfew_core::transition::Transition;
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use super::{Journal, JournalError, from_column, to_column};
 #[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct JournalEntry {
     /// Counts up from 1, in the order of recording.
-    pub id: i64,
+    pub number: i64,
     /// The recorded transition.
     #[serde(flatten)]
     pub transition: Transition,
@@ -117,6 +117,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
     let edge: Option<String> = row.get(10)?;
     let transition = Transition {
         instance: from_column(row, 1)?,
+        kind: ResourceKind::Instance,
         name: row.get(2)?,
         from: from_column(row, 3)?,
         to: from_column(row, 4)?,
@@ -131,7 +132,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
         instance_type: row.get(13)?,
     };
     Ok(JournalEntry {
-        id: row.get(0)?,
+        number: row.get(0)?,
         transition,
     })
 }

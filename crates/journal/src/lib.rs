@@ -193,9 +193,9 @@ impl Journal {
             let mut entries = Vec::new();
             for record in records {
                 if let Some(transition) = &record.transition {
-                    let id = insert(batch, transition, record.event.as_deref())?;
-                    entries.extend(id.map(|id| JournalEntry {
-                        id,
+                    let number = insert(batch, transition, record.event.as_deref())?;
+                    entries.extend(number.map(|number| JournalEntry {
+                        number,
                         transition: transition.clone(),
                     }));
                 }

@@ -6,6 +6,7 @@ use super::*;
 
 pub(super) fn transition(at: &str) -> Transition {
     Transition {
+        kind: curfew_core::instance::ResourceKind::Instance,
         instance: "i-0abc1234def567890".parse().unwrap(),
         name: Some("web".into()),
         from: InstanceState::Running,
@@ -181,6 +182,7 @@ fn a_newer_journal_is_not_changed() {
 pub(super) fn followed(edge: &str) -> EdgeRecord {
     let edge: Timestamp = edge.parse().unwrap();
     EdgeRecord {
+        kind: curfew_core::instance::ResourceKind::Instance,
         edge,
         instance: "i-0abc1234def567890".parse().unwrap(),
         name: Some("web".into()),
@@ -290,7 +292,7 @@ fn a_journal_of_every_older_version_is_migrated_with_its_data() {
         let entries = journal.history(&HistoryFilter::default()).unwrap();
         assert_eq!(entries.len(), 2);
         assert_eq!(entries[0].transition.to, InstanceState::Stopping);
-        assert_eq!(entries[1].id, 2);
+        assert_eq!(entries[1].number, 2);
         assert_eq!(entries[1].transition.source, TransitionSource::Poll);
         let known_states = journal.known_states().unwrap();
         assert_eq!(known_states.len(), 2);

@@ -1,6 +1,6 @@
 //! Combines notifications into one message: as text, and as structured data.
 
-use curfew_config::notify::NotificationKind;
+use curfew_config::notify::NotificationEvent;
 use serde_json::{Value, json};
 
 use super::notification::Notification;
@@ -67,10 +67,10 @@ impl NotificationMessage {
     }
 }
 
-/// Groups notifications of the same kind and text, in the order of the first of each.
+/// Groups notifications of the same event and text, in the order of the first of each.
 fn grouped(notifications: &[Notification]) -> Vec<Vec<&Notification>> {
     let mut groups: Vec<Vec<&Notification>> = Vec::new();
-    let same = |a: &Notification, b: &Notification| (a.kind, &a.what) == (b.kind, &b.what);
+    let same = |a: &Notification, b: &Notification| (a.event, &a.what) == (b.event, &b.what);
     for notification in notifications {
         match groups.iter_mut().find(|group| same(group[0], notification)) {
             Some(group) => group.push(notification),
@@ -83,10 +83,10 @@ fn grouped(notifications: &[Notification]) -> Vec<Vec<&Notification>> {
 fn line(group: &Vec<&Notification>) -> String {
     /// The most names in a line; further ones are counted.
     const MAX_NAMES: usize = 5;
-    let mark = match group[0].kind {
-        NotificationKind::Failure => "Failure: ",
-        NotificationKind::Drift => "Drift: ",
-        NotificationKind::Transition | NotificationKind::Override | NotificationKind::Test => "",
+    let mark = match group[0].event {
+        NotificationEvent::Failure => "Failure: ",
+        NotificationEvent::Drift => "Drift: ",
+        NotificationEvent::Transition | NotificationEvent::Override | NotificationEvent::Test => "",
     };
     let mut labels: Vec<String> = group
         .iter()
@@ -107,7 +107,7 @@ mod tests {
 
     fn stopped(number: u8, name: &str) -> Notification {
         Notification {
-            kind: NotificationKind::Transition,
+            event: NotificationEvent::Transition,
             subject: Subject::Instance {
                 id: format!("i-{number:08x}").parse().unwrap(),
                 name: Some(name.to_owned()),
@@ -123,7 +123,7 @@ mod tests {
     fn an_event_of_many_instances_is_one_line() {
         let mut notifications: Vec<Notification> = (0..7).map(|n| stopped(n, "web")).collect();
         notifications.push(Notification {
-            kind: NotificationKind::Drift,
+            event: NotificationEvent::Drift,
             what: "found running, which contradicts the override by alice".to_owned(),
             ..stopped(9, "db")
         });
@@ -160,8 +160,9 @@ mod tests {
               {
                 "account": "123456789012",
                 "at": "2026-11-23T19:00:00Z",
-                "instance": "i-00000001",
-                "kind": "transition",
+                "event": "transition",
+                "id": "i-00000001",
+                "kind": "instance",
                 "name": "<!channel> & co",
                 "region": "eu-west-3",
                 "schedule": null,

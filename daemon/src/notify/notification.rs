@@ -3,8 +3,8 @@
 mod daemon_notifications;
 
 use curfew_aws::error::CloudError;
-use curfew_config::notify::NotificationKind;
-use curfew_core::instance::{AccountId, Instance, InstanceId, Region};
+use curfew_config::notify::NotificationEvent;
+use curfew_core::instance::{AccountId, Instance, InstanceId, Region, ResourceKind};
 use curfew_core::schedule::ScheduleName;
 use curfew_core::skip::Skip;
 use curfew_core::state_tags::Override;
@@ -16,8 +16,8 @@ use serde_json::{Map, Value, json};
 /// One event that is reported to the destinations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notification {
-    /// The kind, by which destinations subscribe.
-    pub kind: NotificationKind,
+    /// The event, by which destinations subscribe.
+    pub event: NotificationEvent,
     /// When it happened or was observed.
     pub at: Timestamp,
     /// The instance, region or component.
@@ -88,7 +88,7 @@ impl Notification {
             return None;
         }
         Some(Self {
-            kind: NotificationKind::Transition,
+            event: NotificationEvent::Transition,
             at: transition.at,
             subject: Subject::Instance {
                 id: transition.instance.clone(),
@@ -98,7 +98,7 @@ impl Notification {
             },
             schedule: transition.schedule.clone(),
             what: format!("went from {from} to {to}: {cause}"),
-            facts: facts(json!({"from": from, "to": to, "cause": cause, "edge": edge})),
+            facts: facts(json!({"from": from, "to": to, "cause": cause, "edge_at": edge})),
         })
     }
 
@@ -112,10 +112,9 @@ impl Notification {
                 error.hint()
             ),
             facts: facts(json!({
-                "action": step.action, "cause": step.cause, "error": error.to_string(), "code": error.code,
-                "hint": error.hint(),
+                "action": step.action, "cause": step.cause, "error": error.described(), "error_code": error.code,
             })),
-            ..Self::about(instance, NotificationKind::Failure, at)
+            ..Self::about(instance, NotificationEvent::Failure, at)
         }
     }
 
@@ -124,10 +123,10 @@ impl Notification {
         Self {
             what: format!("did not stay up ({}): {why}", step.cause),
             facts: facts(json!({
-                "action": step.action, "cause": step.cause, "why": why,
+                "action": step.action, "cause": step.cause, "reason": why,
                 "state_reason": instance.state_reason,
             })),
-            ..Self::about(instance, NotificationKind::Failure, at)
+            ..Self::about(instance, NotificationEvent::Failure, at)
         }
     }
 
@@ -135,8 +134,8 @@ impl Notification {
     pub fn unmanageable(instance: &Instance, skip: &Skip, at: Timestamp) -> Self {
         Self {
             what: format!("skipped: {}", skip.detail),
-            facts: facts(json!({"reason": skip.reason})),
-            ..Self::about(instance, NotificationKind::Failure, at)
+            facts: facts(json!({"skip": skip})),
+            ..Self::about(instance, NotificationEvent::Failure, at)
         }
     }
 
@@ -149,8 +148,8 @@ impl Notification {
                 "the cloud missed the {}{when} ({}); the daemon applies it",
                 step.action, step.cause
             ),
-            facts: facts(json!({"action": step.action, "cause": step.cause, "edge": edge})),
-            ..Self::about(instance, NotificationKind::Drift, at)
+            facts: facts(json!({"action": step.action, "cause": step.cause, "edge": step.edge})),
+            ..Self::about(instance, NotificationEvent::Drift, at)
         }
     }
 
@@ -164,7 +163,7 @@ impl Notification {
             facts: facts(
                 json!({"state": instance.state, "action": step.action, "cause": step.cause}),
             ),
-            ..Self::about(instance, NotificationKind::Drift, at)
+            ..Self::about(instance, NotificationEvent::Drift, at)
         }
     }
 
@@ -175,14 +174,14 @@ impl Notification {
                 "override {} until {} by {}",
                 override_.state, override_.until, override_.actor
             ),
-            facts: facts(json!({"event": "placed", "override": override_})),
-            ..Self::about(instance, NotificationKind::Override, at)
+            facts: facts(json!({"change": "placed", "override": override_})),
+            ..Self::about(instance, NotificationEvent::Override, at)
         }
     }
 
     /// Reports an override that has ended.
     pub fn override_ended(instance: &Instance, override_: &Override, at: Timestamp) -> Self {
-        let (how, event) = if override_.is_active(at) {
+        let (how, change) = if override_.is_active(at) {
             ("was ended early", "resumed")
         } else {
             ("has ended", "expired")
@@ -192,8 +191,8 @@ impl Notification {
                 "the override by {} ({} until {}) {how}",
                 override_.actor, override_.state, override_.until
             ),
-            facts: facts(json!({"event": event, "override": override_})),
-            ..Self::about(instance, NotificationKind::Override, at)
+            facts: facts(json!({"change": change, "override": override_})),
+            ..Self::about(instance, NotificationEvent::Override, at)
         }
     }
 
@@ -204,9 +203,9 @@ impl Notification {
         self
     }
 
-    fn about(instance: &Instance, kind: NotificationKind, at: Timestamp) -> Self {
+    fn about(instance: &Instance, event: NotificationEvent, at: Timestamp) -> Self {
         Self {
-            kind,
+            event,
             at,
             subject: Subject::of(instance),
             schedule: None,
@@ -223,7 +222,7 @@ impl Notification {
     /// Returns the structured data, with the keys that every notification has.
     pub fn document(&self) -> Value {
         let mut document = self.facts.clone();
-        document.insert("kind".into(), json!(self.kind));
+        document.insert("event".into(), json!(self.event));
         document.insert("at".into(), json!(self.at));
         document.insert("schedule".into(), json!(self.schedule));
         document.insert("text".into(), json!(self.sentence()));
@@ -234,7 +233,8 @@ impl Notification {
                 region,
                 account,
             } => {
-                document.insert("instance".into(), json!(id));
+                document.insert("id".into(), json!(id));
+                document.insert("kind".into(), json!(ResourceKind::Instance));
                 document.insert("name".into(), json!(name));
                 document.insert("region".into(), json!(region));
                 document.insert("account".into(), json!(account));

@@ -1,6 +1,6 @@
 //! A notifier for tests, which read its notifications.
 
-use curfew_config::notify::NotificationKind;
+use curfew_config::notify::NotificationEvent;
 use curfew_config::{Destination, NotifyConfiguration};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ impl TestSink {
         let outlet = Subscription {
             wanted: NotifyConfiguration {
                 destination: Destination::Webhook("https://chat.example/x".parse().unwrap()),
-                kinds: NotificationKind::ALL.into(),
+                events: NotificationEvent::ALL.into(),
                 schedules: [].into(),
             },
             queue: Arc::clone(&queue),

@@ -334,7 +334,7 @@ impl Reconcile<'_> {
             }
             (Ok(done), RegionJob::RunPass { late }) => {
                 let next = match self.task.driver {
-                    Driver::Daemon => done.plan.next_edge,
+                    Driver::Daemon => done.plan.next.map(|next| next.at),
                     Driver::Cloud => {
                         let at = self.ctx.clock.now();
                         let applied = region.audit.record_own_actions(

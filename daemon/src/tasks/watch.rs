@@ -249,6 +249,7 @@ fn log(transition: &Transition) {
         edge,
         source,
         actor,
+        kind: _,
         instance_type: _,
     } = transition;
     let latency_seconds = edge.map(|edge| at.duration_since(edge).as_secs_f64());

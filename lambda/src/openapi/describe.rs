@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use curfew_core::error_code::ErrorCode;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform as _};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::DOCUMENT;
-use crate::api_error::ErrorCode;
+use crate::api_error::HttpErrorCode as _;
 use crate::command::TimelineDays;
 use crate::parameter::ApiParameter;
 use crate::responses::{
@@ -312,10 +313,10 @@ fn failure(route: Route, schemas: &mut SchemaGenerator) -> Value {
 /// Lists the error codes of an operation.
 fn codes(route: Route, method: &str) -> Vec<ErrorCode> {
     use ErrorCode::{
-        AmbiguousName, BadBody, BadParameter, Denied, Forbidden, Internal, NoCapacity,
-        NoConfiguration, NoCredentials, NotFound, NotManaged, NothingMatched, OutOfTime, Protected,
-        Refused, TargetRequired, Throttled, TooMany, Unauthorized, UnknownInstance,
-        UnknownSchedule, Unreachable, UpstreamError, WrongState,
+        AmbiguousName, BadBody, BadParameter, BadTime, Denied, Forbidden, Internal,
+        InvalidConfiguration, NoCapacity, NoCredentials, NotFound, NotManaged, NothingMatched,
+        OutOfTime, Protected, Refused, TargetRequired, Throttled, TooMany, Unauthorized,
+        UnknownInstance, UnknownSchedule, Unreachable, UpstreamError, WrongState,
     };
     let cloud = [
         Denied,
@@ -326,7 +327,13 @@ fn codes(route: Route, method: &str) -> Vec<ErrorCode> {
         UpstreamError,
         NoCredentials,
     ];
-    let configuration = [BadParameter, TooMany, NoConfiguration, OutOfTime, Internal];
+    let configuration = [
+        BadParameter,
+        TooMany,
+        InvalidConfiguration,
+        OutOfTime,
+        Internal,
+    ];
     let mut codes: Vec<ErrorCode> = match route {
         Route::Page | Route::OpenApi => return Vec::new(),
         Route::Healthz => configuration.to_vec(),
@@ -359,6 +366,9 @@ fn codes(route: Route, method: &str) -> Vec<ErrorCode> {
     };
     if method == "POST" {
         codes.push(BadBody);
+    }
+    if route.parameters().contains(&ApiParameter::Until) {
+        codes.push(BadTime);
     }
     codes.sort();
     codes

@@ -30,7 +30,7 @@ class Row {
     this.node.querySelector("th").append(this.own);
   }
 
-  show(all, { zones, now, regions, key }) {
+  show(all, { zones, now, regions }) {
     const [one] = all;
     const changed = this.all?.[0].id === one.id && this.all[0].state !== one.state;
     this.all = all;
@@ -47,11 +47,11 @@ class Row {
     this.badge.hidden = !one.override;
     showSentence(this.why, this.toggle ? whyAll(all, now) : why(one, now));
     const next = until(one, now, zones.get(one.schedule));
-    const remedy = REMEDIES[one.skip_code];
-    showSentence(this.until, remedy?.replace("KEY", key) ?? next?.text ?? "No next edge");
+    const remedy = one.problem?.hint;
+    showSentence(this.until, remedy ?? next?.text ?? "No next edge");
     this.until.classList.toggle("none", !remedy && !moves(one) && !one.override);
     setText(this.note, remedy ? "" : next?.note ?? "");
-    this.node.classList.toggle("awry", needsAttention(one));
+    this.node.classList.toggle("awry", Boolean(one.problem));
     this.node.classList.toggle("held", Boolean(one.override));
     this.node.classList.toggle("fixed", !isManaged(one));
     if (changed) flash(this.node);
@@ -136,7 +136,7 @@ class Card {
     if (!filtered) this.isOpenFiltered = undefined;
     this.byDefault = context.open && (all.length > 0 || !schedule);
     this.managed = fitting.filter(isManaged);
-    const calm = this.alarm ? fitting : fitting.filter((one) => !needsAttention(one));
+    const calm = this.alarm ? fitting : fitting.filter((one) => !one.problem);
     const zone = schedule?.timezone;
     const running = all.filter((one) => one.state === "running").length;
     const there = zone && wall(now, zone).number !== wall(now, MINE).number ? `${zone}, ${wall(now, zone).clock} there` : zone;
@@ -181,10 +181,12 @@ class Card {
       if (!alike.has(key)) alike.set(key, []);
       alike.get(key).push(one);
     }
-    // The sentence about an incorrect tag is shown once.
-    const isGroup = ([, members]) => members.length >= (isMistagged(members[0]) ? 2 : MANY);
+    // What a person has to do is shown once.
+    const isGroup = ([, members]) => members.length >= (members[0].problem?.hint ? 2 : MANY);
     const entries = [...alike].flatMap((entry) => (isGroup(entry) ? [entry] : entry[1].map((one) => [one.id, [one]])));
-    if (this.alarm) entries.sort(([, [a]], [, [b]]) => Number(isMistagged(b)) - Number(isMistagged(a)));
+    // Incorrect tags come first, then what else a person can do something about.
+    const urgency = ({ problem: { tag, hint } }) => (tag ? 0 : hint ? 1 : 2);
+    if (this.alarm) entries.sort(([, [a]], [, [b]]) => urgency(a) - urgency(b));
     else entries.sort(([, [a]], [, [b]]) => byName(a, b));
     const groups = this.match(entries.filter(isGroup));
     // A filter hides groups without closing them.

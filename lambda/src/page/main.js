@@ -117,7 +117,7 @@ const KINDS = {
   running: ["Running", (one) => one.state === "running"],
   stopped: ["Stopped", (one) => one.state === "stopped"],
   moving: ["In transition", inFlight],
-  awry: ["Needs attention", needsAttention],
+  awry: ["Needs attention", (one) => Boolean(one.problem)],
   overridden: ["Overridden", (one) => Boolean(one.override)],
 };
 const NO_SCHEDULE = "No schedule", OWN_SCHEDULE = "Inline schedules", PROBLEMS = "Needs attention";
@@ -144,17 +144,17 @@ function show() {
   for (const one of all) {
     const name = one.schedule ?? null;
     // An instance with an incorrect tag is shown with the problems only.
-    if (name === null && needsAttention(one)) continue;
+    if (name === null && one.problem) continue;
     if (!groups.has(name)) groups.set(name, { schedule: null, all: [] });
     groups.get(name).all.push(one);
   }
   const filtered = words.length > 0 || shownKind !== "all";
   const context = {
-    now: at, key, filtered, words: words.length > 0, open: groups.size <= MANY_SCHEDULES,
+    now: at, filtered, words: words.length > 0, open: groups.size <= MANY_SCHEDULES,
     regions: new Set(all.map(({ region }) => region)).size,
     zones: new Map(schedules.schedules.map(({ name, timezone }) => [name, timezone])),
   };
-  showProblems(all.filter(needsAttention), fits, context);
+  showProblems(all.filter(({ problem }) => problem), fits, context);
   const placed = [...groups].map(([name, { schedule, all }]) => {
     const title = name === null ? NO_SCHEDULE : schedule ? name : OWN_SCHEDULE;
     if (!cards.has(name)) cards.set(name, new Card(title, act));
@@ -281,8 +281,8 @@ async function act(verb, targets, place, lasting) {
   // Shows the results at once; the next refresh completes them.
   const came = new Map(done.map((one) => [one.id, one]));
   fleet.instances = fleet.instances.map((one) => {
-    const { after, next_edge, override, reason } = came.get(one.id) ?? {};
-    return after ? { ...one, state: after, desired: after, next_edge, override, reason, pending_action: null, skip_code: null, last_change: null } : one;
+    const { after, next, override, reason } = came.get(one.id) ?? {};
+    return after ? { ...one, state: after, desired: after, next, override, verdict: reason, pending_action: null, skip_code: null, last_change: null, problem: null } : one;
   });
   place.busy(false);
   show();
@@ -359,7 +359,7 @@ function consequence(verb, targets, lasting, others) {
   if (lasting) return `Kept running until ${moment(now() + parseInt(lasting.for, 10) * HOUR, now())}; then they follow their schedules again.`;
   if (verb === "resume") return "Their overrides end, and their schedules apply at once.";
   const rest = others ? ` ${others === 1 ? "1 other is" : `${others} others are`} ${verb === "stop" ? "not running" : "running already"}.` : "";
-  const edges = new Set(targets.map(({ next_edge: next }) => next?.at));
+  const edges = new Set(targets.map(({ next }) => next?.at));
   const [at] = edges;
   const end = edges.size === 1 && at ? `the next edge, ${moment(Date.parse(at), now())}` : "the next edge of their schedule";
   return `They stay ${verb === "stop" ? "stopped" : "up"} until ${end}.${rest}`;

@@ -36,7 +36,7 @@ function weekOf(now, zone) {
 
 function clip(intervals, { from, to }) {
   return intervals
-    .map((one) => ({ from: Math.max(Date.parse(one.from), from), to: Math.min(Date.parse(one.to), to) }))
+    .map(({ since, until }) => ({ from: Math.max(Date.parse(since), from), to: Math.min(Date.parse(until), to) }))
     .filter((one) => one.from < one.to);
 }
 

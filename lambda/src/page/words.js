@@ -26,35 +26,19 @@ const list = (names, most = 3) => {
   return shown.length < 2 ? shown.join("") : `${shown.slice(0, -1).join(", ")} and ${shown.at(-1)}`;
 };
 
-// What a person must correct in an instance's tags; `KEY` is the key of the schedule tag. As in `InstanceStatus::needs_attention`.
-const REMEDIES = {
-  unknown_schedule: "Correct the tag `KEY`, or add the schedule to the configuration",
-  malformed_schedule: "Correct the tag `KEY`",
-  ambiguous: "Set the tag `KEY` to one of them",
-  malformed_override: "Correct or remove the tag `curfew:override`",
-  malformed_request: "Correct or remove the tag `curfew:request`",
-  no_memory: "Remove a tag that is not needed",
-  instance_store: "Set the tag `KEY` to `none`",
-  one_time_spot: "Set the tag `KEY` to `none`",
-};
-const isMistagged = (one) => one.skip_code in REMEDIES;
-// Whether an expected change is missing: a retry, a missed or overdue action, or a start that did not lead to running.
-const isFailing = (one) => Boolean(one.retry || ["too_late", "unknown_state", "unknown_spot"].includes(one.skip_code) || (one.pending_action && one.pending_action !== "record") || (one.last_applied?.pending && one.last_applied.action === "start" && one.state === "stopped"));
-const needsAttention = (one) => isMistagged(one) || isFailing(one);
-
 // Instances with equal texts are alike: they are shown as one row.
 function likeness(one) {
-  const { override, next_edge: next, retry } = one;
-  const reason = retry ? [retry.action, retry.code] : !needsAttention(one) && explains(one) ? cause(one) : one.reason;
-  return JSON.stringify([one.schedule, one.inline_schedule, one.state, needsAttention(one), reason, override && [override.state, override.until, override.actor], next && [next.at, next.action]]);
+  const { override, next, retry, problem } = one;
+  const reason = retry ? [retry.action, retry.error_code] : problem ? [problem.message, problem.hint] : explains(one) ? cause(one) : one.verdict;
+  return JSON.stringify([one.schedule, one.inline_schedule, one.state, Boolean(problem), reason, override && [override.state, override.until, override.actor], next && [next.at, next.action]]);
 }
 
 // The reason for an instance's state.
 function why(one, now) {
   if (one.retry) return retrying(one.retry, now);
-  if (needsAttention(one)) return inWords(one.reason, now);
-  if (one.override) return overriding(one.override) ?? inWords(one.reason, now);
-  return explains(one) ? `${cause(one)} ${moment(Date.parse(one.last_change.at), now)}` : inWords(one.reason, now);
+  if (one.problem) return inWords(one.problem.message, now);
+  if (one.override) return overriding(one.override) ?? inWords(one.verdict, now);
+  return explains(one) ? `${cause(one)} ${moment(Date.parse(one.last_change.at), now)}` : inWords(one.verdict, now);
 }
 
 // The reason for the state of instances that are alike. Their changes took place at different times.
@@ -79,7 +63,7 @@ const overriding = ({ state, actor }) => ({ running: `Kept running by ${person(a
 const person = (actor) => actor.replace(/^http (?=[\da-f.:]+$)/i, "");
 
 // A failed step, with its error code and the time of the next attempt.
-function retrying({ action, attempts: tries, code, next_attempt_at: next }, now) {
+function retrying({ action, attempts: tries, error_code: code, next_attempt_at: next }, now) {
   const wait = Date.parse(next) - now;
   return `the ${action} failed: \`${code}\`, tried ${tries === 1 ? "once" : `${tries} times`}; next attempt ${wait > 0 ? `in ${length(wait)}` : "in the next pass"}`;
 }
@@ -101,11 +85,11 @@ function cause({ last_change: { cause, action }, last_applied: last, schedule })
 }
 
 // Whether the next edge changes the state.
-const moves = (one) => Boolean(one.next_edge) && (one.next_edge.action === "start") !== isUp(one);
+const moves = (one) => Boolean(one.next) && (one.next.action === "start") !== isUp(one);
 
 // The end of the override or the next edge, and the time until then.
 function until(one, now, zone) {
-  const next = one.next_edge && { at: Date.parse(one.next_edge.at), action: one.next_edge.action };
+  const next = one.next && { at: Date.parse(one.next.at), action: one.next.action };
   if (one.override) {
     const end = Date.parse(one.override.until);
     const then = next?.at !== end ? "then follows its schedule" : moves(one) ? `then ${DONE[next.action]} by its schedule` : `then kept ${isUp(one) ? "running" : "stopped"} by its schedule`;
@@ -118,10 +102,10 @@ function until(one, now, zone) {
 
 // The next edge that changes a state, and its instances: a few by name, many by their number and schedules.
 function nextUp(instances, now) {
-  const coming = instances.filter(moves).sort((a, b) => Date.parse(a.next_edge.at) - Date.parse(b.next_edge.at));
+  const coming = instances.filter(moves).sort((a, b) => Date.parse(a.next.at) - Date.parse(b.next.at));
   if (!coming.length) return null;
-  const { at, action } = coming[0].next_edge;
-  const those = coming.filter((one) => one.next_edge.at === at && one.next_edge.action === action);
+  const { at, action } = coming[0].next;
+  const those = coming.filter((one) => one.next.at === at && one.next.action === action);
   const verb = { start: those.length === 1 ? "starts" : "start", stop: those.length === 1 ? "stops" : "stop" }[action];
   return { who: named(those), verb, when: moment(Date.parse(at), now), wait: length(Date.parse(at) - now) };
 }

@@ -203,7 +203,7 @@ async fn without_access_to_the_queue_the_passes_run_in_the_invocation() {
     cloud.ec2.deny(Denial::of(ApiAction::SendMessageBatch));
     let answer = cloud.invoke(&rule()).await;
     assert_eq!(
-        (&answer["queued"], &answer["steps"]),
+        (&answer["queued"], &answer["step_count"]),
         (&Value::Null, &json!(6))
     );
     assert_eq!(cloud.running(), 0);
@@ -217,14 +217,14 @@ async fn passes_in_the_invocation_name_an_unresponsive_account_region() {
     cloud.fault(hangs.in_account("000000000002").in_region(REGIONS[0]));
     let answer = cloud.invoke(&rule()).await;
     assert_eq!(cloud.running(), 1);
-    let unanswered: Vec<&str> = answer["unanswered"]
+    let errors: Vec<&str> = answer["errors"]
         .as_array()
         .unwrap()
         .iter()
         .map(|one| one["message"].as_str().unwrap())
         .collect();
-    let [one] = unanswered[..] else {
-        panic!("not exactly one: {unanswered:?}");
+    let [one] = errors[..] else {
+        panic!("not exactly one: {errors:?}");
     };
     let named = "in `eu-west-3` of account `…`: no answer within ";
     assert!(one.starts_with(named), "{one}");

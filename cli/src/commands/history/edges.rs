@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{EntryView, local};
 use crate::table::{ATTENTION, Cell, Column};
 
-pub(super) const VIEW: EntryView<EdgeEntry, 12> = EntryView {
+pub(super) const VIEW: EntryView<EdgeEntry, 13> = EntryView {
     nothing: "no edges recorded; the daemon records them with `daemon.driver = \"cloud\"`",
     plural: "edges",
     table_columns: || {
@@ -23,15 +23,16 @@ pub(super) const VIEW: EntryView<EdgeEntry, 12> = EntryView {
     row,
     place: |entry| (&entry.record.region, &entry.record.account),
     columns: [
+        "number",
+        "at",
         "id",
-        "edge",
-        "instance",
+        "kind",
         "name",
         "action",
         "cause",
         "schedule",
         "outcome",
-        "at",
+        "observed_at",
         "latency_seconds",
         "region",
         "account",
@@ -58,13 +59,14 @@ fn row(entry: &EdgeEntry, now: Timestamp) -> Vec<Cell> {
     ]
 }
 
-fn cells(entry: &EdgeEntry) -> [String; 12] {
+fn cells(entry: &EdgeEntry) -> [String; 13] {
     let it = &entry.record;
     let text = |value: Option<String>| value.unwrap_or_default();
     [
-        entry.id.to_string(),
+        entry.number.to_string(),
         it.edge.to_string(),
         it.instance.to_string(),
+        it.kind.to_string(),
         text(it.name.clone()),
         it.action.to_string(),
         it.cause.to_string(),

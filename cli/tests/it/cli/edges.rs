@@ -1,6 +1,6 @@
 //! `curfew history --edges`: the result of each edge.
 
-use curfew_core::instance::{AccountId, Region};
+use curfew_core::instance::{AccountId, Region, ResourceKind};
 use curfew_core::timetable::Action;
 use curfew_journal::{EdgeOutcome, EdgeRecord, Journal};
 use jiff::{SignedDuration, Timestamp};
@@ -20,6 +20,7 @@ fn edges_are_printed_as_table_json_and_csv() {
     );
     let edge: Timestamp = "2025-11-24T19:00:00Z".parse().unwrap();
     let followed = |name: &str, outcome, seconds| EdgeRecord {
+        kind: ResourceKind::Instance,
         edge,
         instance: "i-0abc1234def567890".parse().unwrap(),
         name: Some(name.to_owned()),
@@ -46,15 +47,15 @@ fn edges_are_printed_as_table_json_and_csv() {
     assert_eq!(
         document,
         json!({"edges": [{
-            "id": 1, "edge": "2025-11-24T19:00:00Z", "instance": "i-0abc1234def567890", "name": "web", "action": "stop",
-            "cause": "schedule office", "schedule": "office", "outcome": "in_time", "at": "2025-11-24T19:00:05Z",
+            "number": 1, "at": "2025-11-24T19:00:00Z", "id": "i-0abc1234def567890", "kind": "instance", "name": "web", "action": "stop",
+            "cause": "schedule office", "schedule": "office", "outcome": "in_time", "observed_at": "2025-11-24T19:00:05Z",
             "latency_seconds": 5.0, "region": "eu-west-3", "account": "123456789012"
         }]})
     );
     insta::assert_snapshot!(printed(&["-o", "csv"]), @"
-    id,edge,instance,name,action,cause,schedule,outcome,at,latency_seconds,region,account
-    1,2025-11-24T19:00:00Z,i-0abc1234def567890,web,stop,schedule office,office,in_time,2025-11-24T19:00:05Z,5,eu-west-3,123456789012
-    2,2025-11-24T19:00:00Z,i-00000000000000002,'=db,stop,schedule office,office,not_applied,2025-11-24T19:03:00Z,180,eu-west-3,123456789012
+    number,at,id,kind,name,action,cause,schedule,outcome,observed_at,latency_seconds,region,account
+    1,2025-11-24T19:00:00Z,i-0abc1234def567890,instance,web,stop,schedule office,office,in_time,2025-11-24T19:00:05Z,5,eu-west-3,123456789012
+    2,2025-11-24T19:00:00Z,i-00000000000000002,instance,'=db,stop,schedule office,office,not_applied,2025-11-24T19:03:00Z,180,eu-west-3,123456789012
     ");
     assert_eq!(printed(&["-o", "jsonl", "--since", "2025-11-25"]), "");
     let (code, stderr) = place.fails(&["history", "--edges", "--to", "stopped"]);

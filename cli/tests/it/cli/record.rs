@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use curfew_core::instance::{AccountId, InstanceState, Region};
+use curfew_core::instance::{AccountId, InstanceState, Region, ResourceKind};
 use curfew_core::state_tags::Cause;
 use curfew_core::transition::{KnownState, Transition, TransitionSource};
 use curfew_journal::{CoverageObservation, Journal, TransitionRecord};
@@ -62,6 +62,7 @@ impl JournalFixture {
         let known_state = known_state(id, to.parse().unwrap(), at);
         let cause: Cause = cause.parse().unwrap();
         let transition = Transition {
+            kind: ResourceKind::Instance,
             instance: id.parse().unwrap(),
             name: known_state.name.clone(),
             from: from.parse().unwrap(),
@@ -256,14 +257,14 @@ fn history_is_exported_as_json_lines_and_csv() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     assert_eq!(json!({"transitions": lines}), document);
-    insta::assert_snapshot!(fixture.place.prints(&["history", "-o", "csv"]), @r"
-    id,at,instance,name,from,to,cause,actor,schedule,edge,source,instance_type,region,account
-    1,2025-11-03T07:00:02Z,i-0abc1234def567890,web,stopped,pending,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
-    2,2025-11-03T07:00:10Z,i-0abc1234def567890,web,pending,running,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
-    3,2025-11-03T12:00:00Z,i-0fed9876cba543210,batch,running,stopped,external,arn:aws:iam::123456789012:user/alice,,,event,m5.large,eu-west-3,123456789012
-    4,2025-11-03T19:00:01Z,i-0abc1234def567890,web,running,stopping,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
-    5,2025-11-03T19:00:30Z,i-0abc1234def567890,web,stopping,stopped,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
-    6,2025-11-04T08:30:00.25Z,i-0abc1234def567899,'=1+1,running,stopped,override by bob,,,,event,m5.large,eu-west-3,123456789012
+    insta::assert_snapshot!(fixture.place.prints(&["history", "-o", "csv"]), @"
+    number,at,id,kind,name,from,to,cause,actor,schedule,edge_at,source,instance_type,region,account
+    1,2025-11-03T07:00:02Z,i-0abc1234def567890,instance,web,stopped,pending,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
+    2,2025-11-03T07:00:10Z,i-0abc1234def567890,instance,web,pending,running,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
+    3,2025-11-03T12:00:00Z,i-0fed9876cba543210,instance,batch,running,stopped,external,arn:aws:iam::123456789012:user/alice,,,event,m5.large,eu-west-3,123456789012
+    4,2025-11-03T19:00:01Z,i-0abc1234def567890,instance,web,running,stopping,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
+    5,2025-11-03T19:00:30Z,i-0abc1234def567890,instance,web,stopping,stopped,schedule office,,office,,event,t3.micro,eu-west-3,123456789012
+    6,2025-11-04T08:30:00.25Z,i-0abc1234def567899,instance,'=1+1,running,stopped,override by bob,,,,event,m5.large,eu-west-3,123456789012
     ");
 }
 
@@ -308,8 +309,8 @@ fn savings_include_money_and_unknown_hours() {
     4.0 h have no data and are not counted as off.
     10.0 h off are of types without a price in [prices].
     ");
-    insta::assert_snapshot!(savings(&["--by", "instance", "-o", "csv"]), @r"
-    name,instances,on_hours,off_hours,unknown_hours,off_share,saved,unpriced_off_hours,region,account
+    insta::assert_snapshot!(savings(&["--by", "instance", "-o", "csv"]), @"
+    name,count,on_hours,off_hours,unknown_hours,off_share,saved,unpriced_off_hours,region,account
     batch (i-0fed9876cba543210),1,12,10,2,0.455,0,10,eu-west-3,123456789012
     web (i-0abc1234def567890),1,10.01,11.99,2,0.545,6,0,eu-west-3,123456789012
     ");
@@ -331,7 +332,7 @@ fn savings_are_one_json_document() {
     let report = savings(&["--schedule", "office"]);
     // On from 7:00:02 to 19:00:30, except for the two hours without coverage.
     let office = json!({
-        "name": "office", "instances": 1, "on_hours": 10.01, "off_hours": 11.99, "unknown_hours": 2.0,
+        "name": "office", "count": 1, "on_hours": 10.01, "off_hours": 11.99, "unknown_hours": 2.0,
         "off_share": 0.545, "saved": 6.0, "unpriced_off_hours": 0.0,
         "region": "eu-west-3", "account": "123456789012",
     });

@@ -151,7 +151,7 @@ fn the_json_report_lists_every_check() {
         .iter()
         .map(|check| {
             let text = |key: &str| check[key].as_str().unwrap();
-            format!("{} {}", text("check"), text("verdict"))
+            format!("{} {}", text("check"), text("result"))
         })
         .collect();
     assert_eq!(
@@ -279,7 +279,7 @@ fn mistagged_instances_come_first_with_the_command_that_corrects_them() {
     let document = output.json();
     let check = &document["checks"][0];
     assert_eq!(
-        (&check["check"], &check["verdict"]),
+        (&check["check"], &check["result"]),
         (&"tags".into(), &"warn".into())
     );
     let groups = check["mistagged"].as_array().unwrap();

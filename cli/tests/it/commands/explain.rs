@@ -1,6 +1,6 @@
 //! `curfew explain INSTANCE`: the reasons for the state of an instance.
 
-use curfew_core::instance::{AccountId, InstanceState, Region};
+use curfew_core::instance::{AccountId, InstanceState, Region, ResourceKind};
 use curfew_core::transition::{Transition, TransitionSource};
 use curfew_journal::{Journal, TransitionRecord};
 use curfew_model::Launch;
@@ -18,6 +18,7 @@ fn explain_prints_every_input_of_the_decision() {
     let web = cloud.id("web");
     let mut journal = Journal::open(cloud.directory.path()).unwrap();
     let transition = Transition {
+        kind: ResourceKind::Instance,
         instance: web.as_str().parse().unwrap(),
         name: Some("web".into()),
         from: InstanceState::Pending,
@@ -44,7 +45,7 @@ fn explain_prints_every_input_of_the_decision() {
     let explained = cloud.json(&["explain", web.as_str(), "--at", at]);
     assert_eq!(explained["managed"]["by"], "tag");
     assert_eq!(explained["override"]["actor"], "alice");
-    assert_eq!(explained["last"]["cause"], "request by bob");
+    assert_eq!(explained["last_applied"]["cause"], "request by bob");
     assert_eq!(explained["transitions"][0]["to"], "running");
     let output = cloud.run(&["explain", web.as_str(), "--at", at]);
     insta::assert_snapshot!(output.stdout.replace(web.as_str(), "i-web"), @r#"

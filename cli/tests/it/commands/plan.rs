@@ -29,7 +29,7 @@ fn every_observed_instance_has_a_step_or_a_reason() {
             "stray | unmanaged"
         ]
     );
-    assert!(plan["next_edge"].is_string(), "{plan}");
+    assert!(plan["next"]["at"].is_string(), "{plan}");
     assert_eq!(cloud.changes(), 0, "a plan changes nothing");
 }
 

@@ -29,7 +29,7 @@ fn the_only_managed_instance_needs_no_name() {
     assert_eq!(
         lines(
             &changes["instances"],
-            &["before", "after", "result", "action"]
+            &["state", "after", "result", "action"]
         ),
         ["web | running | stopping | stopping | stop"]
     );
@@ -114,7 +114,7 @@ fn a_name_is_enough_if_only_one_instance_has_it() {
     let cloud = Cloud::with([idle("web"), idle("db"), idle("db")]);
     let changes = cloud.json(&["stop", "web"]);
     assert_eq!(
-        lines(&changes["instances"], &["before", "result"]),
+        lines(&changes["instances"], &["state", "result"]),
         ["web | running | stopping"]
     );
     let before = cloud.changes();

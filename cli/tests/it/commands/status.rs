@@ -30,19 +30,19 @@ fn status_shows_managed_instances_and_counts_the_rest() {
     assert_eq!(
         lines(
             &status["instances"],
-            &["state", "schedule", "desired", "pending_action", "reason"]
+            &["state", "schedule", "desired", "pending_action", "verdict"]
         ),
         [
             "batch | running | year | running | null | an override by alice keeps it running until 2199-01-01T00:00:00Z",
             "web | running | night | unmanaged | stop | a pass would stop it (schedule night)",
         ]
     );
-    assert_eq!(status["unmanaged"], 1);
+    assert_eq!(status["unmanaged_count"], 1);
     assert_eq!(status["instances"][0]["instance_type"], "t3.micro");
     assert_eq!(status["instances"][0]["region"], "us-east-1");
     let all = cloud.json(&["status", "--all"]);
     assert_eq!(all["instances"].as_array().unwrap().len(), 3);
-    assert_eq!(all["unmanaged"], json!(0));
+    assert_eq!(all["unmanaged_count"], json!(0));
     let output = cloud.run(&["status"]);
     let lines: Vec<&str> = output.stdout.lines().collect();
     assert_eq!(lines[0], "2 instances: 2 running; 1 needs attention");
@@ -124,8 +124,7 @@ fn three_hundred_instances_fit_a_terminal_of_24_lines_and_80_columns() {
     assert!(lines.len() < 24, "{screen}");
     let widest = lines.iter().map(|line| line.chars().count()).max();
     assert!(widest <= Some(80), "{screen}");
-    let problem =
-        "    5  batch-0, batch-1, batch-2 and 2 more: its tag names the schedule `nigth`,";
+    let problem = "    5  batch-0, batch-1, batch-2 and 2 more: the tag `Schedule` names the";
     assert!(lines.contains(&problem), "{screen}");
     for group in [
         "180  year      running  start ",

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use curfew_core::instance::{AccountId, InstanceState, Region};
+use curfew_core::instance::{AccountId, InstanceState, Region, ResourceKind};
 use curfew_core::timetable::Action;
 use curfew_core::transition::{KnownState, Transition, TransitionSource};
 use curfew_journal::{CoverageObservation, EdgeOutcome, EdgeRecord, Journal, TransitionRecord};
@@ -60,6 +60,7 @@ fn record(cloud: &Cloud) {
     let (region, account) = (Region::new("us-east-1"), AccountId::new("000000000000"));
     let web = cloud.id("web");
     let transition = Transition {
+        kind: ResourceKind::Instance,
         instance: web.as_str().parse().unwrap(),
         name: Some("web".into()),
         from: InstanceState::Stopped,
@@ -108,6 +109,7 @@ fn record(cloud: &Cloud) {
     };
     journal.record(&[record]).unwrap();
     let edge = EdgeRecord {
+        kind: ResourceKind::Instance,
         edge: at,
         instance,
         name: Some("web".into()),

@@ -8,6 +8,9 @@ use std::time::Duration;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use curfew_core::account_regions::{AccountRegion, TargetAccount};
+use curfew_core::error_code::ErrorCode;
+use curfew_core::instance::{AccountId, Region};
+use serde::Serialize;
 
 use super::AccountRegionFleet;
 use crate::error::{CloudError, CloudErrorKind, sources};
@@ -24,6 +27,35 @@ pub struct AccountRegionError {
     account: Option<Arc<TargetAccount>>,
     /// A prefix that names the account-region; empty if there is only one.
     place: String,
+}
+
+/// An account-region that did not answer, as responses and commands list it: the state of its instances is unknown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct UnansweredRegion<E> {
+    /// The account; only if it is not the account of Curfew itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
+    /// The region.
+    pub region: Region,
+    /// Why it did not answer.
+    #[serde(flatten)]
+    pub error: E,
+}
+
+impl<E> UnansweredRegion<E> {
+    /// Lists the errors, each described for the interface at hand.
+    pub fn all(
+        errors: &[AccountRegionError],
+        describe: impl Fn(&AccountRegionError) -> E,
+    ) -> Vec<Self> {
+        let unanswered = errors.iter().map(|error| Self {
+            account: error.account_region.account.clone(),
+            region: error.account_region.region.clone(),
+            error: describe(error),
+        });
+        unanswered.collect()
+    }
 }
 
 /// Why an account-region failed.
@@ -66,6 +98,15 @@ impl AccountRegionError {
             account: one.account.clone(),
             failure,
             place,
+        }
+    }
+
+    /// The kind of the error.
+    pub fn code(&self) -> ErrorCode {
+        match &self.failure {
+            AccountRegionFailure::Cloud(error) => error.kind.into(),
+            AccountRegionFailure::OutOfTime => ErrorCode::OutOfTime,
+            AccountRegionFailure::NoAnswer { .. } => ErrorCode::Unreachable,
         }
     }
 

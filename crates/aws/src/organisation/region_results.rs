@@ -1,6 +1,7 @@
 //! The results of all account-regions, and the failures.
 
 use curfew_core::account_regions::AccountRegion;
+use curfew_core::next_action::NextAction;
 use curfew_core::plan::Plan;
 use jiff::Timestamp;
 
@@ -66,14 +67,14 @@ fn joined_plan(mut all: Plan, one: Plan) -> Plan {
         at,
         steps,
         skipped,
-        next_edge,
+        next,
         valid_until,
     } = one;
     all.at = all.at.max(at);
     all.steps.extend(steps);
     all.skipped.extend(skipped);
     let earlier = |one: Option<Timestamp>, other| [one, other].into_iter().flatten().min();
-    all.next_edge = earlier(all.next_edge, next_edge);
+    all.next = NextAction::earliest(all.next.into_iter().chain(next));
     all.valid_until = earlier(all.valid_until, valid_until);
     all
 }

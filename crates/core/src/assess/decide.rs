@@ -11,6 +11,7 @@ use super::directive::{
 use super::evaluator::Evaluator;
 use crate::decision::Decision;
 use crate::instance::{Hibernation, StateReason};
+use crate::next_action::NextAction;
 use crate::schedule::StopBy;
 use crate::skip::SkipReason;
 use crate::state_tags::{Cause, LAST_TAG, LastApplied, OverrideState};
@@ -70,8 +71,12 @@ impl Evaluator<'_> {
             Some(SkipReason::MalformedOverride { .. } | SkipReason::MalformedRequest { .. }) => {
                 return;
             }
-            Some(SkipReason::WaitingToRetry { action, until, .. }) => Some(Edge {
-                at: *until,
+            Some(SkipReason::WaitingToRetry {
+                action,
+                next_attempt_at,
+                ..
+            }) => Some(Edge {
+                at: *next_attempt_at,
                 action: *action,
             }),
             _ => None,
@@ -95,7 +100,14 @@ impl Evaluator<'_> {
         };
         evaluation.next_edge = retry.into_iter().chain(edge).min_by_key(|edge| edge.at);
         let retry_at = retry.map(|edge| edge.at);
-        evaluation.next_due = retry_at.into_iter().chain(evaluation.valid_until).min();
+        let due = retry_at.into_iter().chain(evaluation.valid_until).min();
+        let next_edge = evaluation.next_edge;
+        evaluation.next_due = due.map(|at| NextAction {
+            at,
+            action: next_edge
+                .filter(|edge| edge.at == at)
+                .map(|edge| edge.action),
+        });
     }
 
     fn decide(&self, newest: Option<&NewestDirective>) -> Decision {
@@ -284,7 +296,7 @@ impl Evaluator<'_> {
                 at: directive.at,
                 action,
             },
-            tries: tried.map(|retry| retry.attempts),
+            attempts: tried.map(|retry| retry.attempts),
             code: tried.map(|retry| retry.code.clone()),
         })
     }

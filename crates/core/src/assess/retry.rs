@@ -37,9 +37,9 @@ impl Evaluator<'_> {
         if let Some(retry) = earlier.filter(|retry| self.effective_now < retry.next_attempt_at) {
             return self.skip(SkipReason::WaitingToRetry {
                 action,
-                tries: retry.attempts,
+                attempts: retry.attempts,
                 code: retry.code.clone(),
-                until: retry.next_attempt_at,
+                next_attempt_at: retry.next_attempt_at,
             });
         }
         let next = NextRetry::at(self.effective_now, directive.at, action, earlier);

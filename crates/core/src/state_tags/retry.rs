@@ -26,15 +26,18 @@ use crate::timetable::Action;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Retry {
-    /// The instant of the directive that demands the action.
+    /// The instant of the edge or request that demands the action.
+    #[serde(rename = "edge_at")]
     pub edge: Timestamp,
     /// The action that failed.
     pub action: Action,
     /// The number of attempts, at least one.
     pub attempts: u32,
-    /// Why the latest attempt failed.
+    /// EC2's code for the failure of the latest attempt.
+    #[serde(rename = "error_code")]
     pub code: ReasonCode,
     /// The instant of the first attempt, from which the catch-up limit counts.
+    #[serde(rename = "first_attempt_at")]
     pub first: Timestamp,
     /// The earliest instant of the next attempt.
     pub next_attempt_at: Timestamp,

@@ -386,6 +386,7 @@ fn an_event_without_an_observation_uses_the_last_known_facts() {
     let (mut before, after, schedule_set) = renamed_since();
     let at: Timestamp = "2026-11-23T19:00:01Z".parse().unwrap();
     let expected = Transition {
+        kind: ResourceKind::Instance,
         instance: after.id.clone(),
         name: Some("old".into()),
         from: InstanceState::Running,
@@ -427,6 +428,7 @@ fn an_event_with_an_observation_uses_the_current_facts() {
     let at: Timestamp = "2026-11-23T19:00:01Z".parse().unwrap();
     let to = InstanceState::Stopping;
     let expected = Transition {
+        kind: ResourceKind::Instance,
         instance: after.id.clone(),
         name: Some("web".into()),
         from: InstanceState::Running,
@@ -648,6 +650,7 @@ fn an_unlisted_instance_was_terminated_with_the_last_known_facts() {
     assert_eq!(
         disappearance(&after.id, &before, now),
         Transition {
+            kind: ResourceKind::Instance,
             instance: after.id.clone(),
             name: Some("old".into()),
             from: InstanceState::Running,

@@ -196,14 +196,14 @@ fn the_json_form_is_stable() {
     let simulation = between(OFFICE, "2026-11-23", "2026-11-23");
     insta::assert_json_snapshot!(simulation, @r#"
     {
-      "schedule": "office",
-      "time_zone": "Europe/Paris",
-      "from": "2026-11-22T23:00:00Z",
-      "to": "2026-11-23T23:00:00Z",
+      "name": "office",
+      "timezone": "Europe/Paris",
+      "since": "2026-11-22T23:00:00Z",
+      "until": "2026-11-23T23:00:00Z",
       "running": [
         {
-          "from": "2026-11-23T07:00:00Z",
-          "to": "2026-11-23T19:00:00Z"
+          "since": "2026-11-23T07:00:00Z",
+          "until": "2026-11-23T19:00:00Z"
         }
       ],
       "unmanaged": [],

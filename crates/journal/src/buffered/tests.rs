@@ -94,7 +94,7 @@ fn on_a_full_disk_records_wait_and_are_written_in_order_when_there_is_space() {
     let journal = Journal::read(directory.path()).unwrap();
     let entries = journal.history(&HistoryFilter::default()).unwrap();
     assert_eq!(entries.len(), 301);
-    assert!(entries.is_sorted_by_key(|entry| (entry.transition.at, entry.id)));
+    assert!(entries.is_sorted_by_key(|entry| (entry.transition.at, entry.number)));
     assert_eq!(written.entries.last(), entries.last());
 }
 

@@ -32,6 +32,7 @@ fn initial(state: InstanceState, since: &str) -> InitialState {
 fn entry(to: InstanceState, when: &str) -> JournalEntry {
     let (account, region) = place();
     let transition = Transition {
+        kind: curfew_core::instance::ResourceKind::Instance,
         instance: WEB.parse().unwrap(),
         name: Some("web".into()),
         from: InstanceState::Running,
@@ -46,7 +47,10 @@ fn entry(to: InstanceState, when: &str) -> JournalEntry {
         actor: None,
         instance_type: Some("t3.micro".into()),
     };
-    JournalEntry { id: 1, transition }
+    JournalEntry {
+        number: 1,
+        transition,
+    }
 }
 
 fn interval(begun: &str, ended: &str) -> CoverageInterval {

@@ -4,7 +4,8 @@
 use std::error::Error as _;
 
 use curfew_aws::error::CloudError;
-use curfew_config::notify::NotificationKind;
+use curfew_config::notify::NotificationEvent;
+use curfew_core::error_code::{DescribedError, ErrorCode};
 use curfew_journal::{JournalError, JournalReplacement};
 use jiff::{Timestamp, Unit};
 use serde_json::{Map, json};
@@ -23,7 +24,7 @@ impl Notification {
                 error.hint()
             ),
             facts: facts(
-                json!({"error": error.to_string(), "code": error.code, "failures": failures}),
+                json!({"error": error.described(), "error_code": error.code, "failure_count": failures}),
             ),
             ..Self::named(place, at)
         }
@@ -49,7 +50,12 @@ impl Notification {
         Self {
             what: format!("{what}. Schedules are kept; {waiting_now} in memory"),
             facts: facts(json!({
-                "error": error.to_string(), "source": source, "hint": error.hint(), "waiting": waiting,
+                "error": DescribedError {
+                    code: ErrorCode::Failed,
+                    message: source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
+                    hint: error.hint().map(str::to_owned),
+                },
+                "waiting_count": waiting,
             })),
             ..Self::named(CURFEW, at)
         }
@@ -76,7 +82,7 @@ impl Notification {
                 took.unwrap_or_default()
             ),
             facts: facts(
-                json!({"recovered": true, "since": since, "written": written, "lost": lost}),
+                json!({"recovered": true, "since": since, "written_count": written, "lost_count": lost}),
             ),
             ..Self::named(CURFEW, at)
         }
@@ -118,7 +124,9 @@ impl Notification {
         };
         Self {
             what: format!("the queue `{queue}` has {there}: {hint}"),
-            facts: facts(json!({"queue": queue, "messages": messages, "new": new, "hint": hint})),
+            facts: facts(
+                json!({"queue": queue, "message_count": messages, "new_count": new, "hint": hint}),
+            ),
             ..Self::named(CURFEW, at)
         }
     }
@@ -139,7 +147,7 @@ impl Notification {
                 "the daemon's task `{task}` failed {deaths} times in a row: {why}; it is restarted each time. \
                  A bug: please report it"
             ),
-            facts: facts(json!({"task": task, "why": why, "deaths": deaths})),
+            facts: facts(json!({"task": task, "reason": why, "failure_count": deaths})),
             ..Self::named(CURFEW, at)
         }
     }
@@ -156,7 +164,7 @@ impl Notification {
     /// Returns the notification that `curfew notify test` sends.
     pub fn test(at: Timestamp) -> Self {
         Self {
-            kind: NotificationKind::Test,
+            event: NotificationEvent::Test,
             what: "can reach you here: this is a test".to_owned(),
             ..Self::named(CURFEW, at)
         }
@@ -164,7 +172,7 @@ impl Notification {
 
     fn named(subject: &str, at: Timestamp) -> Self {
         Self {
-            kind: NotificationKind::Failure,
+            event: NotificationEvent::Failure,
             at,
             subject: Subject::Named(subject.to_owned()),
             schedule: None,

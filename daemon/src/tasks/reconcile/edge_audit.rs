@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use curfew_aws::execute::{Outcome, StepResult};
 use curfew_aws::pass::Pass;
-use curfew_core::instance::{Instance, InstanceId};
+use curfew_core::instance::{Instance, InstanceId, ResourceKind};
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::state_tags::{Cause, LAST_TAG, LastApplied};
 use curfew_core::step::{Step, StepAction};
@@ -151,6 +151,7 @@ impl EdgeObservation {
     fn of(self, instance: &Instance, schedule_set: &ScheduleSet) -> EdgeRecord {
         let schedule = schedule_set.schedule_for(instance).ok();
         EdgeRecord {
+            kind: ResourceKind::Instance,
             edge: self.edge.at,
             instance: instance.id.clone(),
             name: instance.name().map(str::to_owned),
@@ -199,9 +200,9 @@ pub(crate) fn next_check(pass: &Pass, grace: Duration) -> Option<Timestamp> {
         let soon = now.checked_add(again).unwrap_or(Timestamp::MAX);
         (judged > now).then(|| soon.min(judged))
     });
-    let coming = pass.plan.next_edge.map(|edge| {
-        let soon = edge.checked_add(FIRST_CHECK).unwrap_or(Timestamp::MAX);
-        soon.min(grace_ends_at(edge, grace))
+    let coming = pass.plan.next.map(|next| {
+        let soon = next.at.checked_add(FIRST_CHECK).unwrap_or(Timestamp::MAX);
+        soon.min(grace_ends_at(next.at, grace))
     });
     waiting.chain(coming).filter(|at| *at > now).min()
 }

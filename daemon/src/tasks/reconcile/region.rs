@@ -100,7 +100,7 @@ impl RegionSummary {
         Self {
             states,
             managed: managed.count(),
-            next_edge: pass.plan.next_edge,
+            next_edge: pass.plan.next.map(|next| next.at),
         }
     }
 

@@ -229,6 +229,7 @@ mod tests {
     use super::*;
     use crate::notify::TestSink;
     use crate::test_support::{self, at};
+    use curfew_core::instance::ResourceKind;
     use curfew_core::state_tags::{OVERRIDE_TAG, REQUEST_TAG};
     use curfew_journal::{JournalError, JournalReplacement};
 
@@ -345,6 +346,7 @@ mod tests {
     fn the_latency_of_an_edge_is_known_when_its_instance_has_come_to_rest() {
         use InstanceState::{Pending, Running, Stopped, Stopping};
         let transition = |from, to, time: &str, edge: Option<&str>, cause: &str| Transition {
+            kind: ResourceKind::Instance,
             instance: "i-0abc1234def567890".parse().unwrap(),
             name: None,
             from,

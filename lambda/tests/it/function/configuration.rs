@@ -30,11 +30,11 @@ async fn without_a_valid_configuration_every_request_fails() {
         world.ssm.put(broken.map(str::to_owned));
         assert_eq!(
             world.get("/stop").await.error_code(),
-            (503, "no_configuration"),
+            (503, "invalid_configuration"),
             "{broken:?}"
         );
         let failure = world.send(&json!({"command": "wake"})).await.unwrap_err();
-        assert_eq!(failure.kind, "no_configuration");
+        assert_eq!(failure.kind, "invalid_configuration");
         assert_eq!(world.changes(), 0);
     }
 }
@@ -45,9 +45,9 @@ async fn configuration_errors_are_reported() {
     world.ssm.put(Some(
         r#"{"schedules": {"x": {"timezone": "Europe/Pariss", "start": "0 8 * * 9"}}}"#.to_owned(),
     ));
-    insta::assert_snapshot!(world.get("/status").await.error_text(), @"503 no_configuration: the configuration parameter `/curfew/configuration` is not valid: `schedules.x.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?; `schedules.x.start`: `0 8 * * 9`: `9` is out of range for the day of the week: 0–7 or SUN–SAT are allowed; run `curfew check` before deploying to find such errors");
+    insta::assert_snapshot!(world.get("/status").await.error_text(), @"503 invalid_configuration: the configuration parameter `/curfew/configuration` is not valid: `schedules.x.timezone`: `Europe/Pariss` is not an IANA time zone; did you mean `Europe/Paris`?; `schedules.x.start`: `0 8 * * 9`: `9` is out of range for the day of the week: 0–7 or SUN–SAT are allowed; run `curfew check` before deploying to find such errors");
     world.ssm.put(None);
-    insta::assert_snapshot!(world.get("/status").await.error_text(), @"503 no_configuration: the configuration parameter `/curfew/configuration` does not exist; run `curfew deploy` to create it");
+    insta::assert_snapshot!(world.get("/status").await.error_text(), @"503 invalid_configuration: the configuration parameter `/curfew/configuration` does not exist; run `curfew deploy` to create it");
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn a_configuration_for_a_newer_release_keeps_the_previous_one_active() {
     // A new environment has no previous configuration.
     let world = World::with([at_work("web")]).await;
     world.ssm.put(Some(of_version("2.0")));
-    insta::assert_snapshot!(world.get("/stop").await.error_text(), @"503 no_configuration: the configuration parameter `/curfew/configuration` is for a newer release: the configuration document is of version 2.0, and this code reads versions up to 1.x; run `curfew deploy` with that release to update the function");
+    insta::assert_snapshot!(world.get("/stop").await.error_text(), @"503 invalid_configuration: the configuration parameter `/curfew/configuration` is for a newer release: the configuration document is of version 2.0, and this code reads versions up to 1.x; run `curfew deploy` with that release to update the function");
     assert_eq!(world.changes(), 0);
 }
 
@@ -163,7 +163,7 @@ async fn a_configuration_with_a_missing_part_is_an_error() {
     let error = world.get("/stop").await.error_text();
     assert!(
         error.starts_with(
-            "503 no_configuration: the configuration parameter `/curfew/configuration/"
+            "503 invalid_configuration: the configuration parameter `/curfew/configuration/"
         ),
         "{error}"
     );

@@ -39,23 +39,23 @@ async fn every_captured_or_documented_event_is_recognised() {
     aws-rest-proxy-root-iam-domain.json: 200
     aws-rest-proxy.json: 200
     aws-s3-put.json: unknown_event
-    aws-scheduled-event.json: {"at":"2026-11-23T18:00:00Z","failures":0,"instances":1,"next_edge":"2026-11-23T19:00:00Z","steps":0}
-    aws-scheduler-default.json: {"at":"2026-11-23T18:00:00Z","failures":0,"instances":1,"next_edge":"2026-11-23T19:00:00Z","steps":0}
-    aws-scheduler-input.json: {"at":"2026-11-23T18:00:00Z","failures":0,"instances":1,"next_edge":"2026-11-23T19:00:00Z","steps":0}
+    aws-scheduled-event.json: {"at":"2026-11-23T18:00:00Z","failure_count":0,"instance_count":1,"next":{"action":"stop","at":"2026-11-23T19:00:00Z"},"step_count":0}
+    aws-scheduler-default.json: {"at":"2026-11-23T18:00:00Z","failure_count":0,"instance_count":1,"next":{"action":"stop","at":"2026-11-23T19:00:00Z"},"step_count":0}
+    aws-scheduler-input.json: {"at":"2026-11-23T18:00:00Z","failure_count":0,"instance_count":1,"next":{"action":"stop","at":"2026-11-23T19:00:00Z"},"step_count":0}
     aws-spot-interruption.json: unknown_event
     aws-state-change.json: null
     localstack-rest-GET.json: 404
     localstack-rest-POST.json: 404
-    localstack-scheduled-rule.json: {"at":"2026-11-23T18:00:00Z","failures":0,"instances":1,"next_edge":"2026-11-23T19:00:00Z","steps":0}
+    localstack-scheduled-rule.json: {"at":"2026-11-23T18:00:00Z","failure_count":0,"instance_count":1,"next":{"action":"stop","at":"2026-11-23T19:00:00Z"},"step_count":0}
     ministack-http-GET-api.json: 200
     ministack-http-GET-function-url.json: 404
     ministack-rest-DELETE.json: 404
     ministack-rest-GET-query.json: 400
     ministack-rest-GET.json: 200
     ministack-rest-POST-body.json: 400
-    ministack-rule-input-transformer.json: {"at":"2026-11-23T18:00:00Z","failures":0,"instances":1,"next_edge":"2026-11-23T19:00:00Z","steps":0}
-    ministack-scheduled-rule.json: {"at":"2026-11-23T18:00:00Z","failures":0,"instances":1,"next_edge":"2026-11-23T19:00:00Z","steps":0}
-    ministack-scheduler-schedule.json: {"at":"2026-11-23T18:00:00Z","failures":0,"instances":1,"next_edge":"2026-11-23T19:00:00Z","steps":0}
+    ministack-rule-input-transformer.json: {"at":"2026-11-23T18:00:00Z","failure_count":0,"instance_count":1,"next":{"action":"stop","at":"2026-11-23T19:00:00Z"},"step_count":0}
+    ministack-scheduled-rule.json: {"at":"2026-11-23T18:00:00Z","failure_count":0,"instance_count":1,"next":{"action":"stop","at":"2026-11-23T19:00:00Z"},"step_count":0}
+    ministack-scheduler-schedule.json: {"at":"2026-11-23T18:00:00Z","failure_count":0,"instance_count":1,"next":{"action":"stop","at":"2026-11-23T19:00:00Z"},"step_count":0}
     "#);
     assert_eq!(
         world.changes(),
@@ -79,7 +79,7 @@ async fn every_form_of_trigger_applies_a_due_stop_once() {
         world.ec2.advance(SignedDuration::from_hours(1));
         let report = world.send(&event).await.unwrap();
         assert_eq!(
-            (&report["steps"], &report["failures"]),
+            (&report["step_count"], &report["failure_count"]),
             (&json!(1), &json!(0)),
             "{event}"
         );

@@ -14,7 +14,7 @@ fn wake(schedule: &str) -> serde_json::Value {
 async fn an_override_outlasts_an_edge_and_its_end_is_applied() {
     let world = World::with([at_work("web")]).await;
     let answer = world.get("/start?for=3h").await;
-    insta::assert_snapshot!(answer.of_instances(&["result", "reason", "override", "next_edge"]).join("\n"), @r#"web | overridden | override by http 127.0.0.1 | {"actor":"http 127.0.0.1","since":"2026-11-23T18:00:00Z","state":"running","until":"2026-11-23T21:00:00Z"} | {"action":"stop","at":"2026-11-23T21:00:00Z"}"#);
+    insta::assert_snapshot!(answer.of_instances(&["result", "reason", "override", "next"]).join("\n"), @r#"web | overridden | override by http 127.0.0.1 | {"actor":"http 127.0.0.1","since":"2026-11-23T18:00:00Z","state":"running","until":"2026-11-23T21:00:00Z"} | {"action":"stop","at":"2026-11-23T21:00:00Z"}"#);
     assert_eq!(
         world.tag("web", "curfew:override").as_deref(),
         Some("running since 2026-11-23T18:00:00Z until 2026-11-23T21:00:00Z by http 127.0.0.1")
@@ -48,7 +48,7 @@ async fn resume_ends_the_override_and_applies_the_schedule() {
     world.ec2.advance(SignedDuration::from_mins(10));
     let answer = world.post("/resume", "").await;
     assert_eq!(
-        answer.of_instances(&["before", "result", "override"]),
+        answer.of_instances(&["state", "result", "override"]),
         ["web | stopped | starting | null"]
     );
     assert_eq!(

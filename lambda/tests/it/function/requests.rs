@@ -18,11 +18,11 @@ async fn status_shows_state_and_reason() {
       "instances": [
         {
           "desired": "running",
-          "desired_reason": "inside the window `Mon-Fri 08:00-20:00` in Europe/Paris",
           "fallback": null,
           "id": "i-0e220a8397b1dcdaf",
           "inline_schedule": null,
           "instance_type": "t3.micro",
+          "kind": "instance",
           "last_applied": {
             "action": "start",
             "at": "2026-11-23T07:00:00Z",
@@ -35,23 +35,28 @@ async fn status_shows_state_and_reason() {
             "cause": "schedule office"
           },
           "name": "web",
-          "next_edge": {
+          "next": {
             "action": "stop",
             "at": "2026-11-23T19:00:00Z"
           },
           "override": null,
           "pending_action": null,
-          "reason": "it is running, as it should be",
+          "problem": null,
+          "reason": "inside the window `Mon-Fri 08:00-20:00` in Europe/Paris",
           "region": "us-east-1",
           "retry": null,
           "schedule": "office",
           "skip_code": "as_desired",
-          "state": "running"
+          "state": "running",
+          "verdict": "it is running, as it should be"
         }
       ],
-      "next_edge": "2026-11-23T19:00:00Z",
+      "next": {
+        "action": "stop",
+        "at": "2026-11-23T19:00:00Z"
+      },
       "request_id": "c0ffee",
-      "unmanaged": 0
+      "unmanaged_count": 0
     }
     "#);
 }
@@ -63,25 +68,28 @@ async fn status_lists_unmanaged_instances_only_with_all() {
         Launch::new("stray"),
         Launch::new("opted-out").tag("Schedule", "none"),
         Launch::new("misspelt").tag("Schedule", "offfice"),
+        Launch::new("lower-case").tag("schedule", "office"),
         at_work("of-a-group").auto_scaling_group("web-asg"),
     ])
     .await;
     let answer = world.get("/status").await;
-    insta::assert_snapshot!(answer.of_instances(&["schedule", "state", "reason"]).join("\n"), @r"
-    misspelt | null | running | its tag names the schedule `offfice`, which does not exist; there is `lab`, `office`
-    of-a-group | office | running | the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same
-    web | office | running | it is running, as it should be
-    ");
-    assert_eq!(answer.body["unmanaged"], 2);
+    insta::assert_snapshot!(answer.of_instances(&["schedule", "state", "verdict", "problem"]).join("\n"), @r#"
+    lower-case | null | running | no schedule manages it: it has no managing tag, and no schedule's `match` takes it | {"code":"wrong_key","hint":"set the tag `Schedule` to `office`","message":"the tag `schedule` has the value `office`, but only the tag `Schedule` counts","tag":"schedule"}
+    misspelt | null | running | its tag names the schedule `offfice`, which does not exist; there is `lab`, `office` | {"code":"unknown_schedule","hint":"set the tag `Schedule` to `office`","message":"the tag `Schedule` names the schedule `offfice`, which does not exist: there is `lab`, `office`","tag":"Schedule"}
+    of-a-group | office | running | the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same | null
+    web | office | running | it is running, as it should be | null
+    "#);
+    assert_eq!(answer.body["unmanaged_count"], 2);
     let all = world.get("/status?all=true").await;
-    insta::assert_snapshot!(all.of_instances(&["schedule", "reason"]).join("\n"), @r"
+    insta::assert_snapshot!(all.of_instances(&["schedule", "verdict"]).join("\n"), @"
+    lower-case | null | no schedule manages it: it has no managing tag, and no schedule's `match` takes it
     misspelt | null | its tag names the schedule `offfice`, which does not exist; there is `lab`, `office`
     of-a-group | office | the Auto Scaling group `web-asg` manages it, and would replace or miss it; only an instance that is named by its id is acted on all the same
     opted-out | null | its tag `Schedule` opts it out
     stray | null | no schedule manages it: it has no managing tag, and no schedule's `match` takes it
     web | office | it is running, as it should be
     ");
-    assert_eq!(all.body["unmanaged"], 0);
+    assert_eq!(all.body["unmanaged_count"], 0);
 }
 
 #[tokio::test]
@@ -108,17 +116,18 @@ async fn a_stop_is_carried_out_and_recorded_in_the_state_tags() {
         {
           "action": "stop",
           "after": "stopping",
-          "before": "running",
           "id": "i-0e220a8397b1dcdaf",
+          "kind": "instance",
           "name": "web",
-          "next_edge": {
+          "next": {
             "action": "stop",
             "at": "2026-11-23T19:00:00Z"
           },
           "override": null,
           "reason": "request by http 127.0.0.1",
           "region": "us-east-1",
-          "result": "stopping"
+          "result": "stopping",
+          "state": "running"
         }
       ],
       "request_id": "c0ffee"
@@ -131,7 +140,7 @@ async fn a_stop_is_carried_out_and_recorded_in_the_state_tags() {
     );
     let again = world.get("/stop").await;
     assert_eq!(
-        again.of_instances(&["before", "result"]),
+        again.of_instances(&["state", "result"]),
         ["web | stopping | unchanged"]
     );
     assert_eq!(world.ec2.calls_of(ApiAction::StopInstances).len(), 1);
@@ -142,14 +151,14 @@ async fn a_start_is_reported_as_starting_until_the_instance_runs() {
     let world = World::with([at_work("web").stopped()]).await;
     let answer = world.get("/start").await;
     assert_eq!(
-        answer.of_instances(&["before", "after", "result"]),
+        answer.of_instances(&["state", "after", "result"]),
         ["web | stopped | pending | starting"]
     );
     world.ec2.advance(SignedDuration::from_secs(60));
     assert_eq!(world.state("web"), "running");
     let answer = world.post("/start", "").await;
     assert_eq!(
-        answer.of_instances(&["before", "after", "result"]),
+        answer.of_instances(&["state", "after", "result"]),
         ["web | running | running | unchanged"]
     );
 }
@@ -160,7 +169,7 @@ async fn a_dry_run_reports_the_plan_and_changes_nothing() {
     let answer = world
         .post("/stop", r#"{"all": true, "for": "2h", "dry_run": true}"#)
         .await;
-    insta::assert_snapshot!(answer.of_instances(&["result", "action", "reason", "override", "next_edge"]).join("\n"), @r#"
+    insta::assert_snapshot!(answer.of_instances(&["result", "action", "reason", "override", "next"]).join("\n"), @r#"
     db | planned | record | override by http 127.0.0.1 | {"actor":"http 127.0.0.1","since":"2026-11-23T18:00:00Z","state":"stopped","until":"2026-11-23T20:00:00Z"} | {"action":"stop","at":"2026-11-23T20:00:00Z"}
     web | planned | stop | override by http 127.0.0.1 | {"actor":"http 127.0.0.1","since":"2026-11-23T18:00:00Z","state":"stopped","until":"2026-11-23T20:00:00Z"} | {"action":"stop","at":"2026-11-23T20:00:00Z"}
     "#);
@@ -203,7 +212,7 @@ async fn schedules_show_desired_state_and_reason() {
             "at": "2026-11-23T07:00:00Z"
           },
           "name": "lab",
-          "next_edge": {
+          "next": {
             "action": "stop",
             "at": "2026-11-23T19:00:00Z"
           },
@@ -218,7 +227,7 @@ async fn schedules_show_desired_state_and_reason() {
             "at": "2026-11-23T07:00:00Z"
           },
           "name": "office",
-          "next_edge": {
+          "next": {
             "action": "stop",
             "at": "2026-11-23T19:00:00Z"
           },
@@ -249,8 +258,8 @@ async fn schedules_with_days_include_a_timeline() {
         .map(|one| format!("{}: {}", one["name"], one["timeline"]))
         .collect();
     insta::assert_snapshot!(timelines.join("\n"), @r#"
-    "night-stop": {"edges":[{"action":"stop","at":"2026-11-23T14:30:00Z"},{"action":"stop","at":"2026-11-24T14:30:00Z"}],"from":"2026-11-22T18:30:00Z","running":[],"to":"2026-11-24T18:30:00Z","unmanaged":[{"from":"2026-11-22T18:30:00Z","to":"2026-11-24T18:30:00Z"}]}
-    "paris": {"edges":[{"action":"start","at":"2026-11-24T07:00:00Z"},{"action":"stop","at":"2026-11-24T19:00:00Z"}],"from":"2026-11-22T23:00:00Z","running":[{"from":"2026-11-24T07:00:00Z","to":"2026-11-24T19:00:00Z"}],"to":"2026-11-24T23:00:00Z","unmanaged":[]}
+    "night-stop": {"edges":[{"action":"stop","at":"2026-11-23T14:30:00Z"},{"action":"stop","at":"2026-11-24T14:30:00Z"}],"running":[],"since":"2026-11-22T18:30:00Z","unmanaged":[{"since":"2026-11-22T18:30:00Z","until":"2026-11-24T18:30:00Z"}],"until":"2026-11-24T18:30:00Z"}
+    "paris": {"edges":[{"action":"start","at":"2026-11-24T07:00:00Z"},{"action":"stop","at":"2026-11-24T19:00:00Z"}],"running":[{"since":"2026-11-24T07:00:00Z","until":"2026-11-24T19:00:00Z"}],"since":"2026-11-22T23:00:00Z","unmanaged":[],"until":"2026-11-24T23:00:00Z"}
     "#);
 }
 
@@ -267,7 +276,7 @@ async fn healthz_checks_that_the_configuration_can_be_read() {
     world.ssm.put(None);
     assert_eq!(
         world.get("/healthz").await.error_code(),
-        (503, "no_configuration")
+        (503, "invalid_configuration")
     );
 }
 

@@ -191,7 +191,7 @@ async fn rate_limited_starts_end_at_the_stop_edge_and_the_next_pass_stops_the_st
     let basis = Basis::new(schedule_set, &clock);
     let seen = Pass::dry_run(&world.fleet, &Scope::All, basis).await;
     let mut done = seen.unwrap();
-    assert_eq!(done.plan.next_edge, Some(edge));
+    assert_eq!(done.plan.next.map(|next| next.at), Some(edge));
     done.carry_out(&world.fleet, basis, Deadline::NONE).await;
     let left = world.count(&ids, Ec2InstanceState::Stopped);
     assert!((100..=120).contains(&left), "{left}");

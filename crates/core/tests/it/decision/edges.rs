@@ -682,7 +682,7 @@ fn terminated_and_terminating_instances_are_gone() {
             cloud.add("web", gone, &[("Schedule", "strict")]);
             let plan = cloud.pass();
             assert_eq!(outcome(&plan), "terminated");
-            assert_eq!(plan.next_edge, None, "nothing will ever be due for it");
+            assert_eq!(plan.next, None, "nothing will ever be due for it");
         });
     }
 }
@@ -698,6 +698,6 @@ fn an_undocumented_state_is_named_and_skipped() {
             detail(&plan),
             "its state is `quarantined`, which Curfew does not know; it is left alone"
         );
-        assert_eq!(plan.next_edge, None);
+        assert_eq!(plan.next, None);
     });
 }

@@ -36,6 +36,7 @@ fn a_plan_is_one_json_document_with_steps_and_skips() {
       "steps": [
         {
           "id": "i-00000001",
+          "kind": "instance",
           "name": "web",
           "region": "eu-west-3",
           "state": "running",
@@ -51,6 +52,7 @@ fn a_plan_is_one_json_document_with_steps_and_skips() {
       "skipped": [
         {
           "id": "i-00000002",
+          "kind": "instance",
           "name": "build",
           "region": "eu-west-3",
           "state": "running",
@@ -62,6 +64,7 @@ fn a_plan_is_one_json_document_with_steps_and_skips() {
         },
         {
           "id": "i-00000003",
+          "kind": "instance",
           "name": "db",
           "region": "eu-west-3",
           "state": "running",
@@ -77,6 +80,7 @@ fn a_plan_is_one_json_document_with_steps_and_skips() {
         },
         {
           "id": "i-00000004",
+          "kind": "instance",
           "name": "cache",
           "region": "eu-west-3",
           "state": "stopping",
@@ -84,7 +88,10 @@ fn a_plan_is_one_json_document_with_steps_and_skips() {
           "reason": "it is stopping; a later pass evaluates it again"
         }
       ],
-      "next_edge": "2026-11-23T21:00:00Z"
+      "next": {
+        "at": "2026-11-23T21:00:00Z",
+        "action": "stop"
+      }
     }
     "#);
 }

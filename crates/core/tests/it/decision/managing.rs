@@ -310,11 +310,11 @@ fn a_protected_instance_has_no_next_edge() {
     scenario(CONFIGURATION, "2026-11-23 19:00", |cloud| {
         let web = cloud.running("office");
         assert_eq!(
-            cloud.planned().next_edge.unwrap().to_string(),
+            cloud.planned().next.unwrap().at.to_string(),
             "2026-11-23T19:00:00Z"
         );
         cloud.machine(&web).instance.purchase = Purchase::OneTimeSpot;
-        assert_eq!(cloud.planned().next_edge, None);
+        assert_eq!(cloud.planned().next, None);
     });
 }
 
@@ -421,7 +421,7 @@ fn a_malformed_override_blocks_all_actions_until_corrected() {
                 "the tag `curfew:override` is `till tomorrow`, which Curfew can't read; \
                  it should look like `running since 2026-11-23T18:00:00Z until 2026-11-23T22:00:00Z by WHO`; correct or remove it"
             );
-            assert_eq!(plan.next_edge, None, "nothing is due for it until then");
+            assert_eq!(plan.next, None, "nothing is due for it until then");
             cloud.machine(&web).instance.tags.remove(OVERRIDE_TAG);
             assert_eq!(outcome(&cloud.pass()), format!("stop: schedule {schedule}"));
         });
@@ -442,7 +442,10 @@ fn a_malformed_request_blocks_all_actions_until_replaced() {
                 "the tag `curfew:request` is `please stop`, which Curfew can't read; \
                  it should look like `2026-11-23T20:15:00Z start by WHO`; correct or remove it, or send a new request"
             );
-            assert_eq!((plan.next_edge, plan.valid_until), (None, None));
+            assert_eq!(
+                (plan.next.map(|next| next.at), plan.valid_until),
+                (None, None)
+            );
             assert_eq!(outcome(&cloud.request_stop(&web)), "stop: request by alice");
         });
     }

@@ -39,8 +39,11 @@ fn an_override_keeps_the_instance_running_over_a_stop_edge_until_its_end() {
                 detail(&plan),
                 "an override by alice keeps it running until 2026-11-23T21:00:00Z"
             );
-            assert_eq!(plan.next_edge, Some(paris("2026-11-23 22:00")));
-            assert_eq!(plan.valid_until, plan.next_edge);
+            assert_eq!(
+                plan.next.map(|next| next.at),
+                Some(paris("2026-11-23 22:00"))
+            );
+            assert_eq!(plan.valid_until, plan.next.map(|next| next.at));
             // An override undoes a manual change.
             cloud.stop_by_hand(&web).wait(SETTLING);
             assert_eq!(outcome(&cloud.pass()), "start: override by alice");
@@ -62,10 +65,16 @@ fn a_planned_override_makes_its_end_the_next_edge() {
     scenario(CONFIGURATION, "2026-11-23 12:00", |cloud| {
         let web = cloud.running("office");
         let plan = cloud.pass_with_request(&web, stopped_until("2026-11-23 13:00"));
-        assert_eq!(plan.next_edge, Some(paris("2026-11-23 13:00")));
+        assert_eq!(
+            plan.next.map(|next| next.at),
+            Some(paris("2026-11-23 13:00"))
+        );
         cloud.wait(SETTLING);
         let plan = cloud.pass_with_request(&web, RequestKind::Resume);
-        assert_eq!(plan.next_edge, Some(paris("2026-11-23 20:00")));
+        assert_eq!(
+            plan.next.map(|next| next.at),
+            Some(paris("2026-11-23 20:00"))
+        );
     });
 }
 
@@ -137,7 +146,7 @@ fn an_edge_of_a_stop_only_schedule_that_passed_during_the_override_is_due_at_its
         let plan = cloud.pass();
         assert_eq!(outcome(&plan), "overridden");
         assert_eq!(
-            plan.next_edge,
+            plan.next.map(|next| next.at),
             Some(paris("2026-11-23 22:00")),
             "the stop that passed at 20:00 is due then"
         );
@@ -235,7 +244,7 @@ fn a_plain_stop_ends_a_long_override_for_good() {
         let plan = cloud.planned();
         assert_eq!(outcome(&plan), "as_desired");
         assert_eq!(
-            plan.next_edge,
+            plan.next.map(|next| next.at),
             Some(paris("2026-11-23 20:00")),
             "the end of the override is none"
         );

@@ -51,7 +51,7 @@ fn a_start_without_capacity_is_recorded_and_retried() {
              the next attempt is at 2026-11-23T07:01:00Z"
         );
         assert_eq!(
-            plan.next_edge,
+            plan.next.map(|next| next.at),
             Some(paris("2026-11-23 08:01")),
             "the next attempt is due then"
         );

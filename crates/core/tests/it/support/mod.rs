@@ -526,8 +526,10 @@ fn assert_evaluated_one_by_one(world: &World<'_>, now: Timestamp, decided: &Plan
         .iter()
         .map(|instance| assess(instance, world, now))
         .collect();
-    let next_due = assessed.iter().filter_map(|one| one.next_due);
-    assert_eq!(next_due.min(), decided.next_edge);
+    let next_due = assessed
+        .iter()
+        .filter_map(|one| one.next_due.map(|next| next.at));
+    assert_eq!(next_due.min(), decided.next.map(|next| next.at));
     let (mut steps, mut skipped) = (Vec::new(), Vec::new());
     for one in assessed {
         match one.decision {
