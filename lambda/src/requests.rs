@@ -5,7 +5,6 @@ use curfew_aws::error::{CloudError, presentable};
 use curfew_aws::execute::{Deadline, Outcome, StepResult};
 use curfew_aws::fleet::Scope;
 use curfew_core::instance::InstanceState;
-use curfew_core::request::RequestKind;
 use curfew_core::schedule::Enforcement;
 use curfew_core::select::{EvaluatedInstance, InstanceSelector, for_change, for_status};
 use curfew_core::state_tags::{Actor, whole_second};
@@ -17,7 +16,7 @@ use tracing::{info, warn};
 
 use crate::api_error::{ApiError, ErrorCode};
 use crate::app::App;
-use crate::command::{ChangeMode, TimelineDays};
+use crate::command::{ChangeMode, RequestedChange, TimelineDays};
 use crate::configuration_cache::MAX_AGE;
 use crate::event::StateChangeEvent;
 use crate::responses::{
@@ -81,7 +80,7 @@ impl App {
 
     pub(crate) async fn change(
         &self,
-        kind: RequestKind,
+        ask: RequestedChange,
         targets: &InstanceSelector,
         mode: ChangeMode,
         actor: Actor,
@@ -94,6 +93,7 @@ impl App {
         let seen = EvaluatedInstance::all(&world, now);
         let selection = for_change(targets, &seen, schedule_set, self.request_limit)
             .map_err(|error| observation.selection_error(error))?;
+        let kind = ask.resolve(&selection, now)?;
         let request = DecidedRequest::decide(
             &selection,
             schedule_set,

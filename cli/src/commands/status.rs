@@ -11,6 +11,7 @@ use curfew_core::configuration::duration;
 use curfew_core::human_time;
 use curfew_core::instance::InstanceState;
 use curfew_core::select::{EvaluatedInstance, InstanceSelector, for_status};
+use curfew_core::skip::SkipCode;
 use curfew_core::status::{InstanceStatus, Status};
 use curfew_core::timetable::{Action, Desired, Edge};
 use curfew_core::world::World;
@@ -21,7 +22,7 @@ use serde::Serialize;
 use crate::alike;
 use crate::error::{all_answered, selecting};
 use crate::fleet_view::{self, InstanceLocations, UnansweredRegion, WithAccount};
-use crate::output::{Output, count, counted};
+use crate::output::{Output, count, counted, override_text};
 use crate::output_target::OutputTarget;
 use crate::progress;
 use crate::table::{ATTENTION, Cell, Column, Table};
@@ -92,7 +93,7 @@ struct StatusView {
 pub(crate) struct StatusDocument<'a> {
     /// The instant of the observation.
     at: Timestamp,
-    /// The instances.
+    /// The selected instances, with their state and what is next.
     instances: Vec<WithAccount<'a, InstanceStatus>>,
     /// The number of unmanaged instances that are not listed; `--all` lists them.
     unmanaged: usize,
@@ -423,7 +424,7 @@ fn instances_table(listed: &[Zoned<'_>], locations: &InstanceLocations, now: Tim
     ]);
     let rows = listed.iter();
     let rows = rows.map(|(one, zone)| locations.row(&one.id, row(one, zone, now)));
-    Table::new(columns, rows)
+    Table::new(columns, rows).with_common_remarks(alike::examples)
 }
 
 fn row(one: &InstanceStatus, zone: &TimeZone, now: Timestamp) -> Vec<Cell> {
@@ -458,20 +459,15 @@ fn next_action(edge: Edge, zone: &TimeZone, now: Timestamp) -> String {
 /// Returns the override, and the reason for the state unless the rest of the row shows it.
 fn remark(one: &InstanceStatus, zone: &TimeZone, now: Timestamp) -> Option<String> {
     use curfew_core::instance::InstanceState::{Running, Stopped};
-    let override_ = one.override_.as_ref().map(|override_| {
-        format!(
-            "override: {} until {} by {}",
-            override_.state,
-            human_time::with_distance(override_.until, zone, now),
-            override_.actor
-        )
-    });
+    let override_ = one.override_.as_ref();
+    let override_ = override_.map(|it| format!("override: {}", override_text(it, zone, now)));
+    let is_wanted = matches!(
+        (one.state, one.desired),
+        (Running, Desired::Running) | (Stopped, Desired::Stopped)
+    );
     let is_plain = one.pending_action.is_none()
         && !one.needs_attention(now)
-        && matches!(
-            (one.state, one.desired),
-            (Running, Desired::Running) | (Stopped, Desired::Stopped)
-        );
+        && (is_wanted || one.skip_code == Some(SkipCode::AsDesired));
     // The reason of a skip because of an override is the override.
     let reason = (!is_plain && (override_.is_none() || one.pending_action.is_some()))
         .then(|| human_time::in_sentence(&one.reason, zone, now).into_owned());

@@ -250,7 +250,7 @@ fn a_time_of_day_is_in_the_zone_of_the_managing_schedule() {
     cloud.json(&["start", "--all", "--until", "2h", "--dry-run"]);
     let output = cloud.run(&["start", "--all", "--until", "22:00"]);
     insta::assert_snapshot!(summary(&cloud, &output), @r#"
-    2: error: `--until` is a wall time, but the schedules of these instances use 2 zones: Europe/Paris, Asia/Kolkata
+    2: error: `--until` is a wall time, but the schedules of these instances use 2 time zones: Europe/Paris, Asia/Kolkata
       hint: use an instant, such as 2026-11-27T22:00:00+01:00, or a length, such as 2h30m
     "#);
     let output = cloud.run(&["start", "--all", "--until", "2020-01-01T00:00:00Z"]);
