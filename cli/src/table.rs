@@ -579,11 +579,28 @@ mod tests {
         ];
         let names = |names: std::vec::IntoIter<String>| names.collect::<Vec<_>>().join(", ");
         let table = Table::new(columns(), some.clone()).with_common_remarks(names);
-        insta::assert_snapshot!(table.render(room(50)), @"");
+        insta::assert_snapshot!(table.render(room(50)), @r"
+        INSTANCE             NAME
+        i-0abc1234def567890  web-1
+        i-0abc1234def567891  -
+        i-0abc1234def567892  web-3
+          its start failed 3 times
+        i-0abc1234def567893  web-4
+
+        web-1, i-0abc1234def567891: no edge of its
+          schedule since it was first observed
+        ");
         // A row whose remark fits beside it has it there.
         assert_eq!(table.render(room(120)).matches("no edge").count(), 2);
         let all = Table::new(columns(), some[..2].to_vec()).with_common_remarks(names);
-        insta::assert_snapshot!(all.render(room(50)), @"");
+        insta::assert_snapshot!(all.render(room(50)), @r"
+        INSTANCE             NAME
+        i-0abc1234def567890  web-1
+        i-0abc1234def567891  -
+
+        Each: no edge of its schedule since it was first
+          observed
+        ");
     }
 
     #[test]

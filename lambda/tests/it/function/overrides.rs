@@ -42,7 +42,7 @@ async fn an_override_until_a_wall_time_ends_in_the_zone_of_the_schedule() {
     let world = World::with([at_work("web"), kolkata]).await;
     for (instance, until, end) in [
         ("web", "22:00", "2026-11-23T21:00:00Z"),
-        ("web", "friday%2018:00", "2026-11-27T17:00:00Z"),
+        ("web", "friday 18:00", "2026-11-27T17:00:00Z"),
         ("web", "2h30m", "2026-11-23T20:30:00Z"),
         ("kolkata", "2026-11-24T10:00", "2026-11-24T04:30:00Z"),
     ] {
@@ -54,7 +54,7 @@ async fn an_override_until_a_wall_time_ends_in_the_zone_of_the_schedule() {
     for (path, message) in [
         (
             "/start?all=true&until=22:00",
-            "`until` is a wall time, but the schedules of these instances use 2 time zones: Europe/Paris, Asia/Kolkata",
+            "`until` is a wall time, but the schedules of these instances use 2 zones: Europe/Paris, Asia/Kolkata",
         ),
         ("/start?instance=web&until=today", "`until` is over already"),
         (
