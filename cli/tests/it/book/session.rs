@@ -61,7 +61,11 @@ impl<'a> Session<'a> {
             Needs::Nothing => {}
             Needs::Demo => {
                 self.sandbox.configuration(DEMO);
-                demo = Some(self.sandbox.up());
+                let up = self.sandbox.up();
+                // The report is printed before the daemon opens its journal.
+                self.sandbox
+                    .eventually("the daemon is ready", || up.log().contains("curfew ready"));
+                demo = Some(up);
             }
             Needs::Emulator => {
                 self.sandbox.emulator();
