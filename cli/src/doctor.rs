@@ -73,10 +73,11 @@ impl CheckVerdict {
 
 impl DoctorReport {
     /// Creates the report for an invalid configuration, without which no other check can run.
-    pub fn of_bad_configuration(problems: &str) -> Self {
-        let hint = "docs/reference/configuration.md lists every key";
+    pub fn of_bad_configuration(problems: &str, hint: Option<&str>) -> Self {
+        let check = Check::new("configuration", CheckVerdict::Fail, problems);
+        let hint = hint.map(str::to_owned);
         Self {
-            checks: vec![Check::fail("configuration", problems, hint)],
+            checks: vec![Check { hint, ..check }],
         }
     }
 

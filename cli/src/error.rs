@@ -1,7 +1,7 @@
 //! Converts every error into a message, a hint and an exit code.
 
 use std::error::Error as StdError;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +12,6 @@ use curfew_aws::organisation::{AccountRegionError, AccountRegionFailure};
 use curfew_config::ConfigurationError;
 use curfew_core::error_code::{DescribedError, ErrorCode};
 use curfew_core::select::SelectError;
-use curfew_core::simulate::InvalidBound;
 use curfew_core::time_expression::MalformedTime;
 use curfew_daemon::notify::OpenError;
 use curfew_daemon::run::RunError;
@@ -22,7 +21,8 @@ use curfew_journal::JournalError;
 use serde::Serialize;
 
 use crate::format::Format;
-use crate::printable;
+use crate::output_target::OutputTarget;
+use crate::view::View;
 
 /// The exit codes of failed commands. The numbers are documented and stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Exit {
 /// What a command that fails prints to standard error.
 #[derive(Serialize, schemars::JsonSchema)]
 pub(crate) struct ErrorDocument {
-    /// The error.
+    /// What failed, and how to resolve it.
     error: DescribedError,
     /// Further errors, such as those of other accounts and regions; only if there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -147,6 +147,11 @@ impl CliError {
         self.exit
     }
 
+    /// Returns how to resolve the error.
+    pub(crate) fn remedy(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     fn wrap(exit: Exit, error: impl StdError + Send + Sync + 'static) -> Self {
         let message = error.to_string();
         Self {
@@ -167,9 +172,11 @@ impl CliError {
                 json + "\n"
             }
             Format::Table | Format::Wide | Format::Csv => {
-                let all = std::iter::once(self).chain(&self.more);
-                let text: String = all.map(Self::text).collect();
-                printable::lines(&text).into_owned()
+                let mut view = View::default();
+                for error in std::iter::once(self).chain(&self.more) {
+                    error.show(&mut view);
+                }
+                view.render(OutputTarget::stderr())
             }
         };
         // A closed standard error leaves no place to report to.
@@ -207,18 +214,21 @@ impl CliError {
         causes
     }
 
-    fn text(&self) -> String {
-        let mut text = format!("error: {}\n", self.message);
+    fn show(&self, view: &mut View) {
+        match self.message.split_once('\n') {
+            None => view.item("error: ", &self.message),
+            // The lines of an invalid configuration, with carets; the hint stands apart from the last one.
+            Some((first, rest)) => view.item("error: ", first).with_source(rest).gap(),
+        };
         for cause in self.causes() {
-            let _ = writeln!(text, "  because: {cause}");
+            view.item("  because: ", cause);
         }
         if let Some(hint) = &self.hint {
-            let _ = writeln!(text, "  hint: {hint}");
+            view.item("  hint: ", hint);
         }
         if let Some(file) = &self.configuration {
-            let _ = writeln!(text, "  configuration: {}", file.display());
+            view.item("  configuration: ", file.display().to_string());
         }
-        text
     }
 }
 
@@ -240,9 +250,7 @@ impl From<&clap::Error> for CliError {
         let hint = tip.unwrap_or("`curfew COMMAND --help` lists the options of a command");
         let described = Self::new(Exit::Usage, message.join(" ")).hint(hint);
         let source = error.source();
-        let is_time = source
-            .is_some_and(|source| source.is::<MalformedTime>() || source.is::<InvalidBound>());
-        if is_time {
+        if source.is_some_and(|source| source.is::<MalformedTime>()) {
             described.coded(ErrorCode::BadTime)
         } else {
             described
@@ -253,11 +261,7 @@ impl From<&clap::Error> for CliError {
 impl From<ConfigurationError> for CliError {
     fn from(error: ConfigurationError) -> Self {
         let hint = error.hint();
-        let mut message = error.report();
-        if message.contains('\n') {
-            // The hint stands apart from the last of several errors.
-            message.push('\n');
-        }
+        let message = error.report();
         let wrapped = Self::wrap(Exit::Usage, error).hint(hint);
         let wrapped = wrapped.coded(ErrorCode::InvalidConfiguration);
         Self { message, ..wrapped }

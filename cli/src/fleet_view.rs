@@ -14,6 +14,8 @@ use curfew_aws::progress::Progress;
 use curfew_core::account_regions::AccountRegion;
 use curfew_core::error_code::DescribedError;
 use curfew_core::instance::{AccountId, Instance, InstanceId};
+use curfew_core::schedule_set::ScheduleSet;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::error::all_answered;
@@ -146,15 +148,6 @@ impl InstanceLocations {
     /// The index of the region column, after the ID and the name.
     const COLUMN: usize = 2;
 
-    /// Returns the header of a table, with a region column if there are several account-regions.
-    pub(crate) fn header<'a>(&self, header: &[&'a str]) -> Vec<&'a str> {
-        let mut header = header.to_vec();
-        if self.several {
-            header.insert(Self::COLUMN, "region");
-        }
-        header
-    }
-
     /// Returns the columns of a table, with a region column if there are several account-regions.
     pub(crate) fn columns<const N: usize>(&self, columns: [Column; N]) -> Vec<Column> {
         let mut columns = Vec::from(columns);
@@ -171,6 +164,29 @@ impl InstanceLocations {
             row.insert(Self::COLUMN, or_dash(place).into());
         }
         row
+    }
+}
+
+/// The time zone of each instance, for the times that are shown with it: that of its schedule, otherwise that of this machine.
+pub(crate) struct InstanceZones(HashMap<InstanceId, TimeZone>);
+
+impl InstanceZones {
+    pub(crate) fn of<'a>(
+        schedule_set: &ScheduleSet,
+        instances: impl IntoIterator<Item = &'a Instance>,
+    ) -> Self {
+        let zones = instances.into_iter().filter_map(|instance| {
+            let schedule = schedule_set.schedule_for(instance).ok()?;
+            Some((instance.id.clone(), schedule.timetable.time_zone().clone()))
+        });
+        Self(zones.collect())
+    }
+
+    pub(crate) fn of_instance(&self, instance: &InstanceId) -> TimeZone {
+        self.0
+            .get(instance)
+            .cloned()
+            .unwrap_or_else(TimeZone::system)
     }
 }
 

@@ -48,7 +48,11 @@ use self::commands::{
     member_role, next, notify, outputs, plan, resume, rules, run, savings, schema, simulate, start,
     status, stop, template, token, up,
 };
+use self::fit::columns;
+use self::output_target::OutputTarget;
 use self::start_stop::{ChangeArgs, RequestArgs};
+
+use self::view::View;
 
 pub use error::{CliError, Exit};
 pub use format::Format;
@@ -188,10 +192,27 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitC
         if error.use_stderr() && requests_json(&arguments) {
             return CliError::from(&error).report(Format::Json, &mut std::io::stderr());
         }
-        // A closed standard error leaves no place to report to.
-        let _gone = error.print();
+        print_usage(&error);
         u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
     })
+}
+
+/// Prints help, or an error of the arguments. clap wraps only help.
+fn print_usage(error: &clap::Error) {
+    let text = error.to_string();
+    let target = OutputTarget::stderr();
+    let is_narrow = |width| text.lines().any(|line| columns(line) > width);
+    if !error.use_stderr() || !target.width().is_some_and(is_narrow) {
+        // A closed standard error leaves no place to report to.
+        let _gone = error.print();
+        return;
+    }
+    let mut view = View::default();
+    for line in text.lines() {
+        let sentence = line.trim_start();
+        view.item(&line[..line.len() - sentence.len()], sentence);
+    }
+    let _gone = std::io::stderr().write_all(view.render(target).as_bytes());
 }
 
 /// Returns whether arguments that could not be parsed ask for JSON.

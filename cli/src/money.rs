@@ -13,9 +13,14 @@ pub(crate) fn money(value: f64, currency: &str) -> String {
     format!("{} {currency}", amount(value))
 }
 
+/// Formats hours in a column, with one decimal: `1,234.5`, `12.0`.
+pub(crate) fn tenths(value: f64) -> String {
+    separated(value, 1)
+}
+
 /// Formats hours with at most one decimal: `1,234.5 h`, `12 h`.
 pub(crate) fn hours(value: f64) -> String {
-    let text = separated(value, 1);
+    let text = tenths(value);
     format!("{} h", text.strip_suffix(".0").unwrap_or(&text))
 }
 

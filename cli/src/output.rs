@@ -1,8 +1,10 @@
 //! Prints results to standard output as a table, JSON, JSON lines or CSV. Messages and progress go to standard error.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use curfew_core::human_time;
+use curfew_core::state_tags::Override;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -96,14 +98,28 @@ pub(crate) fn counted(number: usize, noun: &str) -> String {
     format!("{} {noun}{plural}", count(number))
 }
 
+/// Counts equal words: `2 start, 9,950 stop`.
+pub(crate) fn tally(words: impl Iterator<Item = String>) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for word in words {
+        *counts.entry(word).or_default() += 1;
+    }
+    let parts: Vec<String> = counts
+        .into_iter()
+        .map(|(word, number)| format!("{} {word}", count(number)))
+        .collect();
+    parts.join(", ")
+}
+
+/// Formats an override: `running until Fri 27 Nov 20:00 CET (in 3 h) by alice`.
+pub(crate) fn override_text(override_: &Override, zone: &TimeZone, now: Timestamp) -> String {
+    let until = human_time::with_distance(override_.until, zone, now);
+    format!("{} until {until} by {}", override_.state, override_.actor)
+}
+
 /// Returns the text of an optional cell, or `-`.
 pub(crate) fn or_dash(text: Option<impl ToString>) -> String {
     text.map_or_else(|| "-".to_owned(), |text| text.to_string())
-}
-
-/// Formats an instant in the zone of this machine, followed by its distance from `now`.
-pub(crate) fn moment_here(at: Timestamp, now: Timestamp) -> String {
-    human_time::with_distance(at, &TimeZone::system(), now)
 }
 
 #[cfg(test)]

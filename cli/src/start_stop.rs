@@ -8,12 +8,15 @@ use curfew_aws::decided_request::DecidedRequest;
 use curfew_aws::organisation::{AccountRegionError, ObservedFleet};
 use curfew_config::Configuration;
 use curfew_core::error_code::ErrorCode;
+use curfew_core::human_time;
 use curfew_core::instance::InstanceId;
 use curfew_core::request::{RequestDuration, RequestKind};
-use curfew_core::select::{EvaluatedInstance, InstanceSelector, Selection, for_change};
+use curfew_core::select::{
+    EvaluatedInstance, InstanceSelector, Selection, SeveralTimeZones, for_change,
+};
 use curfew_core::skip::Skip;
-use curfew_core::state_tags::{Actor, whole_second};
-use curfew_core::step::Step;
+use curfew_core::state_tags::{Actor, Cause, whole_second};
+use curfew_core::step::{Step, StepAction};
 use curfew_core::time_expression::TimeExpression;
 use curfew_core::world::World;
 use jiff::Timestamp;
@@ -24,12 +27,15 @@ use crate::alike;
 use crate::confirm::{ConfirmArgs, Confirmation, MAX_UNCONFIRMED, Prompt, UnconfirmedChange};
 use crate::error::{all_answered, selecting};
 use crate::fleet_view::{
-    self, FleetView, InstanceLocations, UnansweredRegion, WithAccount, failure, unanswered,
+    self, FleetView, InstanceLocations, InstanceZones, UnansweredRegion, WithAccount, failure,
+    unanswered,
 };
-use crate::output::{count, counted, moment_here, or_dash};
+use crate::output::{count, counted, override_text, tally};
+use crate::output_target::OutputTarget;
 use crate::progress;
-use crate::table::Table;
+use crate::table::{ATTENTION, Cell, Column, Table, state_style};
 use crate::targets::TargetArgs;
+use crate::view::View;
 use crate::{CliError, Context, Exit};
 
 /// The options of `start` and `stop`.
@@ -172,14 +178,21 @@ pub(crate) async fn carry_out(
         at: whole_second(now),
         instances,
     };
+    let shown = ShownChanges {
+        now: changes.at,
+        locations: &locations,
+        zones: &InstanceZones::of(&configuration.schedule_set, &fleet.instances),
+        actor: &wanted.actor,
+    };
     let document = ChangesDocument {
         at: changes.at,
         instances: locations.with_accounts(&changes.instances, |change| &change.id),
         unanswered: unanswered(&failures),
     };
+    let target = context.output.target();
     context
         .output
-        .print(&document, |_| describe(&changes, &locations))?;
+        .print(&document, |_| describe(&changes, &shown, target))?;
     failure(&outcomes)?;
     refused(&changes, request.first_skip())?;
     all_answered(failures)
@@ -311,34 +324,13 @@ fn lasting(
 }
 
 fn zone(option: &str, selection: &Selection<'_, '_>) -> Result<TimeZone, CliError> {
-    let mut zones: Vec<TimeZone> = Vec::new();
-    for seen in &selection.chosen {
-        if let Some(schedule) = &seen.assessment.schedule
-            && !zones.contains(schedule.timetable.time_zone())
-        {
-            zones.push(schedule.timetable.time_zone().clone());
-        }
-    }
-    match zones.as_slice() {
-        [] => Ok(TimeZone::system()),
-        [zone] => Ok(zone.clone()),
-        several => {
-            let names: Vec<&str> = several
-                .iter()
-                .map(|zone| zone.iana_name().unwrap_or("UTC"))
-                .collect();
-            let message = format!(
-                "`{option}` is a wall time, but the schedules of these instances use {} zones: {}",
-                several.len(),
-                names.join(", ")
-            );
-            let hint =
-                "use an instant, such as 2026-11-27T22:00:00+01:00, or a length, such as 2h30m";
-            Err(CliError::new(Exit::Usage, message)
-                .hint(hint)
-                .coded(ErrorCode::BadTime))
-        }
-    }
+    let zone = selection.time_zone().map_err(|several| {
+        let message = format!("`{option}` is {several}");
+        CliError::new(Exit::Usage, message)
+            .hint(SeveralTimeZones::HINT)
+            .coded(ErrorCode::BadTime)
+    })?;
+    Ok(zone.unwrap_or_else(TimeZone::system))
 }
 
 /// Returns the actor of the request: `--by`, otherwise the user and the host.
@@ -355,44 +347,130 @@ fn by(given: Option<&str>) -> Actor {
     }
 }
 
-fn describe(changes: &RequestedChanges, locations: &InstanceLocations) -> Table {
-    let row = |change: &Change| {
-        let moment = |at| moment_here(at, changes.at);
-        let override_ = change
-            .override_
-            .as_ref()
-            .map(|override_| format!("{} until {}", override_.state, moment(override_.until)));
-        let next = change
-            .next
-            .map(|edge| format!("{} {}", edge.action, moment(edge.at)));
-        let row = vec![
-            change.id.to_string(),
-            or_dash(change.name.as_ref()),
-            change.state.to_string(),
-            verdict_name(change.result),
-            change.reason.clone(),
-            or_dash(override_),
-            or_dash(next),
-        ];
-        locations.row(&change.id, row)
-    };
-    let header = locations.header(&[
-        "instance",
-        "name",
-        "before",
-        "result",
-        "reason",
-        "override",
-        "next edge",
-    ]);
-    Table::of_text(&header, changes.instances.iter().map(row))
+/// Formats a summary and a row for each instance. A terminal gets groups of what is alike if there are many.
+fn describe(changes: &RequestedChanges, shown: &ShownChanges<'_>, target: OutputTarget) -> View {
+    let mut view = View::default();
+    let results = changes.instances.iter().map(result);
+    view.line(format!(
+        "{}: {}",
+        counted(changes.instances.len(), "instance"),
+        tally(results)
+    ));
+    let mut all: Vec<&Change> = changes.instances.iter().collect();
+    let label = |change: &Change| alike::label(&change.id, change.name.as_ref());
+    all.sort_by(|a, b| alike::by_name(&label(a), &label(b)));
+    if target.groups() && all.len() > alike::SHOWN {
+        let groups = alike::grouped(all, |change| {
+            let next = shown.next(change).map(|next| format!(", next: {next}"));
+            let remark = shown.remark(change).map(|remark| format!(" ({remark})"));
+            let details = [next, remark].map(Option::unwrap_or_default).concat();
+            result(change) + &details
+        });
+        view.gap();
+        alike::list(
+            &mut view,
+            &groups,
+            |what, group| alike::named(what, group.iter().map(|change| label(change))),
+            "`curfew status -o wide` shows all",
+        );
+    } else {
+        view.gap().table(shown.table(&all));
+    }
+    view
 }
 
-/// Returns the JSON name of the verdict.
-fn verdict_name(verdict: Verdict) -> String {
-    let verdict_name = serde_json::to_value(verdict).expect("a verdict is a verdict_name");
-    verdict_name
-        .as_str()
-        .expect("a verdict is a verdict_name")
-        .to_owned()
+/// What the output needs besides the changes.
+struct ShownChanges<'a> {
+    now: Timestamp,
+    locations: &'a InstanceLocations,
+    zones: &'a InstanceZones,
+    actor: &'a Actor,
+}
+
+impl ShownChanges<'_> {
+    fn table(&self, changes: &[&Change]) -> Table {
+        let columns = self.locations.columns([
+            Column::whole("instance"),
+            Column::text("name"),
+            Column::whole("result"),
+            Column::whole("next"),
+            Column::optional("when"),
+            Column::wide("before"),
+            Column::wide("after"),
+            Column::remark("note"),
+        ]);
+        let rows = changes.iter();
+        let rows = rows.map(|change| self.locations.row(&change.id, self.row(change)));
+        Table::new(columns, rows).with_common_remarks(alike::examples)
+    }
+
+    fn row(&self, change: &Change) -> Vec<Cell> {
+        let when = change.next;
+        let when = when.map(|edge| human_time::distance(edge.at, self.now));
+        let is_bad = matches!(
+            change.result,
+            Verdict::Failed | Verdict::Recorded | Verdict::Skipped
+        );
+        let style = if is_bad {
+            ATTENTION
+        } else {
+            state_style(change.after)
+        };
+        let note = Cell::or_none(self.remark(change));
+        vec![
+            change.id.to_string().into(),
+            Cell::or_none(change.name.as_ref()),
+            Cell::from(result(change)).styled(style),
+            Cell::or_none(self.next(change)),
+            Cell::or_none(when),
+            Cell::state(change.state),
+            Cell::state(change.after),
+            if is_bad { note.styled(ATTENTION) } else { note },
+        ]
+    }
+
+    fn next(&self, change: &Change) -> Option<String> {
+        let zone = self.zones.of_instance(&change.id);
+        let next = change.next;
+        next.map(|edge| {
+            format!(
+                "{} {}",
+                edge.action,
+                human_time::instant(edge.at, &zone, self.now)
+            )
+        })
+    }
+
+    /// Returns the override, and the reason unless it is only the request.
+    fn remark(&self, change: &Change) -> Option<String> {
+        let zone = self.zones.of_instance(&change.id);
+        let causes = [
+            Cause::Request(self.actor.clone()),
+            Cause::Override(self.actor.clone()),
+        ];
+        let is_plain = causes
+            .iter()
+            .any(|cause| cause.to_string() == change.reason);
+        let reason = human_time::in_sentence(&change.reason, &zone, self.now);
+        let reason = (!is_plain).then(|| reason.into_owned());
+        let override_ = change.override_.as_ref();
+        let override_ =
+            override_.map(|it| format!("override: {}", override_text(it, &zone, self.now)));
+        let parts: Vec<String> = [override_, reason].into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+}
+
+/// Formats the result of a request for one instance: `stopped`, or `would stop` if it was not made.
+fn result(change: &Change) -> String {
+    match (change.result, change.action) {
+        (Verdict::Planned, None | Some(StepAction::Record)) => {
+            format!("would stay {}", change.state)
+        }
+        (Verdict::Planned, Some(action)) => format!("would {action}"),
+        (result, _) => {
+            let result = serde_json::to_value(result).expect("a verdict is a word");
+            result.as_str().expect("a verdict is a word").to_owned()
+        }
+    }
 }

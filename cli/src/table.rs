@@ -189,7 +189,12 @@ pub(crate) struct Room {
 pub(crate) struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<Cell>>,
+    /// Lists the names of rows with a common remark; only if the first two columns are the IDs and the names of instances.
+    examples: Option<Examples>,
 }
+
+/// Lists the first of some names.
+type Examples = fn(std::vec::IntoIter<String>) -> String;
 
 /// The columns that fit, with their widths, and those whose values are below the rows.
 struct Arrangement {
@@ -213,6 +218,16 @@ impl Table {
         Self {
             columns: columns.into_iter().collect(),
             rows: rows.into_iter().collect(),
+            examples: None,
+        }
+    }
+
+    /// Writes a remark that several instances have only once, after the last row, with their names as `examples` lists them. The first two
+    /// columns are the IDs and the names of instances.
+    pub(crate) fn with_common_remarks(self, examples: Examples) -> Self {
+        Self {
+            examples: Some(examples),
+            ..self
         }
     }
 
@@ -249,14 +264,57 @@ impl Table {
             .map(|column| Cell::from(column.header.as_str()).styled(HEADER))
             .collect();
         self.write_row(&mut text, &header, &arrangement, room);
+        let common = self.common_remarks(&arrangement.below);
         for row in &self.rows {
             self.write_row(&mut text, row, &arrangement, room);
             let remarks = arrangement.below.iter().map(|index| &row[*index]);
-            for remark in remarks.filter(|remark| !remark.is_none()) {
+            let own = remarks.filter(|remark| {
+                !remark.is_none() && !common.iter().any(|(one, _)| one.text == remark.text)
+            });
+            for remark in own {
                 write_indented(&mut text, remark, room);
             }
         }
+        if !common.is_empty() {
+            text.push('\n');
+        }
+        for (remark, which) in common {
+            let line = Cell::from(format!("{which}: {}", remark.text)).styled(remark.style);
+            for (number, line) in lines(&line, room).into_iter().enumerate() {
+                text.push_str(if number == 0 { "" } else { "  " });
+                text.push_str(&line);
+                text.push('\n');
+            }
+        }
         text
+    }
+
+    /// Returns the remarks of these columns that several instances have, and which these are.
+    fn common_remarks(&self, below: &[usize]) -> Vec<(&Cell, String)> {
+        let Some(examples) = self.examples else {
+            return Vec::new();
+        };
+        let mut common: Vec<(&Cell, Vec<String>)> = Vec::new();
+        for row in &self.rows {
+            let name = row[usize::from(!row[1].is_none())].text.clone();
+            for remark in below.iter().map(|index| &row[*index]) {
+                match common.iter_mut().find(|(one, _)| one.text == remark.text) {
+                    Some((_, names)) => names.push(name.clone()),
+                    None => common.push((remark, vec![name.clone()])),
+                }
+            }
+        }
+        common.retain(|(remark, names)| !remark.is_none() && names.len() > 1);
+        let named = common.into_iter().map(|(remark, names)| {
+            let is_of_all = names.len() == self.rows.len();
+            let which = if is_of_all {
+                "Each".to_owned()
+            } else {
+                examples(names.into_iter())
+            };
+            (remark, which)
+        });
+        named.collect()
     }
 
     fn natural(&self, index: usize) -> usize {
@@ -371,15 +429,22 @@ fn cells(row: Vec<String>) -> Vec<Cell> {
 }
 
 fn write_indented(to: &mut String, cell: &Cell, room: Room) {
-    const INDENT: usize = 2;
-    let width = room
-        .width
-        .map_or(usize::MAX, |width| width.saturating_sub(INDENT));
-    for line in wrap(&cell.text, width) {
+    for line in lines(cell, room) {
         to.push_str("  ");
-        to.push_str(&painted(&line, cell.style, room.colour));
+        to.push_str(&line);
         to.push('\n');
     }
+}
+
+/// Wraps the text of a cell, so that there is room for an indentation by two.
+fn lines(cell: &Cell, room: Room) -> Vec<String> {
+    let width = room
+        .width
+        .map_or(usize::MAX, |width| width.saturating_sub(2));
+    let lines = wrap(&cell.text, width);
+    let lines = lines.iter();
+    let painted = lines.map(|line| painted(line, cell.style, room.colour));
+    painted.collect()
 }
 
 #[cfg(test)]
@@ -487,6 +552,54 @@ mod tests {
           (InsufficientInstanceCapacity); the
           next attempt is at
           Fri 27 Nov 17:00 CET
+        ");
+    }
+
+    #[test]
+    fn a_remark_of_several_instances_is_written_once() {
+        let row = |id: &str, name: &str, note: Option<&str>| {
+            vec![id.into(), name.into(), Cell::or_none(note)]
+        };
+        let columns = || {
+            ["instance", "name"]
+                .map(Column::whole)
+                .into_iter()
+                .chain([Column::remark("note")])
+        };
+        let left = Some("no edge of its schedule since it was first observed");
+        let some = [
+            row("i-0abc1234def567890", "web-1", left),
+            row("i-0abc1234def567891", "-", left),
+            row(
+                "i-0abc1234def567892",
+                "web-3",
+                Some("its start failed 3 times"),
+            ),
+            row("i-0abc1234def567893", "web-4", None),
+        ];
+        let names = |names: std::vec::IntoIter<String>| names.collect::<Vec<_>>().join(", ");
+        let table = Table::new(columns(), some.clone()).with_common_remarks(names);
+        insta::assert_snapshot!(table.render(room(50)), @r"
+        INSTANCE             NAME
+        i-0abc1234def567890  web-1
+        i-0abc1234def567891  -
+        i-0abc1234def567892  web-3
+          its start failed 3 times
+        i-0abc1234def567893  web-4
+
+        web-1, i-0abc1234def567891: no edge of its
+          schedule since it was first observed
+        ");
+        // A row whose remark fits beside it has it there.
+        assert_eq!(table.render(room(120)).matches("no edge").count(), 2);
+        let all = Table::new(columns(), some[..2].to_vec()).with_common_remarks(names);
+        insta::assert_snapshot!(all.render(room(50)), @r"
+        INSTANCE             NAME
+        i-0abc1234def567890  web-1
+        i-0abc1234def567891  -
+
+        Each: no edge of its schedule since it was first
+          observed
         ");
     }
 

@@ -5,6 +5,7 @@ use curfew_core::error_code::ErrorCode;
 use curfew_core::schedule::ScheduleName;
 use curfew_core::schedule_set::ScheduleSet;
 use curfew_core::time_expression::{TimeDirection, TimeExpression};
+use curfew_core::timetable::Timetable;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -39,12 +40,23 @@ pub(crate) fn zone(configuration: &Configuration, schedule: Option<&ScheduleName
     zone_of(&configuration.schedule_set, schedule).unwrap_or_else(TimeZone::system)
 }
 
+/// Returns the zone of an edge at `at`: that of the schedules that have one then if they share it, otherwise as [`zone`].
+pub(crate) fn edge_zone(configuration: &Configuration, at: Timestamp) -> TimeZone {
+    let schedules = configuration.schedule_set.schedules.values();
+    let timetables = schedules.map(|schedule| &schedule.timetable);
+    let due = timetables.filter(|one| one.last_edge(at).is_some_and(|edge| edge.at == at));
+    shared(due.map(Timetable::time_zone)).unwrap_or_else(|| zone(configuration, None))
+}
+
 fn zone_of(schedule_set: &ScheduleSet, schedule: Option<&ScheduleName>) -> Option<TimeZone> {
     let schedules = &schedule_set.schedules;
     if let Some(named) = schedule.and_then(|name| schedules.get(name)) {
         return Some(named.timetable.time_zone().clone());
     }
-    let mut zones = schedules.values().map(|one| one.timetable.time_zone());
+    shared(schedules.values().map(|one| one.timetable.time_zone()))
+}
+
+fn shared<'z>(mut zones: impl Iterator<Item = &'z TimeZone>) -> Option<TimeZone> {
     let first = zones.next()?;
     zones.all(|zone| zone == first).then(|| first.clone())
 }
@@ -54,7 +66,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use curfew_core::schedule::Schedule;
-    use curfew_core::timetable::Timetable;
 
     use super::*;
 

@@ -51,6 +51,20 @@ impl View {
         self
     }
 
+    /// Adds sentences, with lines of a file below them, which have a gutter of `12 |` and are not wrapped.
+    pub(crate) fn with_source(&mut self, text: &str) -> &mut Self {
+        for line in text.lines() {
+            let gutter = line.split_once('|').map(|(gutter, _)| gutter);
+            let is_number = |c: char| c.is_ascii_digit() || c == ' ';
+            if gutter.is_some_and(|gutter| gutter.chars().all(is_number)) {
+                self.append(Self::from(line.to_owned()));
+            } else {
+                self.line(line);
+            }
+        }
+        self
+    }
+
     /// Adds an empty line.
     pub(crate) fn gap(&mut self) -> &mut Self {
         self.line("")
@@ -141,6 +155,21 @@ mod tests {
         web\nstopped  prod  \u{1b}[2J
         \u{202e}bew         running
         ");
+    }
+
+    #[test]
+    fn lines_of_a_file_are_not_wrapped() {
+        let mut view = View::default();
+        view.with_source(
+            "curfew.toml:3:11: error: `9-17` could be hours or days\n   |\n12 | running = \"Mon-Fri 9-17\" # the hours\n   |                    ^^^^",
+        );
+        insta::assert_snapshot!(view.render(OutputTarget::pipe(Some(36))), @r#"
+        curfew.toml:3:11: error: `9-17`
+        could be hours or days
+           |
+        12 | running = "Mon-Fri 9-17" # the hours
+           |                    ^^^^
+        "#);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::diagnostic::Position;
 pub(super) struct SourceFile {
     /// The path of the file, or the name of a configuration without a file.
     pub(super) name: PathBuf,
-    /// The content.
+    /// What the file contains.
     pub(super) text: String,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct SourceFile {
 pub(super) enum EntryPart {
     /// The key: it is not allowed there.
     Key,
-    /// The value.
+    /// The value of the key.
     Value,
 }
 

@@ -3,8 +3,12 @@
 use curfew_core::configuration::duration;
 use curfew_core::request::{RequestDuration, RequestKind};
 use curfew_core::schedule::ScheduleName;
-use curfew_core::select::{InstanceSelector, InstanceTarget, SelectionScope, TagFilter};
+use curfew_core::select::{
+    InstanceSelector, InstanceTarget, Selection, SelectionScope, SeveralTimeZones, TagFilter,
+};
+use curfew_core::time_expression::TimeExpression;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use crate::api_error::{ApiError, quoted};
@@ -20,7 +24,7 @@ pub enum ApiCommand {
     /// Starts, stops or overrides instances.
     Change {
         /// The requested change.
-        ask: RequestKind,
+        ask: RequestedChange,
         /// The instances to change.
         targets: InstanceSelector,
         /// Whether the change is made or only planned.
@@ -30,6 +34,26 @@ pub enum ApiCommand {
     Schedules(Option<TimelineDays>),
     /// Checks that the function works.
     Healthz,
+}
+
+/// A change before the instances are selected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestedChange {
+    /// Starts the instances.
+    Start(RequestedDuration),
+    /// Stops the instances.
+    Stop(RequestedDuration),
+    /// Ends overrides and earlier requests.
+    Resume,
+}
+
+/// How long a requested start or stop lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestedDuration {
+    /// A duration that depends on no time zone.
+    Known(RequestDuration),
+    /// An override until a wall time, whose zone depends on the selected instances.
+    UntilWallTime(TimeExpression),
 }
 
 /// The number of days in a timeline, including today (`days=7`): 1 to 31.
@@ -91,13 +115,13 @@ impl ApiCommand {
             Route::Status => Self::Status(targets(&mut parameters)?),
             Route::Start => {
                 let lasting = lasting(&mut parameters, now)?;
-                change(RequestKind::Start(lasting), &mut parameters)?
+                change(RequestedChange::Start(lasting), &mut parameters)?
             }
             Route::Stop => {
                 let lasting = lasting(&mut parameters, now)?;
-                change(RequestKind::Stop(lasting), &mut parameters)?
+                change(RequestedChange::Stop(lasting), &mut parameters)?
             }
-            Route::Resume => change(RequestKind::Resume, &mut parameters)?,
+            Route::Resume => change(RequestedChange::Resume, &mut parameters)?,
         };
         parameters.expect_empty(route)?;
         Ok(command)
@@ -114,7 +138,10 @@ fn days(text: &str) -> Result<TimelineDays, ApiError> {
     }
 }
 
-fn change(ask: RequestKind, parameters: &mut RequestParameters) -> Result<ApiCommand, ApiError> {
+fn change(
+    ask: RequestedChange,
+    parameters: &mut RequestParameters,
+) -> Result<ApiCommand, ApiError> {
     let mode = if parameters.flag("dry_run")? {
         ChangeMode::DryRun
     } else {
@@ -176,16 +203,30 @@ fn tag(text: &str) -> Result<TagFilter, ApiError> {
 fn lasting(
     parameters: &mut RequestParameters,
     now: Timestamp,
-) -> Result<RequestDuration, ApiError> {
+) -> Result<RequestedDuration, ApiError> {
     let length = parameters.one("for", |text| {
         duration(text)
             .map_err(|message| ApiError::bad_time(format!("`for`: {message}"), "such as `for=2h`"))
     })?;
-    let until = parameters.one("until", |text| until(text, now))?;
+    let until = parameters.one("until", |text| {
+        text.parse::<TimeExpression>().map_err(|error| {
+            ApiError::bad_time(
+                format!("`until`: {error}"),
+                "in a URL the `+` of an offset is written `%2B`",
+            )
+        })
+    })?;
     match (length, until) {
-        (None, None) => Ok(RequestDuration::NextEdge),
-        (Some(length), None) => Ok(RequestDuration::length(length, now)),
-        (None, Some(until)) => Ok(until),
+        (None, None) => Ok(RequestedDuration::Known(RequestDuration::NextEdge)),
+        (Some(length), None) => {
+            let length = RequestDuration::length(length, now);
+            Ok(RequestedDuration::Known(length))
+        }
+        (None, Some(until)) if until.needs_zone() => Ok(RequestedDuration::UntilWallTime(until)),
+        (None, Some(until)) => {
+            let until = ending(until, &TimeZone::UTC, now)?;
+            Ok(RequestedDuration::Known(until))
+        }
         (Some(_), Some(_)) => Err(ApiError::bad_parameter(
             "`for` and `until` can't be combined",
             "use one of them",
@@ -193,14 +234,46 @@ fn lasting(
     }
 }
 
-fn until(text: &str, now: Timestamp) -> Result<RequestDuration, ApiError> {
-    let refuse = |why: &dyn std::fmt::Display, hint: String| {
-        ApiError::bad_time(format!("`until` is {}, which is {why}", quoted(text)), hint)
-    };
-    let until: Timestamp = text.parse().map_err(|_| {
-        let hint =
-            "such as `until=2026-11-23T22:00:00Z`; in a URL the `+` of an offset is written `%2B`";
-        refuse(&"not an instant in RFC 3339", hint.to_owned())
-    })?;
-    RequestDuration::until(until, now).map_err(|bad| refuse(&bad, bad.hint()))
+fn ending(
+    until: TimeExpression,
+    zone: &TimeZone,
+    now: Timestamp,
+) -> Result<RequestDuration, ApiError> {
+    RequestDuration::ending(until, zone, now)
+        .map_err(|bad| ApiError::bad_time(format!("`until` is {bad}"), bad.hint()))
+}
+
+impl RequestedDuration {
+    fn resolve(
+        self,
+        selection: &Selection<'_, '_>,
+        now: Timestamp,
+    ) -> Result<RequestDuration, ApiError> {
+        match self {
+            Self::Known(duration) => Ok(duration),
+            Self::UntilWallTime(until) => {
+                let zone = selection.time_zone().map_err(|several| {
+                    let message = format!("`until` is {several}");
+                    ApiError::bad_time(message, SeveralTimeZones::HINT)
+                })?;
+                ending(until, &zone.unwrap_or(TimeZone::UTC), now)
+            }
+        }
+    }
+}
+
+impl RequestedChange {
+    /// Resolves a wall time in the zone of the schedules that manage the instances, otherwise in UTC. Fails if the schedules have several
+    /// zones, and if the time is not in the next 31 days.
+    pub(crate) fn resolve(
+        self,
+        selection: &Selection<'_, '_>,
+        now: Timestamp,
+    ) -> Result<RequestKind, ApiError> {
+        Ok(match self {
+            Self::Start(lasting) => RequestKind::Start(lasting.resolve(selection, now)?),
+            Self::Stop(lasting) => RequestKind::Stop(lasting.resolve(selection, now)?),
+            Self::Resume => RequestKind::Resume,
+        })
+    }
 }

@@ -39,7 +39,7 @@ const PAGE: &str = concat!(
 
 /// The hashes cover the text between the tags; a test checks them and prints the expected ones. `data:` is for the icon.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-5sqEp4oW8c9R6NpYlqK0uBvxNJ+U0//qjiAp4rVuk14='; \
+    script-src 'sha256-iLoEzLdvvTaKt+B0hqjOyPrie7q1BtstOianN+GQLg0='; \
     style-src 'sha256-9d5z4wK5Ody0QRe4PN/neeoOKfQ358wBpM2oWm07LI8='; \
     img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";

@@ -213,8 +213,10 @@ mod tests {
         insta::assert_debug_snapshot!(from_query, @r#"
         Change {
             ask: Start(
-                Until(
-                    2026-11-23T20:00:01Z,
+                Known(
+                    Until(
+                        2026-11-23T20:00:01Z,
+                    ),
                 ),
             ),
             targets: InstanceSelector {
@@ -289,9 +291,9 @@ mod tests {
         `for`: `99999h` is too long: at most 31 days (`31d`); such as `for=2h`
         `for`: `soon` is not a length of time such as `90m`, `24h` or `2d`; such as `for=2h`
         `for` and `until` can't be combined; use one of them
-        `until` is `2026-11-23T22:00:00 01:00`, which is not an instant in RFC 3339; such as `until=2026-11-23T22:00:00Z`; in a URL the `+` of an offset is written `%2B`
-        `until` is `2026-11-23T18:00:00Z`, which is over already; it is 2026-11-23T18:00:00Z now
-        `until` is `2027-11-23T18:00:00Z`, which is too far away; an override lasts 31 days at most
+        `until`: `2026-11-23T22:00:00 01:00` is not a time; use `22:00`, `friday`, `friday 18:00`, `tomorrow 08:00`, `2026-11-27`, `2026-11-27 18:00`, `2026-11-27T18:00:00Z` or `2h30m`; in a URL the `+` of an offset is written `%2B`
+        `until` is over already; it is 2026-11-23T18:00:00Z now
+        `until` is too far away; an override lasts 31 days at most
         `resume` has no parameter `for`; allowed: `instance`, `schedule`, `tag`, `all`, `dry_run`
         `status` has no parameter `dry_run`; allowed: `instance`, `schedule`, `tag`, `all`
         `healthz` has no parameter `verbose`; allowed: none

@@ -6,7 +6,6 @@ use curfew_aws::execute::{Deadline, Outcome, StepResult};
 use curfew_aws::fleet::Scope;
 use curfew_core::error_code::ErrorCode;
 use curfew_core::instance::InstanceState;
-use curfew_core::request::RequestKind;
 use curfew_core::schedule::Enforcement;
 use curfew_core::select::{EvaluatedInstance, InstanceSelector, for_change, for_status};
 use curfew_core::state_tags::{Actor, whole_second};
@@ -18,7 +17,7 @@ use tracing::{info, warn};
 
 use crate::api_error::ApiError;
 use crate::app::App;
-use crate::command::{ChangeMode, TimelineDays};
+use crate::command::{ChangeMode, RequestedChange, TimelineDays};
 use crate::configuration_cache::MAX_AGE;
 use crate::event::StateChangeEvent;
 use crate::responses::{
@@ -82,7 +81,7 @@ impl App {
 
     pub(crate) async fn change(
         &self,
-        kind: RequestKind,
+        ask: RequestedChange,
         targets: &InstanceSelector,
         mode: ChangeMode,
         actor: Actor,
@@ -95,6 +94,7 @@ impl App {
         let seen = EvaluatedInstance::all(&world, now);
         let selection = for_change(targets, &seen, schedule_set, self.request_limit)
             .map_err(|error| observation.selection_error(error))?;
+        let kind = ask.resolve(&selection, now)?;
         let request = DecidedRequest::decide(
             &selection,
             schedule_set,

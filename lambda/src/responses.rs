@@ -6,7 +6,7 @@ use curfew_aws::organisation::UnansweredRegion;
 use curfew_aws::pass::Pass;
 use curfew_core::next_action::NextAction;
 use curfew_core::schedule::{Schedule, ScheduleName};
-use curfew_core::simulate::{Bound, Interval, Simulation, Span};
+use curfew_core::simulate::{Interval, Simulation, Span};
 use curfew_core::state_tags::whole_second;
 use curfew_core::status::Status;
 use curfew_core::timetable::{Desired, Edge};
@@ -98,8 +98,8 @@ impl Timeline {
         let zone = schedule.timetable.time_zone();
         let first = zone.to_datetime(now).date();
         let last = first.checked_add((days.get() - 1).days()).ok()?;
-        let span = Span::between(Some(Bound::Date(first)), Some(Bound::Date(last)), zone, now);
-        let simulation = Simulation::of(schedule, span.ok()?, &[]);
+        let span = Span::of_days(first, last, zone).ok()?;
+        let simulation = Simulation::of(schedule, span, &[]);
         Some(Self {
             since: simulation.from,
             until: simulation.to,

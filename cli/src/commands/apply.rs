@@ -7,6 +7,7 @@ use clap::Args;
 use curfew_aws::error::CloudError;
 use curfew_aws::execute::Basis;
 use curfew_aws::execute::{Outcome, StepResult};
+use curfew_config::Configuration;
 use curfew_core::error_code::DescribedError;
 use curfew_core::instance::{AccountId, InstanceState};
 use curfew_core::next_action::NextAction;
@@ -16,14 +17,14 @@ use curfew_core::step::{Step, StepAction};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::plan::{PlannedPasses, describe, next, plan_passes, tally};
+use super::plan::{PlannedPasses, describe, next, plan_passes};
 use crate::alike;
 use crate::confirm::{ConfirmArgs, Confirmation, Prompt, UnconfirmedChange};
 use crate::error::all_answered;
 use crate::fleet_view::{
     InstanceLocations, UnansweredRegion, WithAccount, carry_out, failure, unanswered,
 };
-use crate::output::count;
+use crate::output::{count, tally};
 use crate::output_target::OutputTarget;
 use crate::progress;
 use crate::table::{ATTENTION, Cell, Column, Table};
@@ -55,7 +56,7 @@ pub(crate) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
     let mut unconfirmed = Vec::new();
     if confirmation == Confirmation::Ask && !planned.plan.steps.is_empty() {
         let target = OutputTarget::stderr();
-        let plan = describe(&planned.plan, &planned.locations, target).render(target);
+        let plan = describe(&planned, &configuration, target).render(target);
         // Standard output is for the results. The view is escaped already, and a question would escape its colours.
         let _gone = writeln!(io::stderr(), "{plan}");
         confirmation.require(&change, &mut prompt)?;
@@ -74,7 +75,7 @@ pub(crate) async fn apply(context: &mut Context, args: ApplyArgs) -> Result<(), 
     let basis = Basis::new(&configuration.schedule_set, &context.clock);
     let outcomes = carry_out(&organisation, passes, basis, progress.as_ref()).await;
     drop(progress);
-    report(context, &planned, &outcomes, &unconfirmed)?;
+    report(context, &configuration, &planned, &outcomes, &unconfirmed)?;
     all_answered(planned.failures)
 }
 
@@ -242,6 +243,7 @@ impl<'a> AppliedStep<'a> {
 
 fn report(
     context: &mut Context,
+    configuration: &Configuration,
     planned: &PlannedPasses,
     outcomes: &[Outcome],
     unconfirmed: &[Step],
@@ -261,9 +263,9 @@ fn report(
         unanswered: unanswered(&planned.failures),
     };
     let target = context.output.target();
-    context
-        .output
-        .print(&applied, |applied| summary(applied, locations, target))?;
+    context.output.print(&applied, |applied| {
+        summary(applied, configuration, locations, target)
+    })?;
     failure(outcomes)?;
     let manages_none = outcomes.is_empty() && plan.skipped.iter().all(is_unmanaged);
     if manages_none && planned.failures.is_empty() {
@@ -280,11 +282,19 @@ fn is_unmanaged(skip: &Skip) -> bool {
 }
 
 /// Formats a summary and the results, failures first. A terminal gets groups of many steps that succeeded.
-fn summary(applied: &AppliedPlan<'_>, locations: &InstanceLocations, target: OutputTarget) -> View {
-    let (done, others): (Vec<_>, Vec<_>) = applied.steps.iter().partition(|step| step.is_done());
+fn summary(
+    applied: &AppliedPlan<'_>,
+    configuration: &Configuration,
+    locations: &InstanceLocations,
+    target: OutputTarget,
+) -> View {
+    let mut steps: Vec<&AppliedStep<'_>> = applied.steps.iter().collect();
+    let label = |step: &AppliedStep<'_>| alike::label(&step.step.instance, step.step.name.as_ref());
+    steps.sort_by(|a, b| alike::by_name(&label(a), &label(b)));
+    let (done, others): (Vec<_>, Vec<_>) = steps.into_iter().partition(|step| step.is_done());
     let mut view = View::default();
     view.line(totals(applied, &done, others.len()));
-    view.line(next(applied.next, applied.at));
+    view.line(next(configuration, applied.next, applied.at));
     let groups_done = target.groups() && done.len() > alike::SHOWN;
     let rows = others
         .iter()
@@ -300,7 +310,8 @@ fn summary(applied: &AppliedPlan<'_>, locations: &InstanceLocations, target: Out
             Column::text("result"),
             Column::remark("note"),
         ]);
-        view.gap().table(Table::new(columns, rows));
+        let table = Table::new(columns, rows);
+        view.gap().table(table.with_common_remarks(alike::examples));
     }
     if groups_done {
         view.gap().line("Done:");
@@ -313,9 +324,7 @@ fn summary(applied: &AppliedPlan<'_>, locations: &InstanceLocations, target: Out
             )
         });
         let line = |what: &String, group: &[&AppliedStep<'_>]| {
-            let names = group.iter();
-            let names = names.map(|one| alike::label(&one.step.instance, one.step.name.as_ref()));
-            alike::named(what, names)
+            alike::named(what, group.iter().map(|step| label(step)))
         };
         alike::list(&mut view, &groups, line, "`curfew history` shows all");
     }

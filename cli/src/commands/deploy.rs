@@ -8,13 +8,21 @@ use std::path::PathBuf;
 use clap::Args;
 use curfew_aws::connect::Connection;
 use curfew_aws::endpoint_kind::EndpointKind;
+use curfew_aws::execute::Deadline;
+use curfew_aws::fleet::Scope;
+use curfew_aws::organisation::Organisation;
 use curfew_config::{ApiAuth, Configuration};
+use curfew_core::instance::InstanceId;
+use curfew_core::select::{Eligibility, EvaluatedInstance};
+use curfew_core::world::World;
 use curfew_deploy::preflight::check_single_cloud;
 use curfew_deploy::trigger_rules;
 use curfew_deploy::{Auth, Deployment, LambdaRolePolicy, OverlapPolicy};
 
+use jiff::Timestamp;
+
 use self::confirm::{before_deploying, before_dropping};
-use super::outputs;
+use super::outputs::{self, SampleCalls};
 use crate::confirm::{ConfirmArgs, Prompt};
 use crate::progress;
 use crate::{CliError, Context, Exit};
@@ -73,9 +81,39 @@ pub(crate) async fn deploy(context: &mut Context, args: DeployArgs) -> Result<()
     )
     .await?;
     let outputs = curfew_deploy::deploy(&connection, &deployment, progress.as_ref()).await?;
+    let instance = if context.output.is_json() {
+        None
+    } else {
+        managed_instance(&connection, &configuration, context.clock.now()).await
+    };
+    let calls = SampleCalls {
+        outputs: &outputs,
+        auth: &deployment.auth,
+        endpoint: EndpointKind::of(&connection),
+        region: connection.region(),
+        instance: instance.as_ref().map(InstanceId::as_str),
+    };
     context.output.print(&outputs, |outputs| {
-        format!("{}\n{}", outputs::list(outputs), outputs::examples(outputs))
+        let list = outputs::list(outputs);
+        format!("{list}\nThe API, for scripts:\n{}", calls.lines())
     })
+}
+
+/// Returns an instance that a schedule manages, for the sample calls. They do without if the instances can't be observed.
+async fn managed_instance(
+    connection: &Connection,
+    configuration: &Configuration,
+    now: Timestamp,
+) -> Option<InstanceId> {
+    let organisation = Organisation::open(connection, &configuration.targets);
+    let observed = organisation.observe(&Scope::All, Deadline::NONE).await;
+    let (fleet, _unanswered) = observed.into_fleet();
+    let world = World::without_request(&configuration.schedule_set, &fleet.instances);
+    let all = EvaluatedInstance::all(&world, now);
+    let managed = all
+        .iter()
+        .filter(|one| matches!(one.eligibility(), Eligibility::Managed));
+    managed.map(|one| one.instance.id.clone()).min()
 }
 
 /// Returns the deployment that the configuration describes. Fails if the API needs a token and none is configured.

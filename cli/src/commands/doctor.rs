@@ -1,19 +1,16 @@
 //! `curfew doctor`.
 
-use std::fmt::Write as _;
-
 use crate::doctor::{self, Check, CheckVerdict, DoctorReport, MistaggedGroup};
 use crate::output::counted;
+use crate::view::View;
 use crate::{CliError, Context, Exit};
 
 pub(crate) async fn doctor(context: &mut Context) -> Result<(), CliError> {
     let configuration = match context.configuration() {
         Ok(configuration) => configuration,
         Err(error) => {
-            context.output.print(
-                &DoctorReport::of_bad_configuration(&error.to_string()),
-                show,
-            )?;
+            let report = DoctorReport::of_bad_configuration(&error.to_string(), error.remedy());
+            context.output.print(&report, show)?;
             return Err(CliError::new(Exit::Usage, "the configuration is not valid"));
         }
     };
@@ -36,12 +33,13 @@ pub(crate) async fn doctor(context: &mut Context) -> Result<(), CliError> {
 const INDENT: usize = 21;
 
 /// Formats the report: a summary, then one line per check, followed by its details and its hint.
-fn show(report: &DoctorReport) -> String {
-    let mut text = summary(report) + "\n\n";
+fn show(report: &DoctorReport) -> View {
+    let mut view = View::default();
+    view.line(summary(report)).gap();
     for check in &report.checks {
-        one(&mut text, check);
+        one(&mut view, check);
     }
-    text
+    view
 }
 
 fn summary(report: &DoctorReport) -> String {
@@ -56,21 +54,24 @@ fn summary(report: &DoctorReport) -> String {
     parts.join(", ")
 }
 
-fn one(text: &mut String, check: &Check) {
-    let verdict = check.verdict.as_str();
-    // Indents the further lines of a message, such as those of an invalid configuration.
-    let message = check.message.replace('\n', &format!("\n{:INDENT$}", ""));
-    let _ = writeln!(text, "{verdict:<4}  {:<13}  {message}", check.check);
+fn one(view: &mut View, check: &Check) {
+    let lead = format!("{:<4}  {:<13}  ", check.verdict.as_str(), check.check);
+    match check.message.trim_end().split_once('\n') {
+        None => view.item(lead, &check.message),
+        // The lines of an invalid configuration, with carets.
+        Some((first, rest)) => view.item(lead, first).with_source(rest).gap(),
+    };
     for group in &check.mistagged {
-        mistagged(text, group);
+        mistagged(view, group);
     }
     if let Some(hint) = &check.hint {
-        let _ = writeln!(text, "{:INDENT$}→ {hint}", "");
+        view.item(format!("{:INDENT$}→ ", ""), hint);
     }
 }
 
 /// Formats the instances with one mistake, and the command that corrects it on a line of its own.
-fn mistagged(text: &mut String, group: &MistaggedGroup) {
+fn mistagged(view: &mut View, group: &MistaggedGroup) {
+    const INDENT: &str = "      ";
     /// The number of instances that are named; the command has all of them.
     const NAMED: usize = 3;
     let mut names: Vec<String> = group
@@ -78,7 +79,7 @@ fn mistagged(text: &mut String, group: &MistaggedGroup) {
         .iter()
         .take(NAMED)
         .map(|one| match &one.name {
-            Some(name) => format!("{} ({})", name.escape_debug(), one.id),
+            Some(name) => format!("{name} ({})", one.id),
             None => one.id.to_string(),
         })
         .collect();
@@ -92,7 +93,9 @@ fn mistagged(text: &mut String, group: &MistaggedGroup) {
         account,
         ..
     } = group;
-    let _ = writeln!(text, "      {} in {region} of {account}:", names.join(", "));
-    let _ = writeln!(text, "      {message}");
-    let _ = writeln!(text, "      $ {command}");
+    let names = names.join(", ");
+    view.item(INDENT, format!("{names} in {region} of {account}:"));
+    view.item(INDENT, message);
+    // Not wrapped, so that it can be copied.
+    view.item(format!("{INDENT}$ {command}"), "");
 }

@@ -19,7 +19,7 @@ use serde::Serialize;
 use super::next::named;
 use crate::error::all_answered;
 use crate::fleet_view;
-use crate::output::or_dash;
+use crate::output::{or_dash, override_text};
 use crate::progress;
 use crate::view::View;
 use crate::{CliError, Context, time_arg};
@@ -67,7 +67,7 @@ fn resolved(
 /// The desired state of a schedule at an instant, and the reason.
 #[derive(Serialize, schemars::JsonSchema)]
 pub(crate) struct ScheduleExplained {
-    /// The schedule.
+    /// The name of the schedule.
     schedule: ScheduleName,
     /// The explained instant.
     at: Timestamp,
@@ -198,14 +198,8 @@ fn describe(explained: &InstanceExplained, zone: &TimeZone) -> View {
         (Some(name), Some(claim)) => format!("{name}: {claim}"),
         _ => "-".to_owned(),
     };
-    let override_ = it.override_.as_ref().map(|override_| {
-        format!(
-            "{} until {} by {}",
-            override_.state,
-            moment(override_.until),
-            override_.actor
-        )
-    });
+    let override_ = it.override_.as_ref();
+    let override_ = override_.map(|override_| override_text(override_, zone, it.at));
     let last = it.last.as_ref().map(|last| {
         let pending = if last.pending {
             ", not confirmed yet"

@@ -14,7 +14,6 @@ use curfew_core::time_expression::{TimeDirection, TimeExpression};
 use curfew_core::transition::TransitionSource;
 use curfew_journal::{HistoryFilter, Journal, JournalEntry};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::format::Format;
@@ -62,10 +61,10 @@ pub(crate) fn history(context: &mut Context, args: &HistoryArgs) -> Result<(), C
     let filter = args.filter(context, &configuration, format)?;
     if args.edges {
         let entries = args.cut(journal.edges(&filter)?, format);
-        print(context, format, &edges::VIEW, &entries)
+        print(context, &configuration, &edges::VIEW, &entries)
     } else {
         let entries = args.cut(journal.history(&filter)?, format);
-        print(context, format, &VIEW, &entries)
+        print(context, &configuration, &VIEW, &entries)
     }
 }
 
@@ -75,9 +74,9 @@ struct EntryView<T, const COLUMNS: usize> {
     nothing: &'static str,
     /// The name of the list in the JSON document.
     plural: &'static str,
-    /// The columns of the table without regions and accounts, and the row of an entry at an instant.
+    /// The columns of the table without regions and accounts, and the row of an entry at an instant. Times are in the zones of the schedules.
     table_columns: fn() -> Vec<Column>,
-    row: fn(&T, Timestamp) -> Vec<Cell>,
+    row: fn(&T, &Configuration, Timestamp) -> Vec<Cell>,
     /// The region and the account of an entry.
     place: fn(&T) -> (&Region, &AccountId),
     /// The header of the CSV document, and the cells of an entry.
@@ -87,12 +86,12 @@ struct EntryView<T, const COLUMNS: usize> {
 
 fn print<T: Serialize, const COLUMNS: usize>(
     context: &mut Context,
-    format: Format,
+    configuration: &Configuration,
     view: &EntryView<T, COLUMNS>,
     entries: &[T],
 ) -> Result<(), CliError> {
     let now = context.clock.now();
-    match format {
+    match context.output.format() {
         Format::Csv => {
             let rows = entries.iter().map(view.cells);
             context.output.raw(&csv::document(view.columns, rows))
@@ -102,7 +101,7 @@ fn print<T: Serialize, const COLUMNS: usize>(
             let document = BTreeMap::from([(view.plural, entries)]);
             context
                 .output
-                .print(&document, |_| describe(view, entries, now))
+                .print(&document, |_| describe(view, entries, configuration, now))
         }
     }
 }
@@ -110,13 +109,14 @@ fn print<T: Serialize, const COLUMNS: usize>(
 fn describe<T, const COLUMNS: usize>(
     view: &EntryView<T, COLUMNS>,
     entries: &[T],
+    configuration: &Configuration,
     now: Timestamp,
 ) -> View {
     let mut described = View::default();
     if entries.is_empty() {
         described.line(view.nothing);
     } else {
-        described.table(with_accounts(view, entries, now));
+        described.table(with_accounts(view, entries, configuration, now));
     }
     described
 }
@@ -125,6 +125,7 @@ fn describe<T, const COLUMNS: usize>(
 fn with_accounts<T, const COLUMNS: usize>(
     view: &EntryView<T, COLUMNS>,
     entries: &[T],
+    configuration: &Configuration,
     now: Timestamp,
 ) -> Table {
     /// The index of the extra columns, after the time, the ID and the name.
@@ -142,7 +143,7 @@ fn with_accounts<T, const COLUMNS: usize>(
     }
     let rows = entries.iter().map(|entry| {
         let (region, account) = (view.place)(entry);
-        let mut row = (view.row)(entry, now);
+        let mut row = (view.row)(entry, configuration, now);
         if several_accounts {
             row.insert(COLUMN, account.as_str().into());
         }
@@ -249,8 +250,9 @@ fn cause(text: &str) -> Result<String, String> {
     Err(r#"use `schedule`, `override`, `request` or `external`, or a full cause, such as "schedule office" or "override by alice""#.to_owned())
 }
 
-fn row(entry: &JournalEntry, now: Timestamp) -> Vec<Cell> {
+fn row(entry: &JournalEntry, configuration: &Configuration, now: Timestamp) -> Vec<Cell> {
     let t = &entry.transition;
+    let zone = time_arg::zone(configuration, t.schedule.as_ref());
     let inferred = if t.source == TransitionSource::Inferred {
         " (inferred)"
     } else {
@@ -258,7 +260,7 @@ fn row(entry: &JournalEntry, now: Timestamp) -> Vec<Cell> {
     };
     let by = t.actor.as_ref().map(|by| format!(": {by}"));
     vec![
-        local(t.at, now).into(),
+        human_time::instant(t.at, &zone, now).into(),
         t.instance.to_string().into(),
         Cell::or_none(t.name.as_ref()),
         Cell::state(t.from),
@@ -267,11 +269,6 @@ fn row(entry: &JournalEntry, now: Timestamp) -> Vec<Cell> {
         human_time::distance(t.at, now).into(),
         Cell::or_none(t.schedule.as_ref()),
     ]
-}
-
-/// Formats an instant in the zone of this machine.
-fn local(at: Timestamp, now: Timestamp) -> String {
-    human_time::instant(at, &TimeZone::system(), now)
 }
 
 fn cells(entry: &JournalEntry) -> [String; 15] {

@@ -32,7 +32,7 @@ pub(crate) struct NextArgs {
 
 #[derive(Serialize, schemars::JsonSchema)]
 pub(crate) struct NextEdge {
-    /// The schedule.
+    /// The name of the schedule.
     schedule: ScheduleName,
     /// What the edge does.
     action: Action,

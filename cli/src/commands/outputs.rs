@@ -1,6 +1,7 @@
 //! `curfew outputs`.
 
-use curfew_deploy::Outputs;
+use curfew_aws::endpoint_kind::EndpointKind;
+use curfew_deploy::{Auth, Outputs};
 
 use crate::{CliError, Context};
 
@@ -26,14 +27,43 @@ pub(crate) fn list(outputs: &Outputs) -> String {
     lines.into_iter().map(line).collect::<Vec<_>>().join("\n") + "\n"
 }
 
-/// Returns `curl` commands that call the API of a stack.
-pub(crate) fn examples(outputs: &Outputs) -> String {
-    let url = outputs.forwarded_url.as_ref().unwrap_or(&outputs.api_url);
-    let curl = |what: &str, path: &str| format!("  {what:<28} curl -s '{url}/{path}'\n");
-    format!(
-        "Try:\n{}{}{}",
-        curl("what runs, and why", "status"),
-        curl("stop an instance", "stop?instance=i-…"),
-        curl("keep it running for 2 hours", "start?instance=i-…&for=2h"),
-    )
+/// The parts of `curl` commands that call the API of a stack.
+pub(crate) struct SampleCalls<'a> {
+    pub(crate) outputs: &'a Outputs,
+    pub(crate) auth: &'a Auth,
+    pub(crate) endpoint: EndpointKind,
+    pub(crate) region: &'a str,
+    /// The ID of a managed instance, if there is one.
+    pub(crate) instance: Option<&'a str>,
+}
+
+impl SampleCalls<'_> {
+    /// Returns the commands, one per line, with the header that the API requires.
+    pub(crate) fn lines(&self) -> String {
+        let (header, note) = match (self.auth, self.endpoint) {
+            (Auth::None, _) => (String::new(), ""),
+            (Auth::Token(_), _) => (
+                " -H \"Authorization: Bearer $TOKEN\"".to_owned(),
+                "  # TOKEN is the one whose digest is in the configuration; `curfew token new` makes one\n",
+            ),
+            (Auth::Iam, endpoint) => {
+                let user = match endpoint {
+                    EndpointKind::Aws => {
+                        "\"$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY\" -H \"X-Amz-Security-Token: $AWS_SESSION_TOKEN\""
+                    }
+                    EndpointKind::Emulator | EndpointKind::LocalEmulator => "test:test",
+                };
+                let scope = format!("aws:amz:{}:execute-api", self.region);
+                (format!(" --aws-sigv4 {scope} --user {user}"), "")
+            }
+        };
+        let url = &self.outputs.api_url;
+        let curl = |path: &str| format!("  curl -s{header} '{url}/{path}'\n");
+        let mut text = format!("{note}{}", curl("status"));
+        if let Some(id) = self.instance {
+            text += &curl(&format!("stop?instance={id}"));
+            text += &curl(&format!("start?instance={id}&for=2h"));
+        }
+        text
+    }
 }

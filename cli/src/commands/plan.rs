@@ -1,6 +1,6 @@
 //! `curfew plan`: shows what a pass would do now.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use curfew_aws::execute::{Basis, Deadline};
 use curfew_aws::organisation::{AccountRegionError, Organisation};
@@ -15,18 +15,19 @@ use curfew_core::plan::Plan;
 use curfew_core::skip::Skip;
 use curfew_core::step::Step;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::alike;
 use crate::error::all_answered;
 use crate::fleet_view::{
-    InstanceLocations, OBSERVING, UnansweredRegion, WithAccount, observed_count, unanswered,
+    InstanceLocations, InstanceZones, OBSERVING, UnansweredRegion, WithAccount, observed_count,
+    unanswered,
 };
-use crate::output::{count, counted, moment_here};
+use crate::output::{count, counted, tally};
 use crate::output_target::OutputTarget;
 use crate::progress;
 use crate::table::{Cell, Column, Table};
+use crate::time_arg;
 use crate::view::View;
 use crate::{CliError, Context};
 
@@ -37,9 +38,9 @@ pub(crate) async fn plan(context: &mut Context) -> Result<(), CliError> {
     drop(progress);
     let target = context.output.target();
     let document = PlanDocument::of(&planned);
-    context.output.print(&document, |_| {
-        describe(&planned.plan, &planned.locations, target)
-    })?;
+    context
+        .output
+        .print(&document, |_| describe(&planned, &configuration, target))?;
     all_answered(planned.failures)
 }
 
@@ -50,6 +51,7 @@ pub(super) struct PlannedPasses {
     /// The combined plan.
     pub(super) plan: Plan,
     pub(super) locations: InstanceLocations,
+    pub(super) zones: InstanceZones,
     pub(super) failures: Vec<AccountRegionError>,
 }
 
@@ -86,6 +88,9 @@ pub(super) async fn plan_passes(
     let answers = observed.answers.iter();
     let answers = answers.map(|(one, pass)| (one, pass.instances.as_slice()));
     let locations = InstanceLocations::of(organisation, answers);
+    let instances = observed.answers.iter();
+    let instances = instances.flat_map(|(_, pass)| &pass.instances);
+    let zones = InstanceZones::of(&configuration.schedule_set, instances);
     let answers = observed.answers.into_iter();
     Ok(PlannedPasses {
         passes: answers
@@ -93,12 +98,23 @@ pub(super) async fn plan_passes(
             .collect(),
         plan,
         locations,
+        zones,
         failures: observed.failures,
     })
 }
 
 /// Formats a plan. A terminal gets groups of what is alike; a pipe gets one line per instance.
-pub(super) fn describe(plan: &Plan, locations: &InstanceLocations, target: OutputTarget) -> View {
+pub(super) fn describe(
+    planned: &PlannedPasses,
+    configuration: &Configuration,
+    target: OutputTarget,
+) -> View {
+    let PlannedPasses {
+        plan,
+        locations,
+        zones,
+        ..
+    } = planned;
     let each = tally(plan.steps.iter().map(|step| step.action.to_string()));
     let left = count(plan.skipped.len());
     let mut steps: Vec<&Step> = plan.steps.iter().collect();
@@ -113,7 +129,7 @@ pub(super) fn describe(plan: &Plan, locations: &InstanceLocations, target: Outpu
             counted(some, "step")
         )),
     };
-    view.line(next(plan.next, plan.at));
+    view.line(next(configuration, plan.next, plan.at));
     if target.groups() && plan.steps.len() > alike::SHOWN {
         view.gap().line("Steps:");
         let groups = alike::grouped(steps, |step| {
@@ -135,9 +151,10 @@ pub(super) fn describe(plan: &Plan, locations: &InstanceLocations, target: Outpu
         view.gap().table(steps_table(&steps, locations));
     }
     if !plan.skipped.is_empty() {
-        let zone = TimeZone::system();
-        let because =
-            |skip: &Skip| human_time::in_sentence(&skip.detail, &zone, plan.at).into_owned();
+        let because = |skip: &Skip| {
+            let zone = zones.of_instance(&skip.instance);
+            human_time::in_sentence(&skip.detail, &zone, plan.at).into_owned()
+        };
         view.gap();
         if target.groups() {
             view.line("Left alone:");
@@ -166,22 +183,16 @@ fn skip_label(skip: &Skip) -> String {
 /// What shows the instances that a terminal only counts.
 const ALL: &str = "use `-o wide` for all";
 
-pub(super) fn next(next: Option<NextAction>, now: Timestamp) -> String {
-    let at = next.map(|next| moment_here(next.at, now));
+pub(super) fn next(
+    configuration: &Configuration,
+    next: Option<NextAction>,
+    now: Timestamp,
+) -> String {
+    let at = next.map(|next| {
+        let zone = time_arg::edge_zone(configuration, next.at);
+        human_time::with_distance(next.at, &zone, now)
+    });
     format!("Next: {}", at.unwrap_or_else(|| "no edge".to_owned()))
-}
-
-/// Counts equal words: `2 start, 9,950 stop`.
-pub(super) fn tally(words: impl Iterator<Item = String>) -> String {
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for word in words {
-        *counts.entry(word).or_default() += 1;
-    }
-    let parts: Vec<String> = counts
-        .into_iter()
-        .map(|(word, number)| format!("{} {word}", count(number)))
-        .collect();
-    parts.join(", ")
 }
 
 fn steps_table(steps: &[&Step], locations: &InstanceLocations) -> Table {
@@ -204,7 +215,7 @@ fn steps_table(steps: &[&Step], locations: &InstanceLocations) -> Table {
         ];
         locations.row(&step.instance, row)
     };
-    Table::new(columns, steps.iter().map(row))
+    Table::new(columns, steps.iter().map(row)).with_common_remarks(alike::examples)
 }
 
 fn skipped_table(
@@ -227,7 +238,7 @@ fn skipped_table(
         ];
         locations.row(&skip.instance, row)
     };
-    Table::new(columns, skipped.iter().map(row))
+    Table::new(columns, skipped.iter().map(row)).with_common_remarks(alike::examples)
 }
 
 /// The JSON form of a [`Plan`], with accounts if several are managed.

@@ -16,7 +16,7 @@ use crate::format::Format;
 use crate::output::{count, counted};
 use crate::table::{Cell, Column, Table};
 use crate::view::View;
-use crate::{CliError, Context, csv, time_arg};
+use crate::{CliError, Context, csv, money, time_arg};
 
 /// The options of `savings`.
 #[derive(Debug, Args)]
@@ -76,6 +76,8 @@ pub(crate) struct SavingsReport {
     recorded_since: Option<Timestamp>,
     /// What a line stands for: `schedule`, `instance`, `month`, `account` or `region`.
     by: &'static str,
+    /// The currency of all amounts, from the configuration's `currency`.
+    currency: String,
     /// The lines of the report.
     lines: Vec<SavingsRow>,
     /// The sums over all lines.
@@ -108,10 +110,9 @@ struct SavingsRow {
 
 pub(crate) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), CliError> {
     let configuration = context.configuration()?;
-    let (now, zone) = (context.clock.now(), TimeZone::system());
-    let written_in = time_arg::zone(&configuration, args.schedule.as_ref());
-    let instant =
-        |option, when| time_arg::instant(option, when, TimeDirection::Past, &written_in, now);
+    let now = context.clock.now();
+    let zone = time_arg::zone(&configuration, args.schedule.as_ref());
+    let instant = |option, when| time_arg::instant(option, when, TimeDirection::Past, &zone, now);
     let since = instant("--since", args.since)?;
     let until = args.until.map(|when| instant("--until", when));
     let until = until.transpose()?.unwrap_or(now).min(now);
@@ -129,7 +130,7 @@ pub(crate) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), C
         instances: args.instance.clone(),
         schedule: args.schedule.clone(),
         prices: configuration.prices.clone(),
-        zone,
+        zone: zone.clone(),
     };
     let found = answer(&account, &question);
     let priced = !configuration.prices.is_empty();
@@ -139,6 +140,7 @@ pub(crate) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), C
         until,
         recorded_since: account.coverage.iter().map(|stretch| stretch.begun).min(),
         by: grouping_name(args.by.into()),
+        currency: configuration.currency.clone(),
         lines: lines
             .map(|(name, line)| SavingsRow::of(name, line, priced))
             .collect(),
@@ -152,7 +154,7 @@ pub(crate) fn savings(context: &mut Context, args: &SavingsArgs) -> Result<(), C
         Format::Jsonl => context.output.json_lines(&report.lines),
         Format::Json | Format::Table | Format::Wide => context
             .output
-            .print(&report, |report| describe(report, now)),
+            .print(&report, |report| describe(report, &zone, now)),
     }
 }
 
@@ -216,33 +218,31 @@ impl SavingsRow {
         // Without any price the savings are unknown, not zero.
         let has_price = self.unpriced_off_hours < self.off_hours || self.off_hours == 0.0;
         let saved = self.saved.filter(|_| has_price);
-        let saved = saved.map(|saved| format!("{saved:.2}"));
         vec![
             self.name.clone().into(),
             count(self.count).into(),
-            format!("{:.1}", self.on_hours).into(),
-            format!("{:.1}", self.off_hours).into(),
-            format!("{:.1}", self.unknown_hours).into(),
+            money::tenths(self.on_hours).into(),
+            money::tenths(self.off_hours).into(),
+            money::tenths(self.unknown_hours).into(),
             Cell::or_none(share),
-            Cell::or_none(saved),
+            Cell::or_none(saved.map(money::amount)),
         ]
     }
 }
 
-fn describe(report: &SavingsReport, now: Timestamp) -> View {
+fn describe(report: &SavingsReport, zone: &TimeZone, now: Timestamp) -> View {
     let mut view = View::default();
     if report.lines.is_empty() {
         view.line("the journal has no data for this period");
         return view;
     }
-    let zone = TimeZone::system();
-    let local = |at| human_time::instant(at, &zone, now);
+    let local = |at| human_time::instant(at, zone, now);
     let off = report.total.off_share;
     let off = off.map_or_else(String::new, |share| format!(" ({:.1}%)", share * 100.0));
     view.line(format!(
-        "{}: off for {:.1} h{off}, {} to {}",
+        "{}: off for {} h{off}, {} to {}",
         counted(report.total.count, "instance"),
-        report.total.off_hours,
+        money::tenths(report.total.off_hours),
         local(report.since),
         local(report.until),
     ));
@@ -251,10 +251,10 @@ fn describe(report: &SavingsReport, now: Timestamp) -> View {
     if let Some(begun) = report.recorded_since.filter(|begun| *begun > report.since) {
         notes.line(format!("No data before {}.", local(begun)));
     }
-    if report.total.unknown_hours > 0.0 {
-        let hours = report.total.unknown_hours;
+    let unknown = money::tenths(report.total.unknown_hours);
+    if unknown != "0.0" {
         notes.line(format!(
-            "{hours:.1} h have no data and are not counted as off."
+            "{unknown} h have no data and are not counted as off."
         ));
     }
     match report.total.saved {
@@ -262,9 +262,9 @@ fn describe(report: &SavingsReport, now: Timestamp) -> View {
             notes.line("No hourly prices are configured; see [prices].");
         }
         Some(_) if report.total.unpriced_off_hours > 0.0 => {
-            let hours = report.total.unpriced_off_hours;
+            let hours = money::tenths(report.total.unpriced_off_hours);
             notes.line(format!(
-                "{hours:.1} h off are of types without a price in [prices]."
+                "{hours} h off are of types without a price in [prices]."
             ));
         }
         Some(_) => {}
@@ -281,8 +281,9 @@ fn rows_table(report: &SavingsReport) -> Table {
     let several_regions = is_placed && report.total.region.is_none();
     let several_accounts = is_placed && report.total.account.is_none();
     let mut columns = vec![Column::text(report.by)];
-    let numbers = ["instances", "on h", "off h", "unknown h", "off", "saved"];
+    let numbers = ["instances", "on h", "off h", "unknown h", "off"];
     columns.extend(numbers.map(Column::number));
+    columns.push(Column::number(&format!("saved {}", report.currency)));
     columns.extend(several_regions.then(|| Column::optional("region")));
     columns.extend(several_accounts.then(|| Column::optional("account")));
     let rows = report.lines.iter().chain([&report.total]);

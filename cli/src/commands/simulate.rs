@@ -16,8 +16,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use curfew_aws::organisation::AccountRegionError;
 use curfew_config::Configuration;
+use curfew_core::human_time;
 use curfew_core::schedule::{Schedule, ScheduleName};
-use curfew_core::simulate::{Bound, SimulatedTotal, Simulation, Span};
+use curfew_core::simulate::{SimulatedTotal, Simulation, Span};
+use curfew_core::time_expression::TimeExpression;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -36,12 +38,12 @@ pub(crate) struct SimulateArgs {
     /// Simulate only this schedule [default: all]
     #[arg(long, value_name = "NAME")]
     schedule: Option<ScheduleName>,
-    /// First date in the zone of the schedule, or an instant [default: today]
-    #[arg(long, value_name = "DATE|INSTANT")]
-    from: Option<Bound>,
-    /// Last date, or an instant [default: two weeks after the first]
-    #[arg(long, value_name = "DATE|INSTANT")]
-    to: Option<Bound>,
+    /// Beginning, in the zone of the schedule, such as friday or 2026-12-24 [default: today]
+    #[arg(long, value_name = "WHEN")]
+    from: Option<TimeExpression>,
+    /// End, such as 7d after the beginning; a day such as friday or 2026-12-31 is included [default: two weeks after the beginning]
+    #[arg(long, value_name = "WHEN")]
+    to: Option<TimeExpression>,
     /// Write an SVG image (.svg) or an HTML page (.html)
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -142,8 +144,10 @@ fn document(
 
 fn span(schedule: &Schedule, args: &SimulateArgs, now: Timestamp) -> Result<Span, CliError> {
     let zone = schedule.timetable.time_zone();
-    Span::between(args.from, args.to, zone, now)
-        .map_err(|error| CliError::new(Exit::Usage, error.to_string()))
+    Span::between(args.from, args.to, zone, now).map_err(|error| {
+        let message = error.to_string();
+        CliError::new(Exit::Usage, human_time::in_sentence(&message, zone, now))
+    })
 }
 
 fn glyphs(args: &SimulateArgs) -> Glyphs {

@@ -12,6 +12,7 @@ use curfew_core::human_time;
 use curfew_core::instance::InstanceState;
 use curfew_core::next_action::NextAction;
 use curfew_core::select::{EvaluatedInstance, InstanceSelector, for_status};
+use curfew_core::skip::SkipCode;
 use curfew_core::status::{InstanceStatus, Status};
 use curfew_core::timetable::{Action, Desired, Edge};
 use curfew_core::world::World;
@@ -22,7 +23,7 @@ use serde::Serialize;
 use crate::alike;
 use crate::error::{all_answered, selecting};
 use crate::fleet_view::{self, InstanceLocations, UnansweredRegion, WithAccount, unanswered};
-use crate::output::{Output, count, counted};
+use crate::output::{Output, count, counted, override_text};
 use crate::output_target::OutputTarget;
 use crate::progress;
 use crate::table::{ATTENTION, Cell, Column, Table};
@@ -93,7 +94,7 @@ struct StatusView {
 pub(crate) struct StatusDocument<'a> {
     /// The instant of the observation.
     at: Timestamp,
-    /// The instances.
+    /// The selected instances, with their state and what is next.
     instances: Vec<WithAccount<'a, InstanceStatus>>,
     /// The number of unmanaged instances that are not listed; `--all` lists them.
     unmanaged_count: usize,
@@ -429,7 +430,7 @@ fn instances_table(listed: &[Zoned<'_>], locations: &InstanceLocations, now: Tim
     ]);
     let rows = listed.iter();
     let rows = rows.map(|(one, zone)| locations.row(&one.id, row(one, zone, now)));
-    Table::new(columns, rows)
+    Table::new(columns, rows).with_common_remarks(alike::examples)
 }
 
 fn row(one: &InstanceStatus, zone: &TimeZone, now: Timestamp) -> Vec<Cell> {
@@ -464,24 +465,19 @@ fn next_action(edge: Edge, zone: &TimeZone, now: Timestamp) -> String {
 /// Returns the override, and the reason for the state unless the rest of the row shows it.
 fn remark(one: &InstanceStatus, zone: &TimeZone, now: Timestamp) -> Option<String> {
     use curfew_core::instance::InstanceState::{Running, Stopped};
-    let override_ = one.override_.as_ref().map(|override_| {
-        format!(
-            "override: {} until {} by {}",
-            override_.state,
-            human_time::with_distance(override_.until, zone, now),
-            override_.actor
-        )
-    });
+    let override_ = one.override_.as_ref();
+    let override_ = override_.map(|it| format!("override: {}", override_text(it, zone, now)));
     let reason = match &one.problem {
         Some(problem) => &problem.message,
         None => &one.verdict,
     };
+    let is_wanted = matches!(
+        (one.state, one.desired),
+        (Running, Desired::Running) | (Stopped, Desired::Stopped)
+    );
     let is_plain = one.pending_action.is_none()
         && one.problem.is_none()
-        && matches!(
-            (one.state, one.desired),
-            (Running, Desired::Running) | (Stopped, Desired::Stopped)
-        );
+        && (is_wanted || one.skip_code == Some(SkipCode::AsDesired));
     // The reason of a skip because of an override is the override.
     let is_told = override_.is_some() && one.pending_action.is_none();
     let reason =

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use clap::Args;
 use curfew_aws::connect::{ConnectOptions, Connection, Trust};
+use curfew_aws::endpoint_kind::EndpointKind;
 use curfew_aws::progress::Progress;
-use curfew_config::{ApiAuth, Configuration, ConfigurationError, LoadOptions, Lookup};
+use curfew_config::{Configuration, ConfigurationError, LoadOptions, Lookup};
 use curfew_daemon::logging;
-use curfew_deploy::Outputs;
+use curfew_deploy::{Auth, Outputs};
 use curfew_emulator::demo::{self, LaunchedFleet, LaunchedInstance};
 use curfew_emulator::{Emulator, Installed};
 use curfew_journal::Journal;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::deploy::deployment;
+use super::outputs::SampleCalls;
 use super::run::{Daemon, HangupAction, LogLines, keep_private, on_signal};
 use crate::output::count;
 use crate::progress;
@@ -206,7 +208,7 @@ impl LocalSetup<'_> {
     ) -> Result<Option<Connection>, CliError> {
         let connection = self.connect(emulator).await?;
         let connection = connection.correcting(&context.clock);
-        let Some((outputs, fleet)) =
+        let Some((outputs, fleet, auth)) =
             unless_cancelled(shutdown, self.deploy_demo(context, &connection))
                 .await
                 .transpose()?
@@ -223,10 +225,9 @@ impl LocalSetup<'_> {
             configuration: self.overrides.file.clone(),
             instances: fleet.instances,
         };
-        let auth = self.configuration.api.auth;
         context
             .output
-            .print(&report, |report| report.next_steps(auth))?;
+            .print(&report, |report| report.next_steps(&auth))?;
         if self.page == Page::Opened {
             self.open(report.browser_url());
         }
@@ -263,7 +264,7 @@ impl LocalSetup<'_> {
         &self,
         context: &Context,
         connection: &Connection,
-    ) -> Result<(Outputs, LaunchedFleet), CliError> {
+    ) -> Result<(Outputs, LaunchedFleet, Auth), CliError> {
         self.progress.begin("Launching the demo fleet");
         let fleet = demo::fleet(&self.configuration.schedule_set);
         let launched = demo::launch(connection, &fleet).await?;
@@ -274,7 +275,7 @@ impl LocalSetup<'_> {
         });
         let deployment = deployment(context, self.configuration, connection, None)?;
         let outputs = curfew_deploy::deploy(connection, &deployment, self.progress).await?;
-        Ok((outputs, launched))
+        Ok((outputs, launched, deployment.auth))
     }
 
     /// Restarts the emulator whenever it exits, until the shutdown. An exit loses the state in memory, so the demo is deployed
@@ -296,7 +297,7 @@ impl LocalSetup<'_> {
             drop(emulator);
             emulator = self.restart(shutdown).await?;
             match unless_cancelled(shutdown, self.deploy_demo(context, connection)).await {
-                Some(Ok((outputs, _))) => info!(api_url = outputs.api_url, "emulator restarted"),
+                Some(Ok((outputs, ..))) => info!(api_url = outputs.api_url, "emulator restarted"),
                 Some(Err(error)) => {
                     error!(%error, "emulator restarted, but the stack could not be deployed");
                 }
@@ -359,7 +360,14 @@ impl UpReport {
             .unwrap_or(&self.page_url)
     }
 
-    fn next_steps(&self, auth: ApiAuth) -> String {
+    fn next_steps(&self, auth: &Auth) -> String {
+        let calls = SampleCalls {
+            outputs: &self.outputs,
+            auth,
+            endpoint: EndpointKind::LocalEmulator,
+            region: &self.region,
+            instance: self.instances.first().map(|first| first.id.as_str()),
+        };
         // Uses the name of the running program: a local build is not in the PATH.
         let curfew = std::env::args()
             .next()
@@ -368,7 +376,7 @@ impl UpReport {
         if let Some(url) = &self.outputs.forwarded_url {
             let _infallible = write!(text, "In the browser of this Codespace:\n  {url}/\n");
         }
-        let _infallible = write!(text, "\nThe API, for scripts:\n{}", self.curls(auth));
+        let _infallible = write!(text, "\nThe API, for scripts:\n{}", calls.lines());
         let file = self.configuration.as_ref();
         let file = file.map_or_else(String::new, |path| path.display().to_string());
         let name = self
@@ -394,34 +402,12 @@ The emulated instances are records: no machine runs. Press Ctrl-C to stop.
         );
         text
     }
-
-    /// Returns `curl` commands for an instance of the fleet, with the header that the API requires.
-    fn curls(&self, auth: ApiAuth) -> String {
-        let (header, note) = match auth {
-            ApiAuth::Auto | ApiAuth::None => ("", ""),
-            ApiAuth::Token => (
-                " -H \"Authorization: Bearer $TOKEN\"",
-                "  # TOKEN is the one whose digest is in the configuration; `curfew token new` makes one\n",
-            ),
-            ApiAuth::Iam => (
-                " --aws-sigv4 aws:amz:us-east-1:execute-api --user test:test",
-                "",
-            ),
-        };
-        let url = &self.outputs.api_url;
-        let curl = |path: &str| format!("  curl -s{header} '{url}/{path}'\n");
-        let mut text = format!("{note}{}", curl("status"));
-        if let Some(first) = self.instances.first() {
-            text += &curl(&format!("stop?instance={}", first.id));
-            text += &curl(&format!("start?instance={}&for=2h", first.id));
-        }
-        text
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use curfew_core::token::Tokens;
 
     fn report(forwarded_url: Option<&str>) -> UpReport {
         let api = "http://127.0.0.1:4566/restapis/a1b2/prod/_user_request_";
@@ -446,14 +432,14 @@ mod tests {
         }
     }
 
-    fn shown(report: &UpReport, auth: ApiAuth) -> String {
+    fn shown(report: &UpReport, auth: &Auth) -> String {
         let program = std::env::args().next().unwrap();
         report.next_steps(auth).replace(&program, "curfew")
     }
 
     #[test]
     fn the_page_the_api_and_the_configuration_are_printed_in_this_order() {
-        insta::assert_snapshot!(shown(&report(None), ApiAuth::None), @r#"
+        insta::assert_snapshot!(shown(&report(None), &Auth::None), @r#"
         Curfew is up. Its page:
           http://127.0.0.1:4566/restapis/a1b2/prod/_user_request_/
 
@@ -480,7 +466,7 @@ mod tests {
     fn curl_uses_this_machine_and_the_browser_the_forwarded_url() {
         let forwarded = "https://disco-4566.app.github.dev/restapis/a1b2/prod/_user_request_";
         let report = report(Some(forwarded));
-        let text = shown(&report, ApiAuth::None);
+        let text = shown(&report, &Auth::None);
         let browser = format!("In the browser of this Codespace:\n  {forwarded}/\n");
         assert!(text.contains(&browser), "{text}");
         for line in text.lines().filter(|line| line.contains("curl")) {
@@ -491,7 +477,7 @@ mod tests {
 
     #[test]
     fn curl_has_the_header_that_the_api_requires() {
-        let text = shown(&report(None), ApiAuth::Token);
+        let text = shown(&report(None), &Auth::Token(Tokens::default()));
         for line in text.lines().filter(|line| line.contains("curl -s")) {
             assert!(
                 line.contains(r#"-H "Authorization: Bearer $TOKEN""#),
@@ -499,7 +485,7 @@ mod tests {
             );
         }
         assert!(text.contains("`curfew token new`"), "{text}");
-        let text = shown(&report(None), ApiAuth::Iam);
+        let text = shown(&report(None), &Auth::Iam);
         assert!(text.contains("--aws-sigv4"), "{text}");
     }
 

@@ -156,6 +156,7 @@ enum DryRun {
 }
 
 impl DryRun {
+    /// Reads the answer to a dry run:
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/CommonParameters.html>, `DryRun`.
     fn of(error: &CloudError) -> Self {
         match error.code.as_deref() {

@@ -23,7 +23,7 @@ pub struct MistaggedGroup {
     pub account: AccountId,
     /// The region of the instances.
     pub region: Region,
-    /// The instances.
+    /// The instances with this mistake.
     pub instances: Vec<MistaggedInstance>,
     /// The command that corrects the tags.
     pub command: String,

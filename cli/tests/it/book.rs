@@ -2,6 +2,7 @@
 
 mod command_line;
 mod page;
+mod sample;
 mod session;
 
 use std::collections::BTreeSet;
@@ -34,6 +35,7 @@ pages! {
     the_concepts_work: "docs/concepts/concepts.md",
     several_accounts_work: "docs/how-to/accounts.md",
     keeping_a_demo_up_works: "docs/how-to/keep-up.md",
+    telling_money_works: "docs/how-to/savings.md",
     migrating_works: "docs/how-to/migrate.md",
     office_hours_work: "docs/how-to/office-hours.md",
     notifications_to_slack_work: "docs/how-to/slack.md",
@@ -124,6 +126,20 @@ fn a_failing_command_fails_its_page_wherever_it_stands() {
         ));
         assert!(error.contains("page.md:4"), "{command}: {error}");
     }
+}
+
+#[test]
+fn a_sample_that_differs_from_the_output_fails_its_page() {
+    let page = |sample: &str| {
+        format!("```sh\necho stopped i-0abc1234def567890\n```\n\n```text\n{sample}\n```\n")
+    };
+    let alike = page("stopped i-0000000000000000a");
+    Session::new(&Page::parse(&alike, "page.md")).run().unwrap();
+    let error = failure(&page("running i-0000000000000000a"));
+    assert!(
+        error.contains("page.md:2") && error.contains("running"),
+        "{error}"
+    );
 }
 
 #[test]

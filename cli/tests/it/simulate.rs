@@ -74,9 +74,9 @@ fn costs_need_a_price_and_charts_need_an_extension() {
         "`--out week.png` is neither an SVG image (`.svg`) nor an HTML page (`.html`)",
     );
     failing(
-        &["--from", "2026-11-23", "--to", "2026-11-22"],
+        &["--from", "2025-11-24", "--to", "2025-11-23"],
         2,
-        "a span from `2026-11-22T18:30:00Z` to `2026-11-22T18:30:00Z` is empty",
+        "a span from Mon 24 Nov 2025 00:00 IST to Mon 24 Nov 2025 00:00 IST is empty",
     );
     failing(&["--schedule", "lunch"], 3, "there is no schedule `lunch`");
 }

@@ -57,7 +57,7 @@ const MAX_IN_FLIGHT: usize = 4;
 /// The input of a plan except the instances: enough to plan again.
 #[derive(Clone, Copy, Debug)]
 pub struct Basis<'a> {
-    /// The schedules.
+    /// The schedules that the steps were decided with.
     pub schedule_set: &'a ScheduleSet,
     /// The request that the pass executes, if any.
     pub request: Option<&'a Request>,

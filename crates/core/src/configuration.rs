@@ -94,6 +94,7 @@ pub struct RawSchedule {
     pub stop: OneOrMany<String>,
     /// Windows in their short form: `Mon-Fri 08:00-20:00`.
     #[serde(default, skip_serializing_if = "OneOrMany::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(transform = crate::timetable::patterns::running))]
     pub running: OneOrMany<String>,
     /// Windows in their long form.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::assess::{Assessment, assess};
@@ -77,7 +78,7 @@ impl Extend<InstanceTarget> for InstanceSelector {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InstanceTarget {
-    /// The id.
+    /// The instance with this id.
     Id(InstanceId),
     /// The value of the tag `Name`.
     Name(String),
@@ -278,6 +279,17 @@ pub struct Selection<'s, 'a> {
     pub skipped: Vec<&'s EvaluatedInstance<'a>>,
 }
 
+/// A wall time has no meaning for instances whose schedules have several time zones.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a wall time, but the schedules of these instances use {} zones: {}", .0.len(), .0.join(", "))]
+pub struct SeveralTimeZones(Vec<String>);
+
+impl SeveralTimeZones {
+    /// How to resolve the error.
+    pub const HINT: &'static str =
+        "use an instant, such as 2026-11-27T22:00:00+01:00, or a length, such as 2h30m";
+}
+
 /// The plan of a request, before it is executed.
 #[derive(Debug)]
 pub struct DecidedSelection<'s, 'a> {
@@ -288,6 +300,27 @@ pub struct DecidedSelection<'s, 'a> {
 }
 
 impl<'s, 'a> Selection<'s, 'a> {
+    /// The time zone of the schedules that manage the chosen instances, if any: that of wall times in a request. Fails if they have
+    /// several.
+    pub fn time_zone(&self) -> Result<Option<TimeZone>, SeveralTimeZones> {
+        let mut zones: Vec<&TimeZone> = Vec::new();
+        for seen in &self.chosen {
+            if let Some(schedule) = &seen.assessment.schedule
+                && !zones.contains(&schedule.timetable.time_zone())
+            {
+                zones.push(schedule.timetable.time_zone());
+            }
+        }
+        match zones.as_slice() {
+            [] => Ok(None),
+            [zone] => Ok(Some((*zone).clone())),
+            several => {
+                let names = several.iter().map(|zone| zone.iana_name().unwrap_or("UTC"));
+                Err(SeveralTimeZones(names.map(str::to_owned).collect()))
+            }
+        }
+    }
+
     /// Decides about the selected instances in `world`, which carries the request for them.
     pub fn decide(&self, world: &World<'_>, now: Timestamp) -> DecidedSelection<'s, 'a> {
         let mut decided = DecidedSelection {
@@ -538,7 +571,7 @@ pub enum SelectError {
     /// Several instances have this name.
     #[error("{found} instances are named `{}`: {}", name.escape_debug(), ids_of(choices, *found))]
     AmbiguousName {
-        /// The name.
+        /// The name that several instances have.
         name: String,
         /// The number of instances with this name.
         found: usize,

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use serde::Serialize;
 
 pub use self::days::{ClockChange, HalfHour, SimulatedDay};
-pub use self::span::{Bound, InvalidBound, InvalidSpan, Span};
+pub use self::span::{InvalidSpan, Span};
 use crate::schedule::{Schedule, ScheduleName};
 use crate::timetable::{Desired, Edge, Timetable};
 
@@ -21,12 +21,12 @@ use crate::timetable::{Desired, Edge, Timetable};
 ///
 /// ```
 /// use curfew_core::schedule::Schedule;
-/// use curfew_core::simulate::{Bound, Simulation, Span};
+/// use curfew_core::simulate::{Simulation, Span};
 /// use curfew_core::timetable::Timetable;
 ///
 /// let timetable = Timetable::parse_inline("Mon-Fri 08:00-20:00 Europe/Paris").unwrap();
 /// let office = Schedule::new("office".parse().unwrap(), timetable);
-/// let [monday, sunday] = ["2026-03-23", "2026-03-29"].map(|date| Some(date.parse::<Bound>().unwrap()));
+/// let [monday, sunday] = ["2026-03-23", "2026-03-29"].map(|date| Some(date.parse().unwrap()));
 /// let now = "2026-03-25T12:00:00Z".parse().unwrap();
 /// let week = Span::between(monday, sunday, office.timetable.time_zone(), now).unwrap();
 ///

@@ -13,7 +13,7 @@ use crate::skip::SkipReason;
 /// A mistake in the tags of an instance, with the correct value of its managing tag if there is a likely one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TagProblem {
-    /// The mistake.
+    /// What is wrong with the tag.
     pub mistake: TagMistake,
     /// The likely value of the managing tag: the name of a schedule, an inline schedule, or `none`.
     pub suggestion: Option<String>,

@@ -56,7 +56,8 @@ enum Form {
     Away(SignedDuration),
     /// The nearest occurrence of a time.
     Time(TimeOfDay),
-    Day(Day, TimeOfDay),
+    /// A day, or a time on it.
+    Day(Day, Option<TimeOfDay>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,14 +136,43 @@ impl TimeExpression {
             }
             Form::Length(length) | Form::Away(length) => now.checked_add(length).ok(),
             Form::Time(time) => nearest(&|_| true, time),
-            Form::Day(Day::Weekday(weekday), time) => {
-                nearest(&|day| day.weekday() == weekday, time)
+            Form::Day(day, time) => {
+                let time = time.unwrap_or(TimeOfDay::MIDNIGHT);
+                match day {
+                    Day::Weekday(weekday) => nearest(&|day| day.weekday() == weekday, time),
+                    Day::Date(date) => time.on(date, zone),
+                    Day::Relative(days) => {
+                        let today = zone.to_datetime(now).date();
+                        time.on(today.checked_add(days.days()).ok()?, zone)
+                    }
+                }
             }
-            Form::Day(Day::Date(date), time) => time.on(date, zone),
-            Form::Day(Day::Relative(days), time) => {
-                let today = zone.to_datetime(now).date();
-                time.on(today.checked_add(days.days()).ok()?, zone)
+        }
+    }
+
+    /// The instant as the end of a span that begins at `begin`. A time, a weekday or a length counts from there, `today` and `in 2h` from
+    /// now. A day, such as `friday` or `2026-11-27`, is part of the span.
+    pub fn end_of_span(
+        self,
+        begin: Timestamp,
+        zone: &TimeZone,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let from = match self.0 {
+            Form::Now | Form::Instant(_) | Form::Away(_) | Form::Day(Day::Relative(_), _) => now,
+            Form::Length(_) | Form::Time(_) | Form::Day(Day::Date(_), _) => begin,
+            // The day on which the span begins is the first one.
+            Form::Day(Day::Weekday(_), _) => {
+                begin.checked_sub(SignedDuration::from_secs(1)).ok()?
             }
+        };
+        let at = self.instant(TimeDirection::Future, zone, from)?;
+        match self.0 {
+            Form::Day(_, None) => {
+                let next_day = zone.to_datetime(at).date().tomorrow().ok()?;
+                TimeOfDay::MIDNIGHT.on(next_day, zone)
+            }
+            _ => Some(at),
         }
     }
 }
@@ -195,10 +225,10 @@ fn form(text: &str, original: &str) -> Option<Form> {
         .split_once(char::is_whitespace)
         .or_else(|| text.split_once('t').filter(|_| is_date_and_time));
     let at = match split {
-        None => day(text).map(|day| Form::Day(day, TimeOfDay::MIDNIGHT)),
+        None => day(text).map(|day| Form::Day(day, None)),
         Some((first, rest)) => day(first)
             .zip(time_of_day(rest.trim_start()))
-            .map(|(day, time)| Form::Day(day, time)),
+            .map(|(day, time)| Form::Day(day, Some(time))),
     };
     at.or_else(|| length(text))
 }
@@ -469,6 +499,32 @@ mod tests {
             both("9999-12-31 23:59", "UTC", "2026-11-24T12:00:00Z")[0],
             "-"
         );
+    }
+
+    #[test]
+    fn the_end_of_a_span_counts_from_its_beginning_and_includes_its_day() {
+        let paris = TimeZone::get("Europe/Paris").unwrap();
+        // Tuesday 13:00, and the beginning of that Friday.
+        let now = "2026-11-24T12:00:00Z".parse().unwrap();
+        let friday = "2026-11-26T23:00:00Z".parse().unwrap();
+        for (text, end) in [
+            ("friday", "2026-11-27T23:00:00Z"),
+            ("tuesday", "2026-12-01T23:00:00Z"),
+            ("tuesday 00:00", "2026-11-30T23:00:00Z"),
+            ("22:00", "2026-11-27T21:00:00Z"),
+            ("7d", "2026-12-03T23:00:00Z"),
+            ("in 7d", "2026-12-01T12:00:00Z"),
+            ("today", "2026-11-24T23:00:00Z"),
+            ("2026-11-27", "2026-11-27T23:00:00Z"),
+            // A day of 23 hours.
+            ("2026-03-29", "2026-03-29T22:00:00Z"),
+            ("2026-11-27 18:00", "2026-11-27T17:00:00Z"),
+            ("2026-11-27T18:00:00Z", "2026-11-27T18:00:00Z"),
+        ] {
+            let expression: TimeExpression = text.parse().unwrap();
+            let at = expression.end_of_span(friday, &paris, now).unwrap();
+            assert_eq!(at.to_string(), end, "{text}");
+        }
     }
 
     #[test]

@@ -123,7 +123,7 @@ pub enum DeployError {
     ChangeSet {
         /// The name of the stack.
         stack: StackName,
-        /// CloudFormation's reason.
+        /// The reason that CloudFormation returned.
         reason: String,
     },
     /// A resource could not be created, changed or removed.

@@ -199,7 +199,7 @@ fn meaning(parameter: ApiParameter) -> &'static str {
             "Override the schedule for this duration, such as `90m`, `2h` or `1d`; at most 31 days."
         }
         ApiParameter::Until => {
-            "Override the schedule until this instant, which is in the future and at most 31 days away."
+            "Override the schedule until this time, which is in the future and at most 31 days away: an instant in RFC 3339, a time such as `22:00` or `friday 18:00`, a date, or a date and time. Without an offset it is in the time zone of the instances' schedule, or in UTC if they have none."
         }
         ApiParameter::DryRun => "Report the planned changes without making them.",
         ApiParameter::Days => {
@@ -220,7 +220,9 @@ fn schema_of(parameter: ApiParameter) -> Value {
         ApiParameter::Tag => json!({"type": "string", "pattern": "^([^=]+=.+|[^=:]+:[^=]+)$"}),
         ApiParameter::All | ApiParameter::DryRun => json!({"type": "boolean", "default": false}),
         ApiParameter::For => json!({"type": "string", "examples": ["2h"]}),
-        ApiParameter::Until => json!({"type": "string", "format": "date-time"}),
+        ApiParameter::Until => {
+            json!({"type": "string", "examples": ["2026-11-27T18:00:00Z", "friday 18:00"]})
+        }
         ApiParameter::Days => {
             json!({"type": "integer", "minimum": 1, "maximum": TimelineDays::MAX})
         }

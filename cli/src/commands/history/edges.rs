@@ -1,10 +1,13 @@
 //! `curfew history --edges`: the outcome of each edge.
 
+use curfew_config::Configuration;
+use curfew_core::human_time;
 use curfew_journal::{EdgeEntry, EdgeOutcome};
 use jiff::Timestamp;
 
-use super::{EntryView, local};
+use super::EntryView;
 use crate::table::{ATTENTION, Cell, Column};
+use crate::time_arg;
 
 pub(super) const VIEW: EntryView<EdgeEntry, 13> = EntryView {
     nothing: "no edges recorded; the daemon records them with `daemon.driver = \"cloud\"`",
@@ -40,8 +43,9 @@ pub(super) const VIEW: EntryView<EdgeEntry, 13> = EntryView {
     cells,
 };
 
-fn row(entry: &EdgeEntry, now: Timestamp) -> Vec<Cell> {
+fn row(entry: &EdgeEntry, configuration: &Configuration, now: Timestamp) -> Vec<Cell> {
     let it = &entry.record;
+    let zone = time_arg::zone(configuration, it.schedule.as_ref());
     let outcome = match it.outcome {
         EdgeOutcome::InTime => Cell::from("in time"),
         EdgeOutcome::Late => Cell::from("late").styled(ATTENTION),
@@ -49,7 +53,7 @@ fn row(entry: &EdgeEntry, now: Timestamp) -> Vec<Cell> {
         EdgeOutcome::NotApplied => Cell::from("not applied").styled(ATTENTION),
     };
     vec![
-        local(it.edge, now).into(),
+        human_time::instant(it.edge, &zone, now).into(),
         it.instance.to_string().into(),
         Cell::or_none(it.name.as_ref()),
         it.action.to_string().into(),

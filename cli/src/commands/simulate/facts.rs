@@ -60,7 +60,7 @@ pub(super) fn common_span(document: &SimulateDocument) -> Option<String> {
 
 /// Formats the span: as dates if it consists of whole days, otherwise with times.
 pub(super) fn span(simulation: &Simulation) -> String {
-    const MOMENT: &str = "%a %d %b %Y %H:%M %Z";
+    const MOMENT: &str = "%a %-d %b %Y %H:%M %Z";
     let local = |at: Timestamp| at.to_zoned(simulation.zone.clone());
     let (from, to) = (local(simulation.from), local(simulation.to));
     let is_midnight = |at: &Zoned| at.time() == Time::midnight();
@@ -68,12 +68,12 @@ pub(super) fn span(simulation: &Simulation) -> String {
         // The end is exclusive: its last day is the one before.
         let last = to.date().yesterday().unwrap_or_else(|_| to.date());
         if from.date() == last {
-            return last.strftime("%a %d %b %Y").to_string();
+            return last.strftime("%a %-d %b %Y").to_string();
         }
         return format!(
             "{} to {}",
-            from.strftime("%a %d %b"),
-            last.strftime("%a %d %b %Y")
+            from.strftime("%a %-d %b"),
+            last.strftime("%a %-d %b %Y")
         );
     }
     format!("{} to {}", from.strftime(MOMENT), to.strftime(MOMENT))

@@ -139,7 +139,7 @@ fn edges(page: &mut String, simulation: &Simulation) {
             "<li>{} <time datetime=\"{}\">{}</time></li>",
             edge.action,
             edge.at,
-            escape(&local(simulation, edge.at, "%a %d %b %Y %H:%M %Z"))
+            escape(&local(simulation, edge.at, "%a %-d %b %Y %H:%M %Z"))
         );
     }
     page.push_str("</ol>\n</details>\n");

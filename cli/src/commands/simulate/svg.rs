@@ -160,7 +160,7 @@ fn block(svg: &mut String, simulation: &Simulation, currency: &str, top: f64) ->
     });
     let changes = simulation.days.iter().filter_map(|day| {
         let sentence = clock_change(day, day.clock_change?);
-        Some(format!("{} has {sentence}", day.date.strftime("%a %d %b")))
+        Some(format!("{} has {sentence}", day.date.strftime("%a %-d %b")))
     });
     for text in changes.chain(costs).chain(simulation.note.clone()) {
         y = lines(svg, "soft", &text, y);
@@ -170,7 +170,7 @@ fn block(svg: &mut String, simulation: &Simulation, currency: &str, top: f64) ->
 
 fn row(svg: &mut String, simulation: &Simulation, day: &SimulatedDay, y: f64) {
     let base = y + 10.5;
-    let date = day.date.strftime("%a %d %b");
+    let date = day.date.strftime("%a %-d %b");
     if day.date.weekday() == Weekday::Monday {
         let (line, end) = (y - 2.5, MARGIN + LABEL + 24.0 * HOUR);
         let _ = writeln!(

@@ -13,8 +13,8 @@ fn schedule(line: &str) -> Schedule {
 
 fn between(schedule: &Schedule, [from, to]: [&str; 2], instances: &[InstanceCount]) -> Simulation {
     let zone = schedule.timetable.time_zone();
-    let [from, to]: [Bound; 2] = [from, to].map(|date| date.parse().unwrap());
-    let span = Span::between(Some(from), Some(to), zone, Timestamp::UNIX_EPOCH).unwrap();
+    let [from, to] = [from, to].map(|date| Some(date.parse().unwrap()));
+    let span = Span::between(from, to, zone, Timestamp::UNIX_EPOCH).unwrap();
     Simulation::of(schedule, span, instances)
 }
 

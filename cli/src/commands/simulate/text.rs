@@ -127,7 +127,10 @@ fn summary(document: &SimulateDocument) -> Table {
 fn total_row(total: &SimulatedTotal) -> Vec<String> {
     let mut row = vec!["total".to_owned(), String::new(), String::new()];
     row.push(count(number(total.count)));
-    row.extend([total.cost, total.cost_always, total.saved].map(money::amount));
+    // Without any price the amounts are unknown, not zero.
+    let is_priced = total.unpriced_count < total.count;
+    let amounts = [total.cost, total.cost_always, total.saved];
+    row.extend(amounts.map(|one| amount(is_priced.then_some(one))));
     row
 }
 
@@ -153,7 +156,7 @@ fn one(simulation: &Simulation, glyphs: Glyphs, with_span: bool) -> String {
     for day in &simulation.days {
         let cells: String = day.cells.iter().map(|cell| glyphs.cell(*cell)).collect();
         let mark = if day.clock_change.is_some() { "*" } else { "" };
-        let label = format!("{}{mark}", day.date.strftime("%a %d %b"));
+        let label = format!("{}{mark}", day.date.strftime("%a %-d %b"));
         let line = format!(
             "{label:LABEL$}{cells:width$}  {}",
             edges(simulation, day, glyphs)
@@ -162,7 +165,7 @@ fn one(simulation: &Simulation, glyphs: Glyphs, with_span: bool) -> String {
     }
     for day in &simulation.days {
         if let Some(change) = day.clock_change {
-            let label = format!("{}*", day.date.strftime("%a %d %b"));
+            let label = format!("{}*", day.date.strftime("%a %-d %b"));
             let _ = writeln!(text, "{label:LABEL$}{}", clock_change(day, change));
         }
     }

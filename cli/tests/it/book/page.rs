@@ -25,8 +25,12 @@ pub(super) enum Needs {
 pub(super) enum Block {
     /// A file that the page shows: its name and content.
     File { name: String, text: String },
-    /// Commands that are run one after the other.
-    Commands { line: usize, text: String },
+    /// Commands that are run one after the other, and a sample of their output.
+    Commands {
+        line: usize,
+        text: String,
+        sample: Option<String>,
+    },
     /// A command that is left running in another terminal.
     Background { line: usize, text: String },
 }
@@ -52,8 +56,11 @@ impl Page {
             blocks: Vec::new(),
         };
         let mut lines = text.lines().enumerate();
+        // Whether nothing stands between a block and the one before.
+        let mut follows = false;
         while let Some((number, line)) = lines.next() {
             let Some(info) = line.trim_start().strip_prefix("```") else {
+                follows &= line.trim().is_empty();
                 continue;
             };
             let indentation = line.len() - line.trim_start().len();
@@ -66,7 +73,12 @@ impl Page {
                 content += "\n";
             }
             // Lines are counted from 1, and the text begins after the fence.
-            page.add(info, content, number + 2);
+            if info != "text" {
+                page.add(info, content, number + 2);
+            } else if follows && let Some(Block::Commands { sample, .. }) = page.blocks.last_mut() {
+                *sample = Some(content);
+            }
+            follows = info == "sh";
         }
         page
     }
@@ -74,7 +86,11 @@ impl Page {
     fn add(&mut self, info: &str, text: String, line: usize) {
         let name = &self.name;
         let block = match info.split_once(',').unwrap_or((info, "")) {
-            ("sh", "") => Block::Commands { line, text },
+            ("sh", "") => Block::Commands {
+                line,
+                text,
+                sample: None,
+            },
             ("sh", "background") => Block::Background { line, text },
             ("sh", reason) => {
                 let known = ELSEWHERE.contains(&reason);

@@ -10,6 +10,7 @@ use crate::support::{CurfewProcess, Sandbox, processes_in};
 
 use super::REPOSITORY;
 use super::page::{Block, Needs, Page};
+use super::sample;
 
 const DEMO: &str = include_str!("../../../../config/examples/demo.toml");
 
@@ -20,6 +21,14 @@ set -Eeuo pipefail -m
 trap 'echo \"failed: $BASH_COMMAND\" >&2' ERR
 trap 'test $? = 0 || echo \"in the block at $where\" >&2; jobs=$(jobs -p); test -z \"$jobs\" || kill $jobs || true' EXIT
 ";
+
+/// The lines before and after the output of the block at `line`.
+fn marks(line: usize) -> (String, String) {
+    (
+        format!("--- block {line}"),
+        format!("--- end of block {line}"),
+    )
+}
 
 /// A page, with its ports and its directory.
 pub(super) struct Session<'a> {
@@ -123,10 +132,15 @@ impl<'a> Session<'a> {
     fn commands(&self) -> Result<(), String> {
         let mut script = PREAMBLE.to_owned();
         for block in &self.page.blocks {
-            if let Block::Commands { line, text } = block {
+            if let Block::Commands { line, text, .. } = block {
                 let place = format!("{}:{line}", self.page.name);
                 let text = self.with_own_ports(text);
-                write!(script, "where='{place}'\n{text}").unwrap();
+                let (begin, end) = marks(*line);
+                write!(
+                    script,
+                    "where='{place}'\necho '{begin}'\n{text}\necho '{end}'\n"
+                )
+                .unwrap();
             }
         }
         let file = self.directory.join("session.sh");
@@ -156,11 +170,25 @@ impl<'a> Session<'a> {
             .stderr(log)
             .status()
             .unwrap();
-        if status.success() {
-            return Ok(());
-        }
         let output = fs::read_to_string(output).unwrap();
-        Err(format!("{} failed ({status}):\n{output}", self.page.name))
+        if !status.success() {
+            return Err(format!("{} failed ({status}):\n{output}", self.page.name));
+        }
+        for block in &self.page.blocks {
+            if let Block::Commands {
+                line,
+                sample: Some(sample),
+                ..
+            } = block
+            {
+                let (begin, end) = marks(*line);
+                let after = output.split_once(&format!("{begin}\n")).unwrap().1;
+                let printed = after.split_once(&format!("{end}\n")).unwrap().0;
+                sample::compare(sample, printed)
+                    .map_err(|error| format!("{}:{line}: {error}", self.page.name))?;
+            }
+        }
+        Ok(())
     }
 
     /// A shell that finds the program, and nothing of this machine's configuration.

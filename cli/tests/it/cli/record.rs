@@ -170,9 +170,11 @@ fn without_distances(table: &str) -> String {
 }
 
 #[test]
-fn history_is_a_table_in_the_machines_zone_with_the_cause_of_each_change() {
+fn history_is_a_table_in_the_zone_of_the_schedule_with_the_cause_of_each_change() {
     let fixture = JournalFixture::monday(OFFICE);
-    let history = fixture.place.prints(&["history"]);
+    let mut command = fixture.place.curfew(&["history"]);
+    let output = command.env("TZ", "Asia/Tokyo").output().unwrap();
+    let history = String::from_utf8(output.stdout).unwrap();
     assert!(
         history.contains(" d ago  ") || history.contains(" years ago  "),
         "{history}"
@@ -208,7 +210,7 @@ fn history_combines_its_filters() {
     let both = ["--instance", "web", "--instance", BATCH, "--to", "stopped"];
     assert_eq!(fixture.history(&both), [batch[0], web[3]]);
     assert_eq!(fixture.history(&["--limit", "2"]), end);
-    // Noon in UTC is 13:00 in the machine's zone; `--until` excludes that instant.
+    // Noon in UTC is 13:00 in the schedule's zone; `--until` excludes that instant.
     assert_eq!(fixture.history(&["--until", "2025-11-03T13:00"]), begin);
     assert_eq!(
         fixture.history(&["--since", "2025-11-03T13:00", "--cause", "external"]),
@@ -301,10 +303,10 @@ fn savings_include_money_and_unknown_hours() {
     insta::assert_snapshot!(savings(&[]), @r"
     2 instances: off for 22.0 h (50.0%), Mon 3 Nov 2025 01:00 CET to Tue 4 Nov 2025 01:00 CET
 
-    SCHEDULE  INSTANCES  ON H  OFF H  UNKNOWN H    OFF  SAVED
-    -                 1  12.0   10.0        2.0  45.5%      -
-    office            1  10.0   12.0        2.0  54.5%   6.00
-    total             2  22.0   22.0        4.0  50.0%   6.00
+    SCHEDULE  INSTANCES  ON H  OFF H  UNKNOWN H    OFF  SAVED USD
+    -                 1  12.0   10.0        2.0  45.5%          -
+    office            1  10.0   12.0        2.0  54.5%       6.00
+    total             2  22.0   22.0        4.0  50.0%       6.00
 
     4.0 h have no data and are not counted as off.
     10.0 h off are of types without a price in [prices].
@@ -338,6 +340,7 @@ fn savings_are_one_json_document() {
     });
     assert_eq!(report["lines"], json!([office]));
     assert_eq!(report["total"]["saved"], 6.0);
+    assert_eq!(report["currency"], "USD");
     assert_eq!(report["recorded_since"], "2025-11-03T00:00:00Z");
     let batch = savings(&["--instance", "batch"]);
     assert_eq!(batch["total"]["unpriced_off_hours"], 10.0);

@@ -210,7 +210,7 @@ fn failed_checks_have_hints() {
         "{text}"
     );
     assert!(
-        text.contains("\n                     curfew.toml:2:1: error: `stack.nam`: "),
+        text.contains("\n\ncurfew.toml:2:1: error: `stack.nam`: "),
         "{text}"
     );
     assert_eq!(text.lines().count(), 10, "{text}");

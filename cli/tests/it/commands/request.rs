@@ -96,6 +96,19 @@ fn schedules_and_tags_are_combined() {
 }
 
 #[test]
+fn the_result_is_a_line_for_each_instance_in_the_zone_of_its_schedule() {
+    let cloud = Cloud::with([idle("web"), idle("db")]);
+    let output = cloud.run(&["stop", "--all", "--yes"]);
+    let lines: Vec<&str> = output.stdout.lines().collect();
+    assert_eq!(lines[..2], ["2 instances: 2 stopping", ""], "{output:?}");
+    assert_eq!(lines.len(), 5, "{output:?}");
+    for (line, name) in lines[3..].iter().zip(["db", "web"]) {
+        let is_row = line.contains(&format!("  {name} ")) && line.contains("  stopping  start ");
+        assert!(is_row && line.contains(" 00:00 IST  in "), "{line}");
+    }
+}
+
+#[test]
 fn more_than_100_instances_require_all() {
     let cloud = Cloud::with((0..101).map(|n| idle(&format!("web-{n}"))));
     let output = cloud.run(&["stop", "--schedule", "year"]);

@@ -96,33 +96,40 @@ impl FieldSpec {
     }
 }
 
+/// The names of months and weekdays in full.
+const LONG_NAMES: [&str; 19] = [
+    "JANUARY",
+    "FEBRUARY",
+    "MARCH",
+    "APRIL",
+    "MAY",
+    "JUNE",
+    "JULY",
+    "AUGUST",
+    "SEPTEMBER",
+    "OCTOBER",
+    "NOVEMBER",
+    "DECEMBER",
+    "SUNDAY",
+    "MONDAY",
+    "TUESDAY",
+    "WEDNESDAY",
+    "THURSDAY",
+    "FRIDAY",
+    "SATURDAY",
+];
+
 /// Returns whether `text` is `short` (three letters, upper case) or the English word that it abbreviates.
 pub(super) fn is_name(text: &str, short: &str) -> bool {
-    const LONG: [&str; 19] = [
-        "JANUARY",
-        "FEBRUARY",
-        "MARCH",
-        "APRIL",
-        "MAY",
-        "JUNE",
-        "JULY",
-        "AUGUST",
-        "SEPTEMBER",
-        "OCTOBER",
-        "NOVEMBER",
-        "DECEMBER",
-        "SUNDAY",
-        "MONDAY",
-        "TUESDAY",
-        "WEDNESDAY",
-        "THURSDAY",
-        "FRIDAY",
-        "SATURDAY",
-    ];
-    text.eq_ignore_ascii_case(short)
-        || LONG
-            .iter()
-            .any(|long| long.starts_with(short) && text.eq_ignore_ascii_case(long))
+    text.eq_ignore_ascii_case(short) || text.eq_ignore_ascii_case(long_name(short))
+}
+
+/// Returns the English word that `short` abbreviates.
+pub(super) fn long_name(short: &str) -> &'static str {
+    let mut names = LONG_NAMES.into_iter();
+    names
+        .find(|long| long.starts_with(short))
+        .unwrap_or_default()
 }
 
 /// One item of a list.

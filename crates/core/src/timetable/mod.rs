@@ -49,6 +49,8 @@ mod dates;
 mod days;
 mod field;
 mod inline;
+#[cfg(feature = "schema")]
+pub(crate) mod patterns;
 mod rate;
 mod raw;
 mod reason;

@@ -64,9 +64,11 @@ pub struct RawWindow {
     pub months: Option<String>,
     /// Time of day at which it begins: `09:00`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(transform = super::patterns::from))]
     pub from: Option<String>,
     /// Time of day at which it ends, on the next day when not after `from`: `01:00`, `24:00`; or on a named day: `Mon 06:00`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(transform = super::patterns::to))]
     pub to: Option<String>,
 }
 

@@ -31,7 +31,7 @@ pub(super) enum TimetablePart {
     Start(usize),
     /// A stop cron.
     Stop(usize),
-    /// A window.
+    /// The window with this index.
     Window(usize),
 }
 

@@ -2,8 +2,7 @@
 
 use curfew_core::schedule::Schedule;
 use curfew_core::simulate::{
-    Bound, HalfHour, InstanceCount, Interval, InvalidSpan, SimulatedTotal, Simulation, Span,
-    in_hours,
+    HalfHour, InstanceCount, Interval, InvalidSpan, SimulatedTotal, Simulation, Span, in_hours,
 };
 use curfew_core::timetable::{Action, Desired, Timetable};
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
@@ -26,7 +25,7 @@ fn week(line: &str, monday: &str) -> Simulation {
 
 fn between(line: &str, from: &str, to: &str) -> Simulation {
     let schedule = schedule(line);
-    let [from, to] = [from, to].map(|text| Some(text.parse::<Bound>().unwrap()));
+    let [from, to] = [from, to].map(|text| Some(text.parse().unwrap()));
     let zone = schedule.timetable.time_zone();
     let span = Span::between(from, to, zone, Timestamp::UNIX_EPOCH).unwrap();
     Simulation::of(&schedule, span, &[])
@@ -141,7 +140,7 @@ fn count(instance_type: &str, count: u32, per_hour: Option<f64>) -> InstanceCoun
 }
 
 fn span(from: &str, to: &str, schedule: &Schedule) -> Span {
-    let [from, to] = [from, to].map(|text| Some(text.parse::<Bound>().unwrap()));
+    let [from, to] = [from, to].map(|text| Some(text.parse().unwrap()));
     let zone = schedule.timetable.time_zone();
     Span::between(from, to, zone, Timestamp::UNIX_EPOCH).unwrap()
 }
@@ -229,7 +228,7 @@ fn the_json_form_is_stable() {
 }
 
 #[test]
-fn invalid_spans_and_bounds_are_refused() {
+fn invalid_spans_are_refused() {
     let zone = schedule(OFFICE).timetable.time_zone().clone();
     let span = |from: &str, to: &str| {
         let [from, to] = [from, to].map(|text| Some(text.parse().unwrap()));
@@ -252,13 +251,50 @@ fn invalid_spans_and_bounds_are_refused() {
         span("9999-12-25", "9999-12-31"),
         Err(InvalidSpan::OutOfRange)
     );
-    for text in [
-        "tomorrow",
-        "2026-02-30",
-        "2026-11-23T08:00",
-        "2026-11-23 08:00",
+}
+
+#[test]
+fn the_times_of_a_span_are_in_the_zone_of_the_schedule() {
+    let zone = schedule(OFFICE).timetable.time_zone().clone();
+    // Tuesday 13:00:00.5 in Paris.
+    let now = at("2026-11-24T12:00:00.5Z");
+    let span = |from: &str, to: &str| {
+        let [from, to] = [from, to].map(|text| Some(text.parse().unwrap()));
+        let span = Span::between(from, to, &zone, now).unwrap();
+        (span.from().to_string(), span.to().to_string())
+    };
+    for (from, to, begins, ends) in [
+        (
+            "friday",
+            "tuesday",
+            "2026-11-26T23:00:00Z",
+            "2026-12-01T23:00:00Z",
+        ),
+        (
+            "friday",
+            "sunday",
+            "2026-11-26T23:00:00Z",
+            "2026-11-29T23:00:00Z",
+        ),
+        (
+            "tomorrow 08:00",
+            "friday 18:00",
+            "2026-11-25T07:00:00Z",
+            "2026-11-27T17:00:00Z",
+        ),
+        ("now", "7d", "2026-11-24T12:00:00Z", "2026-12-01T12:00:00Z"),
+        (
+            "2026-11-01 08:00",
+            "today",
+            "2026-11-01T07:00:00Z",
+            "2026-11-24T23:00:00Z",
+        ),
     ] {
-        assert!(text.parse::<Bound>().is_err(), "{text}");
+        assert_eq!(
+            span(from, to),
+            (begins.to_owned(), ends.to_owned()),
+            "{from} {to}"
+        );
     }
 }
 

@@ -25,6 +25,7 @@ impl StackState {
         Self::of_status(status(stack))
     }
 
+    /// Groups the states that CloudFormation documents:
     /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html>
     fn of_status(status: &str) -> Self {
         match status {

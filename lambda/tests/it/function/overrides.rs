@@ -35,6 +35,41 @@ async fn an_override_outlasts_an_edge_and_its_end_is_applied() {
     );
 }
 
+/// It is 19:00 in Paris and 23:30 in Kolkata.
+#[tokio::test]
+async fn an_override_until_a_wall_time_ends_in_the_zone_of_the_schedule() {
+    let kolkata = Launch::new("kolkata").tag("Schedule", "Mon-Fri 09:30-18:30 Asia/Kolkata");
+    let world = World::with([at_work("web"), kolkata]).await;
+    for (instance, until, end) in [
+        ("web", "22:00", "2026-11-23T21:00:00Z"),
+        ("web", "friday 18:00", "2026-11-27T17:00:00Z"),
+        ("web", "2h30m", "2026-11-23T20:30:00Z"),
+        ("kolkata", "2026-11-24T10:00", "2026-11-24T04:30:00Z"),
+    ] {
+        let path = format!("/start?instance={instance}&until={until}&dry_run=true");
+        let answer = world.get(&path).await;
+        let override_ = &answer.body["instances"][0]["override"];
+        assert_eq!(override_["until"], *end, "{until}: {answer:?}");
+    }
+    for (path, message) in [
+        (
+            "/start?all=true&until=22:00",
+            "`until` is a wall time, but the schedules of these instances use 2 zones: ",
+        ),
+        ("/start?instance=web&until=today", "`until` is over already"),
+        (
+            "/start?instance=web&until=2027-11-23",
+            "`until` is too far away",
+        ),
+    ] {
+        let answer = world.get(path).await;
+        assert_eq!(answer.status, 400, "{path}: {answer:?}");
+        let found = answer.body["error"]["message"].as_str().unwrap();
+        assert!(found.starts_with(message), "{path}: {found}");
+    }
+    assert_eq!(world.changes(), 0);
+}
+
 #[tokio::test]
 async fn resume_ends_the_override_and_applies_the_schedule() {
     let world = World::with([at_work("web")]).await;
