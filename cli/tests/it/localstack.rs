@@ -135,10 +135,16 @@ fn replaces_the_rules_of_a_changed_schedule(tenant: &Tenant, deployed: &Value) -
 
 fn is_triggered_by_a_rule(tenant: &Tenant, edges: &[NextMinute]) {
     tenant.reaches(&tenant.web, "stopped");
-    let (_, tags) = tenant.place.look(&tenant.web);
-    // Pending or not: a later pass confirms the stop.
-    let applied: LastApplied = tags["curfew:last"].parse().unwrap();
-    assert_eq!(applied.action, Action::Stop);
+    let applied = || -> LastApplied {
+        let (_, tags) = tenant.place.look(&tenant.web);
+        tags["curfew:last"].parse().unwrap()
+    };
+    // A pass records the stop after it. Pending or not: a later pass confirms it.
+    let is_recorded = || applied().action == Action::Stop;
+    tenant
+        .sandbox
+        .eventually("the stop is recorded", is_recorded);
+    let applied = applied();
     assert_eq!(applied.cause.to_string(), "schedule office");
     assert!(edges.iter().any(|one| one.at() == applied.at), "{applied}");
     assert_eq!(

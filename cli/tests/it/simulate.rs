@@ -27,7 +27,7 @@ fn json_output_is_one_document() {
     let schedules = found["schedules"].as_array().unwrap();
     let facts: Vec<_> = schedules
         .iter()
-        .map(|one| (one["schedule"].as_str().unwrap(), one["on_hours"].as_f64()))
+        .map(|one| (one["name"].as_str().unwrap(), one["on_hours"].as_f64()))
         .collect();
     let expected = [
         ("bangalore", Some(10.5)),
@@ -36,8 +36,8 @@ fn json_output_is_one_document() {
     ];
     assert_eq!(facts, expected);
     // In another zone the same dates are another span.
-    assert_eq!(schedules[0]["from"], "2026-11-20T18:30:00Z");
-    assert_eq!(schedules[1]["from"], "2026-11-20T23:00:00Z");
+    assert_eq!(schedules[0]["since"], "2026-11-20T18:30:00Z");
+    assert_eq!(schedules[1]["since"], "2026-11-20T23:00:00Z");
 }
 
 #[test]

@@ -65,9 +65,7 @@ fn queued_state_changes_are_journalled_and_unreadable_messages_become_dead_lette
 
     sandbox.eventually("the journal has both", || sandbox.history().len() == 2);
     let fields = |entry: &Value| {
-        let keys = [
-            "instance", "from", "to", "at", "cause", "schedule", "source",
-        ];
+        let keys = ["id", "from", "to", "at", "cause", "schedule", "source"];
         keys.map(|key| entry[key].as_str().unwrap().to_owned())
     };
     let history: Vec<_> = sandbox.history().iter().map(fields).collect();

@@ -45,7 +45,19 @@ fn status_shows_managed_instances_and_counts_the_rest() {
     assert_eq!(all["unmanaged_count"], json!(0));
     let output = cloud.run(&["status"]);
     let lines: Vec<&str> = output.stdout.lines().collect();
-    assert_eq!(lines[0], "2 instances: 2 running; 1 needs attention");
+    assert_eq!(
+        status["instances"][0]["problem"]["code"],
+        "endless_override"
+    );
+    // The stop of `web` is overdue ten minutes after each half hour.
+    let attention = match status["instances"][1]["problem"]["code"].as_str() {
+        None => "1 needs attention",
+        Some(code) => {
+            assert_eq!(code, "overdue");
+            "2 need attention"
+        }
+    };
+    assert_eq!(lines[0], format!("2 instances: 2 running; {attention}"));
     // Times are in the zones of their schedules.
     assert!(lines[1].starts_with("Next: web stops "), "{output:?}");
     assert!(lines[1].contains(" CE"), "{output:?}");
