@@ -250,7 +250,7 @@ impl From<&clap::Error> for CliError {
         let hint = tip.unwrap_or("`curfew COMMAND --help` lists the options of a command");
         let described = Self::new(Exit::Usage, message.join(" ")).hint(hint);
         let source = error.source();
-        if source.is_some_and(|source| source.is::<MalformedTime>()) {
+        if source.is_some_and(<dyn StdError>::is::<MalformedTime>) {
             described.coded(ErrorCode::BadTime)
         } else {
             described
