@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
-use curfew_aws::change::{Change, Verdict};
 use curfew_aws::decided_request::DecidedRequest;
 use curfew_aws::organisation::{AccountRegionError, ObservedFleet};
+use curfew_aws::request_result::{Change, Verdict};
 use curfew_config::Configuration;
 use curfew_core::error_code::ErrorCode;
 use curfew_core::human_time;

@@ -1,9 +1,9 @@
 //! The API's response documents, apart from those that the command line shares. Field names and values are a contract with scripts
 //! and the page.
 
-use curfew_aws::change::{Change, Verdict};
 use curfew_aws::organisation::UnansweredRegion;
 use curfew_aws::pass::Pass;
+use curfew_aws::request_result::{Change, Verdict};
 use curfew_core::next_action::NextAction;
 use curfew_core::schedule::{Schedule, ScheduleName};
 use curfew_core::simulate::{Interval, Simulation, Span};

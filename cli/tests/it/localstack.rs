@@ -56,6 +56,11 @@ fn answers_by_its_url(tenant: &Tenant, deployed: &Value) -> String {
     let (api, id) = (text(&deployed["api_url"]), text(&deployed["api_id"]));
     let endpoint = &tenant.endpoint;
     assert_eq!(api, format!("{endpoint}/restapis/{id}/prod/_user_request_"));
+    assert_eq!(
+        id,
+        format!("{}-us-east-1", tenant.stack),
+        "its URL survives"
+    );
     assert_eq!(tenant.sandbox.json(&["outputs"]), *deployed);
     // For a function in a container, if LocalStack does not pass it the endpoint of EC2.
     assert_eq!(

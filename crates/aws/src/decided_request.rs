@@ -13,11 +13,11 @@ use curfew_core::step::Step;
 use curfew_core::world::World;
 use jiff::Timestamp;
 
-use crate::change::Change;
 use crate::clock::Clock;
 use crate::error::CloudError;
 use crate::execute::{Deadline, Outcome};
 use crate::organisation::ObservedFleet;
+use crate::request_result::Change;
 
 /// A request and the decision for each selected instance.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 
 pub mod caller_identity;
 pub mod calls;
-pub mod change;
 pub mod clock;
 mod clock_skew;
 pub mod configuration_document;
@@ -25,7 +24,8 @@ pub mod pass;
 pub mod progress;
 pub mod queue;
 pub mod rate_limit;
-mod requested;
+mod request_execution;
+pub mod request_result;
 pub mod rules;
 pub mod topic;
 mod truncated_response;

@@ -4,7 +4,7 @@ use curfew_aws::connect::Connection;
 use curfew_aws::endpoint_kind::EndpointKind;
 use curfew_aws::error::CloudError;
 use curfew_aws::rules::{RuleChanges, Rules, TriggerRule};
-use curfew_core::published::have_same_content;
+use curfew_core::deployed_document::have_same_content;
 use curfew_core::stack_name::StackName;
 
 use super::configuration::ConfigurationParameter;

@@ -3,7 +3,7 @@
 use curfew_aws::configuration_document::DocumentTooLarge;
 use curfew_aws::error::CloudError;
 use curfew_core::configuration::DocumentVersion;
-use curfew_core::published::LostSchedules;
+use curfew_core::deployed_document::LostSchedules;
 use curfew_core::stack_name::StackName;
 
 use super::lambda_package::LambdaPackageError;

@@ -6,7 +6,7 @@ use curfew_aws::error::{CloudError, CloudErrorKind};
 use curfew_aws::function::check_exists;
 use curfew_aws::rules::{RuleReport, Rules, TriggerRule};
 use curfew_core::configuration::DocumentVersion;
-use curfew_core::published::{LostSchedules, PublishedDocument, have_same_content};
+use curfew_core::deployed_document::{LostSchedules, PublishedDocument, have_same_content};
 use curfew_core::stack_name::StackName;
 
 use super::configuration::ConfigurationParameter;

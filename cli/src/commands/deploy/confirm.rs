@@ -6,7 +6,7 @@ use curfew_aws::clock::Clock;
 use curfew_aws::connect::Connection;
 use curfew_aws::progress::Progress;
 use curfew_config::Configuration;
-use curfew_core::published::LostSchedules;
+use curfew_core::deployed_document::LostSchedules;
 use curfew_deploy::Deployment;
 use curfew_deploy::preflight::{self, PreflightError};
 

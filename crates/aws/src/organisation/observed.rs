@@ -10,7 +10,7 @@ use super::{AccountRegionError, AccountRegionFleet, Organisation, RegionResults}
 use crate::clock::Clock;
 use crate::execute::{Deadline, Outcome};
 use crate::join_bounded::join_bounded;
-use crate::requested;
+use crate::request_execution;
 
 /// The instances of all account-regions that responded.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl ObservedFleet {
             left = others;
             if !here.is_empty() {
                 let fleet = one.fleet();
-                work.push(requested::carry_out(
+                work.push(request_execution::carry_out(
                     fleet,
                     schedule_set,
                     instances,
