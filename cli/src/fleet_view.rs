@@ -59,11 +59,11 @@ pub(crate) async fn observe(
 }
 
 /// An account-region that did not answer, as JSON.
-pub(crate) type UnansweredRegion = organisation::UnansweredRegion<DescribedError>;
+pub(crate) type UnansweredRegionDocument = organisation::UnansweredRegion<DescribedError>;
 
 /// Lists the account-regions that did not answer.
-pub(crate) fn unanswered(failures: &[AccountRegionError]) -> Vec<UnansweredRegion> {
-    UnansweredRegion::all(failures, |error| DescribedError {
+pub(crate) fn unanswered(failures: &[AccountRegionError]) -> Vec<UnansweredRegionDocument> {
+    UnansweredRegionDocument::all(failures, |error| DescribedError {
         code: error.code(),
         message: error.to_string(),
         hint: Some(error.hint()),

@@ -27,8 +27,8 @@ use crate::alike;
 use crate::confirm::{ConfirmArgs, Confirmation, MAX_UNCONFIRMED, Prompt, UnconfirmedChange};
 use crate::error::{all_answered, selecting};
 use crate::fleet_view::{
-    self, FleetView, InstanceLocations, InstanceZones, UnansweredRegion, WithAccount, failure,
-    unanswered,
+    self, FleetView, InstanceLocations, InstanceZones, UnansweredRegionDocument, WithAccount,
+    failure, unanswered,
 };
 use crate::output::{count, counted, override_text, tally};
 use crate::output_target::OutputTarget;
@@ -124,7 +124,7 @@ pub(crate) struct ChangesDocument<'a> {
     /// The accounts and regions that did not answer; only if there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
-    unanswered: Vec<UnansweredRegion>,
+    unanswered: Vec<UnansweredRegionDocument>,
 }
 
 /// Makes a request for the instances that `args` select, executes it, and prints the result. Asks for confirmation if it changes more

@@ -22,7 +22,7 @@ use crate::alike;
 use crate::confirm::{ConfirmArgs, Confirmation, Prompt, UnconfirmedChange};
 use crate::error::all_answered;
 use crate::fleet_view::{
-    InstanceLocations, UnansweredRegion, WithAccount, carry_out, failure, unanswered,
+    InstanceLocations, UnansweredRegionDocument, WithAccount, carry_out, failure, unanswered,
 };
 use crate::output::{count, tally};
 use crate::output_target::OutputTarget;
@@ -153,7 +153,7 @@ pub(crate) struct AppliedPlan<'a> {
     /// The accounts and regions that did not answer; only if there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
-    unanswered: Vec<UnansweredRegion>,
+    unanswered: Vec<UnansweredRegionDocument>,
 }
 
 #[derive(Serialize, schemars::JsonSchema)]

@@ -20,8 +20,8 @@ use serde::Serialize;
 use crate::alike;
 use crate::error::all_answered;
 use crate::fleet_view::{
-    InstanceLocations, InstanceZones, OBSERVING, UnansweredRegion, WithAccount, observed_count,
-    unanswered,
+    InstanceLocations, InstanceZones, OBSERVING, UnansweredRegionDocument, WithAccount,
+    observed_count, unanswered,
 };
 use crate::output::{count, counted, tally};
 use crate::output_target::OutputTarget;
@@ -255,7 +255,7 @@ pub(crate) struct PlanDocument<'a> {
     /// The accounts and regions that did not answer; only if there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
-    unanswered: Vec<UnansweredRegion>,
+    unanswered: Vec<UnansweredRegionDocument>,
 }
 
 impl<'a> PlanDocument<'a> {

@@ -28,7 +28,7 @@ use self::counts::{CountArg, InstanceCounts};
 use self::text::Glyphs;
 use super::next::named;
 use crate::error::all_answered;
-use crate::fleet_view::{UnansweredRegion, unanswered};
+use crate::fleet_view::{UnansweredRegionDocument, unanswered};
 use crate::view::View;
 use crate::{CliError, Context, Exit};
 
@@ -75,7 +75,7 @@ pub(crate) struct SimulateDocument {
     /// The accounts and regions that did not answer, only if there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
-    unanswered: Vec<UnansweredRegion>,
+    unanswered: Vec<UnansweredRegionDocument>,
     /// Whether the configuration has any price.
     #[serde(skip)]
     has_prices: bool,

@@ -22,7 +22,9 @@ use serde::Serialize;
 
 use crate::alike;
 use crate::error::{all_answered, selecting};
-use crate::fleet_view::{self, InstanceLocations, UnansweredRegion, WithAccount, unanswered};
+use crate::fleet_view::{
+    self, InstanceLocations, UnansweredRegionDocument, WithAccount, unanswered,
+};
 use crate::output::{Output, count, counted, override_text};
 use crate::output_target::OutputTarget;
 use crate::progress;
@@ -103,7 +105,7 @@ pub(crate) struct StatusDocument<'a> {
     /// The accounts and regions that did not answer; only if there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
-    unanswered: Vec<UnansweredRegion>,
+    unanswered: Vec<UnansweredRegionDocument>,
 }
 
 impl StatusView {

@@ -9,7 +9,7 @@ use crate::timetable::{Action, Edge};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NextAction {
-    /// The instant.
+    /// The instant at which the action is due.
     pub at: Timestamp,
     /// What is due then; null if nothing changes, as after some overrides, or if some instances start and others stop.
     pub action: Option<Action>,

@@ -55,9 +55,9 @@ enum Form {
     /// A length with a direction: positive after now, negative before.
     Away(SignedDuration),
     /// The nearest occurrence of a time.
-    Time(TimeOfDay),
+    Time(ClockTime),
     /// A day, or a time on it.
-    Day(Day, Option<TimeOfDay>),
+    Day(Day, Option<ClockTime>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ enum Day {
 
 /// A wall time. `24:00` is midnight of the next day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct TimeOfDay {
+struct ClockTime {
     time: Time,
     days: i8,
 }
@@ -112,7 +112,7 @@ impl TimeExpression {
     ) -> Option<Timestamp> {
         /// A weekday comes again after seven days. One more for `24:00`, and two for days that a zone skips and clock changes.
         const DAYS: i32 = 10;
-        let nearest = |is_meant: &dyn Fn(Date) -> bool, time: TimeOfDay| {
+        let nearest = |is_meant: &dyn Fn(Date) -> bool, time: ClockTime| {
             let today = zone.to_datetime(now).date();
             // The day before or after today counts too: `24:00` is on the next day.
             let mut days = (-1..=DAYS).filter_map(|away| match direction {
@@ -137,7 +137,7 @@ impl TimeExpression {
             Form::Length(length) | Form::Away(length) => now.checked_add(length).ok(),
             Form::Time(time) => nearest(&|_| true, time),
             Form::Day(day, time) => {
-                let time = time.unwrap_or(TimeOfDay::MIDNIGHT);
+                let time = time.unwrap_or(ClockTime::MIDNIGHT);
                 match day {
                     Day::Weekday(weekday) => nearest(&|day| day.weekday() == weekday, time),
                     Day::Date(date) => time.on(date, zone),
@@ -170,14 +170,14 @@ impl TimeExpression {
         match self.0 {
             Form::Day(_, None) => {
                 let next_day = zone.to_datetime(at).date().tomorrow().ok()?;
-                TimeOfDay::MIDNIGHT.on(next_day, zone)
+                ClockTime::MIDNIGHT.on(next_day, zone)
             }
             _ => Some(at),
         }
     }
 }
 
-impl TimeOfDay {
+impl ClockTime {
     const MIDNIGHT: Self = Self {
         time: Time::midnight(),
         days: 0,
@@ -260,7 +260,7 @@ fn day(text: &str) -> Option<Day> {
     weekday.map(Day::Weekday)
 }
 
-fn time_of_day(text: &str) -> Option<TimeOfDay> {
+fn time_of_day(text: &str) -> Option<ClockTime> {
     let (hours, rest) = text.split_once(':')?;
     let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if !matches!(hours.len(), 1 | 2) || !is_number(hours) || !is_number(&rest.replacen(':', "", 1))
@@ -268,13 +268,13 @@ fn time_of_day(text: &str) -> Option<TimeOfDay> {
         return None;
     }
     if hours == "24" && matches!(rest, "00" | "00:00") {
-        return Some(TimeOfDay {
+        return Some(ClockTime {
             days: 1,
-            ..TimeOfDay::MIDNIGHT
+            ..ClockTime::MIDNIGHT
         });
     }
     let time = format!("{hours:0>2}:{rest}").parse().ok()?;
-    Some(TimeOfDay { time, days: 0 })
+    Some(ClockTime { time, days: 0 })
 }
 
 fn length(text: &str) -> Option<Form> {

@@ -36,7 +36,7 @@ pub struct UnansweredRegion<E> {
     /// The account; only if it is not the account of Curfew itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountId>,
-    /// The region.
+    /// The region that did not answer.
     pub region: Region,
     /// Why it did not answer.
     #[serde(flatten)]
