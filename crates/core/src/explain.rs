@@ -139,7 +139,6 @@ pub fn verdict(decision: &Decision) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::configuration::RawScheduleSet;
     use crate::test_support;
 
     fn explained(tags: &[(&str, &str)], now: &str) -> Explanation {
@@ -148,10 +147,7 @@ mod tests {
             "lab": {"timezone": "UTC", "stop": "0 22 * * *", "enforce": true, "match": {"tags": {"Team": "lab*"}}},
             "named": {"timezone": "UTC", "stop": "0 22 * * *", "match": {"ids": ["i-0abc1234def567890"], "tags": {"Only": "ids"}}}
         }}"#;
-        let schedule_set = RawScheduleSet::from_json(document)
-            .unwrap()
-            .resolve()
-            .unwrap();
+        let schedule_set = test_support::schedule_set(document);
         let mut instance = test_support::instance("web");
         for (key, value) in tags {
             instance.tags.insert((*key).into(), (*value).into());

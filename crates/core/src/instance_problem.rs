@@ -81,8 +81,7 @@ impl InstanceProblem {
         schedule_set: &ScheduleSet,
         now: Timestamp,
     ) -> Option<Self> {
-        let schedule = assessment.schedule.as_deref();
-        if let Some(problem) = TagProblem::beside(instance, schedule, schedule_set) {
+        if let Some(problem) = TagProblem::of_assessed(instance, assessment, schedule_set) {
             return Some(Self::of_tags(&problem, &schedule_set.tag));
         }
         match &assessment.decision {
@@ -226,7 +225,6 @@ impl InstanceProblem {
 mod tests {
     use super::*;
     use crate::assess::assess;
-    use crate::configuration::RawScheduleSet;
     use crate::test_support;
     use crate::world::World;
 
@@ -236,10 +234,7 @@ mod tests {
             "office": {"timezone": "UTC", "running": "Mon-Fri 08:00-20:00"},
             "strict": {"timezone": "UTC", "running": "Mon-Fri 08:00-20:00", "enforce": true}
         }}"#;
-        let schedule_set = RawScheduleSet::from_json(document)
-            .unwrap()
-            .resolve()
-            .unwrap();
+        let schedule_set = test_support::schedule_set(document);
         let mut instance = test_support::instance("web");
         instance.state = state;
         for (key, value) in tags {

@@ -527,7 +527,7 @@ pub fn for_status<'a>(
         .filter(|one| one.matches(selector))
         .partition(|one| {
             all || !matches!(one.eligibility(), Eligibility::Unmanaged(_))
-                || TagProblem::of(one.instance, schedule_set).is_some()
+                || TagProblem::of_assessed(one.instance, &one.assessment, schedule_set).is_some()
         });
     Ok((shown, left_out.len()))
 }

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::assess::Assessment;
+use crate::decision::Decision;
 use crate::instance::{Instance, InstanceState};
 use crate::schedule::{Schedule, ScheduleName, names};
 use crate::schedule_set::ScheduleSet;
@@ -72,42 +74,51 @@ pub enum TagMistakeCode {
 }
 
 impl TagProblem {
-    /// Returns the mistake in the tags of an instance whose schedule is known already, which saves parsing it again. `managing` is
-    /// `None` if no schedule manages the instance.
-    pub(crate) fn beside(
+    /// Returns the mistake in the tags of an assessed instance, without determining its schedule again.
+    pub(crate) fn of_assessed(
         instance: &Instance,
-        managing: Option<&Schedule>,
+        assessment: &Assessment<'_>,
         schedule_set: &ScheduleSet,
     ) -> Option<Self> {
-        if managing.is_none() || is_ending(instance) {
-            return Self::of(instance, schedule_set);
-        }
-        let is_untagged = schedule_set.tag_value(instance).is_none();
-        is_untagged
-            .then(|| wrong_key(instance, schedule_set, managing))
-            .flatten()
+        let managing = match (&assessment.schedule, &assessment.decision) {
+            (Some(schedule), _) => Ok(schedule.as_ref()),
+            (None, Decision::Skip(skip)) => Err(&skip.reason),
+            (None, Decision::Step(_)) => return None,
+        };
+        Self::find(instance, managing, schedule_set)
     }
 
     /// Returns the mistake in the tags of an instance, or `None` if there is none or the instance is terminated.
     pub fn of(instance: &Instance, schedule_set: &ScheduleSet) -> Option<Self> {
-        if is_ending(instance) {
+        let managing = schedule_set.schedule_for(instance);
+        Self::find(instance, managing.as_deref(), schedule_set)
+    }
+
+    fn find(
+        instance: &Instance,
+        managing: Result<&Schedule, &SkipReason>,
+        schedule_set: &ScheduleSet,
+    ) -> Option<Self> {
+        if let InstanceState::Terminated | InstanceState::ShuttingDown = instance.state {
             return None;
         }
-        let managing = schedule_set.schedule_for(instance);
         let Some(value) = schedule_set.tag_value(instance) else {
-            return wrong_key(instance, schedule_set, managing.as_deref().ok())
+            return wrong_key(instance, schedule_set, managing.ok())
                 .or_else(|| ambiguous(managing.err()?));
         };
+        let reason = managing.err()?;
         let (key, value) = (schedule_set.tag.clone(), value.to_owned());
         let suggestion = closest(&value, schedule_set);
-        let mistake = match managing.err()? {
-            SkipReason::UnknownSchedule { known, .. } => {
-                TagMistake::UnknownSchedule { key, value, known }
-            }
+        let mistake = match reason {
+            SkipReason::UnknownSchedule { known, .. } => TagMistake::UnknownSchedule {
+                key,
+                value,
+                known: known.clone(),
+            },
             SkipReason::MalformedSchedule { problems, .. } => TagMistake::MalformedSchedule {
                 key,
                 value,
-                problem: problems.into_iter().next().unwrap_or_default(),
+                problem: problems.first().cloned().unwrap_or_default(),
             },
             _ => return None,
         };
@@ -175,18 +186,15 @@ impl fmt::Display for TagMistake {
     }
 }
 
-fn is_ending(instance: &Instance) -> bool {
-    let ending = [InstanceState::Terminated, InstanceState::ShuttingDown];
-    ending.contains(&instance.state)
-}
-
-fn ambiguous(reason: SkipReason) -> Option<TagProblem> {
+fn ambiguous(reason: &SkipReason) -> Option<TagProblem> {
     let SkipReason::Ambiguous { schedules } = reason else {
         return None;
     };
     Some(TagProblem {
         suggestion: schedules.first().map(ToString::to_string),
-        mistake: TagMistake::Ambiguous { schedules },
+        mistake: TagMistake::Ambiguous {
+            schedules: schedules.clone(),
+        },
     })
 }
 

@@ -2,9 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use crate::configuration::RawScheduleSet;
 use crate::instance::{
     AccountId, CapacitySource, Hibernation, Instance, InstanceState, Purchase, Region, RootDevice,
 };
+use crate::schedule_set::ScheduleSet;
+
+/// Returns the schedules of a configuration document.
+pub(crate) fn schedule_set(document: &str) -> ScheduleSet {
+    let raw = RawScheduleSet::from_json(document).unwrap();
+    raw.resolve().unwrap()
+}
 
 /// Returns a running on-demand instance, launched on 2026-11-02, with the tag `Name` and no other tags.
 pub(crate) fn instance(name: &str) -> Instance {
