@@ -108,6 +108,16 @@ impl Verdict {
 impl Change {
     /// The change for an instance without a step.
     pub fn skipped(instance: &Instance, assessment: &Assessment<'_>, skip: &Skip) -> Self {
+        let reason = skip.detail.clone();
+        Self::unchanged(instance, assessment, (Verdict::Skipped, None, reason))
+    }
+
+    /// The result of a request whose call, if there was one, has not changed the state yet.
+    fn unchanged(
+        instance: &Instance,
+        assessment: &Assessment<'_>,
+        (result, action, reason): (Verdict, Option<StepAction>, String),
+    ) -> Self {
         Self {
             id: instance.id.clone(),
             kind: ResourceKind::Instance,
@@ -115,9 +125,9 @@ impl Change {
             region: instance.region.clone(),
             state: instance.state,
             after: instance.state,
-            result: Verdict::Skipped,
-            action: None,
-            reason: skip.detail.clone(),
+            result,
+            action,
+            reason,
             next: assessment.next_edge,
             override_: assessment.override_.clone(),
         }
@@ -223,27 +233,13 @@ impl Change {
             request: None,
             ..world.clone()
         };
-        let Assessment {
-            override_,
-            next_edge,
-            ..
-        } = assess(&later, &without_request, now);
-        Self {
-            id: instance.id.clone(),
-            kind: ResourceKind::Instance,
-            name: instance.name().map(str::to_owned),
-            region: instance.region.clone(),
-            state: instance.state,
-            after: instance.state,
-            result: Verdict::of(step, instance.state, request_kind(world)),
-            action: Some(step.action),
-            reason: match &step.note {
-                Some(note) => format!("{}: {note}", step.cause),
-                None => step.cause.to_string(),
-            },
-            next: next_edge,
-            override_,
-        }
+        let assessment = assess(&later, &without_request, now);
+        let result = Verdict::of(step, instance.state, request_kind(world));
+        let reason = match &step.note {
+            Some(note) => format!("{}: {note}", step.cause),
+            None => step.cause.to_string(),
+        };
+        Self::unchanged(instance, &assessment, (result, Some(step.action), reason))
     }
 }
 
